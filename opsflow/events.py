@@ -1,0 +1,124 @@
+"""What the engine says happened. Frozen; secrets are masked before they get here. Listeners are plain callables."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from opsflow.model import Action, Failure, NodeState, Phase, RunState
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something happened. `at` is in UTC."""
+
+    run_id: str
+    at: datetime = field(default_factory=_now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted(Event):
+    """A run begins or goes on. `command`: apply, resume or rollback."""
+
+    playbook: str
+    command: str
+    nodes: int
+    hosts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodePlanned(Event):
+    """A dry run has looked at a node."""
+
+    node: str
+    step: str
+    host: str
+    action: Action
+    reversible: bool
+    summary: str
+    diff: str
+    needs: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeStarted(Event):
+    """An attempt begins. `n` counts from 1 per phase."""
+
+    node: str
+    phase: Phase
+    n: int
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeOutput(Event):
+    """A command of an attempt printed something. `stream`: stdout, stderr or log."""
+
+    node: str
+    stream: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeProgressed(Event):
+    """A task says how far it is."""
+
+    node: str
+    done: float
+    total: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRetrying(Event):
+    """An attempt failed and another follows after `delay` seconds."""
+
+    node: str
+    n: int
+    delay: float
+    error: Failure | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFinished(Event):
+    """A node has come to a state in which it stays for now. `source`: where its step stands in the playbook."""
+
+    node: str
+    state: NodeState
+    phase: Phase
+    summary: str = ""
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    error: Failure | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackBegan(Event):
+    """A scope is rolled back. `nodes`: what will be reverted, first one first."""
+
+    scope: str
+    nodes: Sequence[str]
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStopping(Event):
+    """A stop was asked for: nothing more is started. `running`: nodes that are waited for."""
+
+    running: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFinished(Event):
+    """The run has come to an end, or to a stop from which it can be resumed. `hint`: the command to type next."""
+
+    state: RunState
+    exit_code: int
+    counts: Mapping[NodeState, int]
+    hint: str = ""
+
+
+Listener = Callable[[Event], None]

@@ -1,0 +1,107 @@
+"""A playbook as data: what the loader makes of the file, and what the plan stores."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from opsflow.errors import Position
+from opsflow.model.states import Irreversible, OnFailure, OnUnknown
+
+PER_ALL = "all"
+PER_HOST = "host"
+SCOPE_RUN = "run"
+SCOPE_HOST = "host"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """A step that must be through first.
+
+    Attributes:
+        step: Its id.
+        per: `all`, `host` or a variable's name; None takes the needing step's.
+        optional: No error if it matches no node.
+    """
+
+    step: str
+    per: str | None = None
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """How often an attempt is made, and how long to wait between two (seconds; jitter of up to half is taken off)."""
+
+    attempts: int = 1
+    delay: float = 0.0
+    backoff: float = 1.0
+    max_delay: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One line of the procedure.
+
+    Attributes:
+        id: Unique within the playbook.
+        task: Name of the task that does it.
+        hosts: Pattern of the hosts it runs on.
+        params: What stands under `with`, templates not rendered.
+        needs: None means "as `flow` says": the step before, or nothing.
+        when: Jinja expression; a false one skips the node.
+        run_once: True: one node on the first host; a variable's name: one per value.
+        at_once: At most this many nodes of the step at a time, reverts too.
+        timeout: Seconds for one attempt of execute. `revert_timeout`: the same for reverts.
+        vars: Variables of this step.
+        source: Where the step begins in its file.
+        positions: Where each of its keys stands, by dotted path (`hosts`, `with.engine`).
+    """
+
+    id: str
+    task: str
+    hosts: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    needs: tuple[Need, ...] | None = None
+    when: str | None = None
+    per: str = PER_ALL
+    run_once: bool | str = False
+    at_once: int | None = None
+    timeout: float | None = None
+    revert_timeout: float | None = None
+    retry: Retry = Retry()
+    on_failure: OnFailure = OnFailure.ROLLBACK
+    rollback_scope: str = SCOPE_RUN
+    on_unknown: OnUnknown = OnUnknown.ASK
+    irreversible: Irreversible = Irreversible.STOP
+    tags: tuple[str, ...] = ()
+    vars: Mapping[str, Any] = field(default_factory=dict)
+    notes: str = ""
+    source: Position | None = None
+    positions: Mapping[str, Position] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputSpec:
+    """What the caller of a playbook gives. `type`: string, integer, number, boolean, list or table."""
+
+    name: str
+    type: str = "string"
+    required: bool = False
+    default: Any = None
+    description: str = ""
+    source: Position | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Playbook:
+    """A whole playbook. `flow` is `linear`, `graph` or `unordered`; `directory` anchors relative local paths."""
+
+    name: str
+    steps: tuple[Step, ...]
+    description: str = ""
+    flow: str = "linear"
+    inputs: tuple[InputSpec, ...] = ()
+    vars: Mapping[str, Any] = field(default_factory=dict)
+    path: str = ""
+    directory: str = ""
+    digest: str = ""

@@ -1,0 +1,155 @@
+"""What the journal keeps. Times are aware datetimes in UTC."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from opsflow.model.states import AttemptState, NodeState, Phase, RunState
+from opsflow.model.work import Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """One run. `command` is `apply`, `rollback`, ...; `operator` who started it, `USER@MACHINE`."""
+
+    id: str
+    state: RunState
+    playbook: str
+    inventory: str
+    fingerprint: str
+    command: str
+    operator: str
+    started: datetime
+    finished: datetime | None = None
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRecord:
+    """One attempt: the intent (committed before its first operation) and, later, the outcome.
+
+    Attributes:
+        id: `RUN/NODE/PHASE/N`.
+        undoes: For a revert: number of the execute attempt that it undoes.
+        params: As rendered, secrets as references.
+        preview: What prepare found, as JSON.
+        machine: Identity of the target where known.
+    """
+
+    id: str
+    run_id: str
+    node: str
+    phase: Phase
+    n: int
+    state: AttemptState
+    started: datetime
+    finished: datetime | None = None
+    undoes: int | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    preview: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Mapping[str, Any] | None = None
+    exit_status: int | None = None
+    error: Failure | None = None
+    machine: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRecord:
+    """One node and all its attempts, oldest first."""
+
+    id: str
+    step: str
+    host: str
+    task: str
+    state: NodeState
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    error: Failure | None = None
+    attempts: tuple[AttemptRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackRecord:
+    """A frozen rollback plan. `scope` is its key (`run`, `host=db-1`, `shard=a`); `nodes` in the order of the plan."""
+
+    id: str
+    run_id: str
+    scope: str
+    nodes: tuple[str, ...]
+    started: datetime
+    finished: datetime | None = None
+    complete: bool | None = None
+
+
+# What a commit consists of: the changes of one instant, applied in order, all or none.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunChanged:
+    """The run passes from a state to another."""
+
+    before: RunState
+    after: RunState
+    finished: datetime | None = None
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeChanged:
+    """A node passes from a state to another; `outputs` and `error` replace what was there unless None."""
+
+    node: str
+    before: NodeState
+    after: NodeState
+    outputs: Mapping[str, Any] | None = None
+    error: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptStarted:
+    """An intent."""
+
+    attempt: AttemptRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFinished:
+    """An outcome; only a `RUNNING` or `UNKNOWN` attempt can get one."""
+
+    id: str
+    state: AttemptState
+    finished: datetime
+    outputs: Mapping[str, Any] | None = None
+    exit_status: int | None = None
+    error: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputAppended:
+    """A piece of what an attempt printed. `stream`: stdout, stderr or log."""
+
+    attempt: str
+    stream: str
+    text: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackStarted:
+    """A frozen rollback plan."""
+
+    rollback: RollbackRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackFinished:
+    """A rollback has nothing left that it could do."""
+
+    id: str
+    finished: datetime
+    complete: bool
+
+
+Change = (
+    RunChanged | NodeChanged | AttemptStarted | AttemptFinished | OutputAppended | RollbackStarted | RollbackFinished
+)

@@ -1,0 +1,81 @@
+"""The words for where a run, a node and an attempt stand. Scripts rely on these names."""
+
+from enum import StrEnum
+
+
+class RunState(StrEnum):
+    """Where a run stands. `ROLLED_BACK` only if every change was reverted."""
+
+    PLANNED = "planned"
+    RUNNING = "running"
+    SUSPENDED = "suspended"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    ROLLING_BACK = "rolling_back"
+    ROLLED_BACK = "rolled_back"
+    ROLLBACK_INCOMPLETE = "rollback_incomplete"
+
+
+class NodeState(StrEnum):
+    """Where a node stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+    BLOCKED = "blocked"
+    SKIPPED = "skipped"
+    UNKNOWN = "unknown"
+    REVERTING = "reverting"
+    REVERTED = "reverted"
+    REVERT_FAILED = "revert_failed"
+
+
+class AttemptState(StrEnum):
+    """Where one attempt stands. `RUNNING` is also what a dead controller leaves behind."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class Phase(StrEnum):
+    """Which hook an attempt calls."""
+
+    EXECUTE = "execute"
+    REVERT = "revert"
+
+
+class Action(StrEnum):
+    """What a plan says of a node."""
+
+    CHANGE = "change"
+    UNCHANGED = "unchanged"
+    UNKNOWN = "unknown"
+    SKIP = "skip"
+    FAIL = "fail"
+
+
+class OnFailure(StrEnum):
+    """What a failed node does to its run."""
+
+    ROLLBACK = "rollback"
+    HALT = "halt"
+    CONTINUE = "continue"
+
+
+class OnUnknown(StrEnum):
+    """What follows an attempt whose fate nobody knows."""
+
+    ASK = "ask"
+    RERUN = "rerun"
+    REVERT = "revert"
+
+
+class Irreversible(StrEnum):
+    """What a rollback does at a node that cannot be undone."""
+
+    STOP = "stop"
+    ALLOW = "allow"

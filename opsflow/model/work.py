@@ -1,0 +1,212 @@
+"""What passes between the engine and the places where work is done. All of it is JSON-able."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from opsflow.model.states import Action, Phase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What a task's `plan` hook saw and intends. Made with `change`, `unchanged` or `fail`.
+
+    Attributes:
+        action: `CHANGE`, `UNCHANGED` or `FAIL`.
+        summary: One line for the operator.
+        before: JSON-able facts about the state found, for `revert`.
+        diff: What would change, as text (unified diff where it fits).
+        reversible: Whether the change can be undone. `why` says why not, or why it fails.
+        outputs: With `UNCHANGED`: the outputs that execute would give.
+    """
+
+    action: Action
+    summary: str = ""
+    before: Mapping[str, Any] = field(default_factory=dict)
+    diff: str = ""
+    reversible: bool = True
+    why: str = ""
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def change(
+        cls,
+        summary: str,
+        *,
+        before: Mapping[str, Any] | None = None,
+        diff: str = "",
+        reversible: bool = True,
+        why: str = "",
+    ) -> "Preview":
+        """Execute would change something; `before` is what revert needs to know of the state found."""
+        return cls(
+            action=Action.CHANGE,
+            summary=summary,
+            before=before or {},
+            diff=diff,
+            reversible=reversible,
+            why=why,
+        )
+
+    @classmethod
+    def unchanged(cls, summary: str, *, outputs: Mapping[str, Any] | None = None) -> "Preview":
+        """Everything is in place already; the node ends here with these outputs."""
+        return cls(action=Action.UNCHANGED, summary=summary, outputs=outputs or {})
+
+    @classmethod
+    def fail(cls, why: str) -> "Preview":
+        """Execute could not succeed; the node fails here, with nothing changed."""
+        return cls(action=Action.FAIL, summary=why, why=why)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandResult:
+    """How a command ended.
+
+    Attributes:
+        exit_status: 0 to 255; 128 + n if signal n ended it.
+        stdout, stderr: What it said, invalid UTF-8 replaced, cut at 1 MiB each.
+        truncated: Whether something was cut.
+        timed_out: Whether its timeout ended it.
+    """
+
+    exit_status: int
+    stdout: str = ""
+    stderr: str = ""
+    truncated: bool = False
+    timed_out: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether it ended with status 0."""
+        return self.exit_status == 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a node failed, for the operator.
+
+    Attributes:
+        kind: Class name of the error.
+        message: One sentence.
+        command, exit_status, stderr: Of the command that failed, if one did.
+        hint: What to do.
+        trace: The traceback, shown with `--debug` only.
+    """
+
+    kind: str
+    message: str
+    command: str = ""
+    exit_status: int | None = None
+    stderr: str = ""
+    hint: str = ""
+    trace: str = ""
+
+
+class JobKind(StrEnum):
+    """What a job asks for: look (`PREPARE`), act, or undo."""
+
+    PREPARE = "prepare"
+    EXECUTE = "execute"
+    REVERT = "revert"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One piece of work on one node.
+
+    Attributes:
+        kind: Which hook.
+        run_id, node, step, host, task: Whose work it is; `host` is the inventory name.
+        attempt: Number of the attempt, from 1, counted per phase.
+        params: `PREPARE`: templates as written; otherwise what was rendered and journaled.
+        variables: Variables by name, templates not rendered (`PREPARE` and `ctx.vars`).
+        facts: What templates see beside variables: `host`, `outputs`, `steps`, `now`, `item`.
+        when: Condition of the step (`PREPARE`).
+        preview: What prepare found, for the attempt.
+        outputs: `REVERT`: outputs of the attempt to undo, None where execute did not finish.
+        timeout: Seconds for this attempt.
+        directory: Where relative local paths begin.
+    """
+
+    kind: JobKind
+    run_id: str
+    node: str
+    step: str
+    host: str
+    task: str
+    attempt: int = 1
+    params: Mapping[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    when: str | None = None
+    preview: Preview | None = None
+    outputs: Mapping[str, Any] | None = None
+    timeout: float | None = None
+    directory: str = "."
+
+    @property
+    def phase(self) -> Phase:
+        """The phase that plugins see."""
+        return Phase.REVERT if self.kind is JobKind.REVERT else Phase.EXECUTE
+
+    @property
+    def attempt_id(self) -> str:
+        """Id of the attempt: `RUN/NODE/PHASE/N`."""
+        return f"{self.run_id}/{self.node}/{self.phase}/{self.attempt}"
+
+
+class Verdict(StrEnum):
+    """How a job ended."""
+
+    SKIPPED = "skipped"  # the condition is false
+    PREPARED = "prepared"  # there is something to do
+    UNCHANGED = "unchanged"  # there is nothing to do
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNREACHABLE = "unreachable"  # failed, and certainly nothing was started
+    UNKNOWN = "unknown"  # the link was lost in the middle of an operation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a job ended, secrets masked. The last message of its job."""
+
+    job: Job
+    verdict: Verdict
+    preview: Preview | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Mapping[str, Any] | None = None
+    failure: Failure | None = None
+    exit_status: int | None = None
+    machine: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """What a command printed while it runs. `stream` is `stdout` or `stderr`."""
+
+    job: Job
+    stream: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """What a task says to the operator."""
+
+    job: Job
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a task is: `done` of `total`, in the task's own unit."""
+
+    job: Job
+    done: float
+    total: float
+
+
+Message = Outcome | Output | Log | Progress

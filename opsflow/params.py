@@ -1,0 +1,70 @@
+"""Types for task parameters that mean more than their text."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, ValidationInfo
+    from pydantic_core import CoreSchema
+
+SECRET_KEY = "$secret"  # noqa: S105 - the key under which a reference is stored, not a secret
+
+
+class LocalPath(str):
+    """A file or directory of the control machine, absolute once validated: relative ones begin in the project."""
+
+    __slots__ = ()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: "GetCoreSchemaHandler") -> "CoreSchema":
+        """A string that becomes a `LocalPath`."""
+        from pydantic_core import core_schema  # noqa: PLC0415 - keeps `import opsflow` light
+
+        return core_schema.with_info_after_validator_function(cls._resolve, core_schema.str_schema(min_length=1))
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
+        """A string with `format: local-path`."""
+        return {"type": "string", "format": "local-path"}
+
+    @classmethod
+    def _resolve(cls, value: str, info: "ValidationInfo") -> "LocalPath":
+        # The registry validates with {"directory": ...}; without it (a schema check) the text stays as written.
+        directory = (info.context or {}).get("directory")
+        return cls(Path(directory, Path(value).expanduser())) if directory else cls(value)
+
+
+class Secret:
+    """A reference to a secret: `env:NAME`, `file:PATH`. Its value is fetched with `ctx.secret(secret.name)`."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"Secret({self.name!r})"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: "GetCoreSchemaHandler") -> "CoreSchema":
+        """Takes a reference only: a literal would be a secret in a file."""
+        from pydantic_core import core_schema  # noqa: PLC0415 - keeps `import opsflow` light
+
+        return core_schema.no_info_plain_validator_function(
+            cls._parse,
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda s: {SECRET_KEY: s.name}),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
+        """An object that only `secret()` makes."""
+        return {"type": "object", "format": "secret"}
+
+    @classmethod
+    def _parse(cls, value: Any) -> "Secret":
+        if isinstance(value, cls):
+            return value
+        if isinstance(value, Mapping) and set(value) == {SECRET_KEY}:
+            return cls(str(value[SECRET_KEY]))
+        raise ValueError("give a reference: {{ secret('env:NAME') }} or {{ secret('file:PATH') }}")
