@@ -267,8 +267,8 @@ class Inventory(Protocol):
 class Renderer(Protocol):
     """Templates. `variables` may hold templates (rendered when used); `facts` are data, never rendered.
 
-    A string that is exactly one `{{ ... }}` keeps the expression's own type; anything else becomes text. `secret('env:X')`
-    yields a reference: `{"$secret": "env:X"}`.
+    A string that is exactly one `{{ ... }}` keeps the expression's own type; anything else becomes text.
+    `secret('env:X')` yields a reference: `{"$secret": "env:X"}`.
     """
 
     def render(self, value: Any, variables: Mapping[str, Any], facts: Mapping[str, Any]) -> Any:
