@@ -9,6 +9,7 @@ from opsflow.errors import CommandFailed, Interrupted, TaskFailed, TransferFaile
 from opsflow.model import Action, CommandResult, Phase, Preview
 from opsflow.params import LocalPath, Secret
 from opsflow.ports import Context
+from opsflow.units import Duration, Size
 
 __version__ = "0.1.0"
 
@@ -20,11 +21,13 @@ __all__ = [
     "CommandFailed",
     "CommandResult",
     "Context",
+    "Duration",
     "Interrupted",
     "LocalPath",
     "Phase",
     "Preview",
     "Secret",
+    "Size",
     "TaskFailed",
     "TransferFailed",
     "hookimpl",
