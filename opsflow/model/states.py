@@ -33,11 +33,15 @@ class NodeState(StrEnum):
 
 
 class AttemptState(StrEnum):
-    """Where one attempt stands. `RUNNING` is also what a dead controller leaves behind."""
+    """Where one attempt stands.
+
+    `RUNNING` is also what a dead controller leaves behind; `UNREACHABLE`: failed, certainly nothing was started.
+    """
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    UNREACHABLE = "unreachable"
     UNKNOWN = "unknown"
 
 

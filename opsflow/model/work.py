@@ -105,9 +105,10 @@ class Failure:
 
 
 class JobKind(StrEnum):
-    """What a job asks for: look (`PREPARE`), act, or undo."""
+    """What a job asks for: look before acting, look what became of an attempt (`SETTLE`), act, or undo."""
 
     PREPARE = "prepare"
+    SETTLE = "settle"
     EXECUTE = "execute"
     REVERT = "revert"
 

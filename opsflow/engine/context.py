@@ -1,0 +1,306 @@
+"""What a task sees of the world: `ports.Context` over one transport, for one job."""
+
+import io
+import random
+import shlex
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from opsflow.errors import CommandFailed, TaskFailed, TransferFailed, Unreachable
+from opsflow.model import CommandResult, Job, JobKind, Log, Message, Output, Phase, Progress
+from opsflow.ports import OutputSink, Renderer, Transport
+from opsflow.report.masking import Masker
+
+_STDERR_LINES = 20
+_LOOKING = frozenset({JobKind.PREPARE, JobKind.SETTLE})
+
+
+class HookContext:
+    """The context of one job, used by the thread that made it.
+
+    Args:
+        job: Whose hook is called.
+        transport: The node's host.
+        emit: Takes output, logs and progress, secrets masked.
+        secret: Fetches the value of a reference such as `env:NAME`.
+        renderer: Renders variables when they are looked at; None: they are plain.
+        masker: Learns the secrets that are fetched.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        transport: Transport,
+        *,
+        emit: Callable[[Message], None],
+        secret: Callable[[str], str],
+        renderer: Renderer | None = None,
+        masker: Masker | None = None,
+    ) -> None:
+        self._job = job
+        self._transport = transport
+        self._emit = emit
+        self._secret = secret
+        self.masker = masker or Masker()
+        self.operations = 0
+        self._vars = RenderedVars(job.variables, job.facts, renderer)
+        self._ends = None if job.timeout is None else time.monotonic() + job.timeout
+        self._thread = threading.get_ident()
+
+    # Who and where
+
+    @property
+    def host(self) -> str:
+        """Inventory name of the node's host."""
+        return self._job.host
+
+    @property
+    def vars(self) -> Mapping[str, Any]:
+        """The node's variables, rendered when looked at."""
+        return self._vars
+
+    @property
+    def outputs(self) -> Mapping[str, Any]:
+        """Outputs of earlier steps, by step id."""
+        found: Mapping[str, Any] = self._job.facts.get("outputs", {})
+        return found
+
+    @property
+    def project(self) -> Path:
+        """Where relative local paths begin."""
+        return Path(self._job.directory).absolute()
+
+    @property
+    def run_id(self) -> str:
+        """Id of the run."""
+        return self._job.run_id
+
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+        return self._job.task
+
+    @property
+    def step(self) -> str:
+        """Id of the step."""
+        return self._job.step
+
+    @property
+    def node(self) -> str:
+        """Id of the node."""
+        return self._job.node
+
+    @property
+    def phase(self) -> Phase | None:
+        """`execute` or `revert`; None in `plan`."""
+        return None if self._job.kind in _LOOKING else self._job.phase
+
+    @property
+    def attempt(self) -> int:
+        """Number of the attempt, from 1."""
+        return self._job.attempt
+
+    @property
+    def deadline(self) -> float | None:
+        """Seconds left of the attempt's timeout, not below 0; None: no limit."""
+        return None if self._ends is None else max(self._ends - time.monotonic(), 0.0)
+
+    # Operations
+
+    def run(
+        self,
+        command: str,
+        *,
+        check: bool = True,
+        input: str | bytes | None = None,  # noqa: A002 - the contract's word
+        timeout: float | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+    ) -> CommandResult:
+        """Operation: run a shell command. See `ports.Context.run`."""
+        self._begin(f"run {command!r}")
+        self._refuse_secret(command)
+        given = input.encode() if isinstance(input, str) else input
+        limit = self._limit(timeout)
+        with _Tee(self._job, self.masker, self._emit) as sink:
+            self.operations += 1
+            try:
+                result = self._transport.run(command, input=given, timeout=limit, env=env, cwd=cwd, sink=sink)
+            except Unreachable:
+                self.operations -= 1  # certainly not begun
+                raise
+        result = self._masked(result)
+        if result.timed_out or (check and not result.ok):
+            raise self._failed(command, result, limit)
+        return result
+
+    def put(self, source: Path | str, path: str, *, mode: int = 0o600) -> str:
+        """Operation: send a local file. See `ports.Context.put`."""
+        self._begin(f"put {path!r}")
+        local = Path(self.project, source)
+        try:
+            with local.open("rb") as stream:
+                return self._put(stream, path, mode)
+        except OSError as error:
+            raise TaskFailed(f"cannot read {local}: {error.strerror}") from error
+
+    def write(self, path: str, content: str | bytes, *, mode: int = 0o600) -> str:
+        """Operation: write a file. See `ports.Context.write`."""
+        self._begin(f"write {path!r}")
+        return self._put(io.BytesIO(content.encode() if isinstance(content, str) else content), path, mode)
+
+    # Reads
+
+    def probe(
+        self, command: str, *, timeout: float | None = 60.0, env: Mapping[str, str] | None = None
+    ) -> CommandResult:
+        """Read: run a command that changes nothing."""
+        self._check_thread()
+        self._refuse_secret(command)
+        return self._masked(self._transport.run(command, timeout=self._limit(timeout), env=env))
+
+    def get(self, path: str) -> bytes:
+        """Read: a file's content."""
+        self._check_thread()
+        return self._transport.get(path)
+
+    def tail(self, path: str, lines: int = 20) -> list[str]:
+        """Read: the last lines of a file; empty if there is no such file."""
+        found = self.probe(f"tail -n {int(lines)} -- {self.quote(path)} 2>/dev/null")
+        return found.stdout.splitlines()
+
+    def wait_until(self, probe: str, *, timeout: float, every: float = 0.5) -> CommandResult:
+        """Read: run a probe until it ends with 0 or the time is over; its last result tells which."""
+        ends = time.monotonic() + timeout
+        while True:
+            result = self.probe(probe, timeout=max(ends - time.monotonic(), every))
+            left = ends - time.monotonic()
+            if result.ok or left <= 0:
+                return result
+            self.sleep(min(every, left))
+
+    def now(self) -> datetime:
+        """Read: the time, UTC."""
+        return datetime.now(UTC)
+
+    def random(self) -> float:
+        """Read: a random number, 0 <= n < 1."""
+        return random.random()  # noqa: S311 - jitter and names, not keys
+
+    # Talk
+
+    def quote(self, value: object) -> str:
+        """`value` as one word for the target's shell."""
+        return shlex.quote(str(value))
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, at most until the attempt's time is over. Raises `TaskFailed` if it is over already."""
+        self._check_thread()
+        time.sleep(self._limit(seconds) or 0.0)
+
+    def log(self, text: str) -> None:
+        """Say something to the operator; journaled."""
+        self._check_thread()
+        self._emit(Log(job=self._job, text=self.masker.text(text)))
+
+    def progress(self, done: float, total: float) -> None:
+        """Say how far the work is."""
+        self._check_thread()
+        self._emit(Progress(job=self._job, done=done, total=total))
+
+    def secret(self, name: str) -> str:
+        """The value of a reference; from now on masked everywhere."""
+        self._check_thread()
+        value = self._secret(name)
+        self.masker.add(value)
+        return value
+
+    # Inside
+
+    def _put(self, stream: BinaryIO, path: str, mode: int) -> str:
+        self.operations += 1
+        try:
+            return self._transport.put(stream, path, mode=mode)
+        except Unreachable:
+            self.operations -= 1
+            raise
+        except TransferFailed as error:
+            raise TransferFailed(self.masker.text(error.message), hint=error.hint) from error
+
+    def _begin(self, what: str) -> None:
+        self._check_thread()
+        if self.phase is None:
+            raise TaskFailed(f"the task's plan hook may only look, but calls ctx.{self.masker.text(what)}")
+
+    def _check_thread(self) -> None:
+        if threading.get_ident() != self._thread:
+            raise RuntimeError("a context belongs to the thread that its hook is called in")
+
+    def _refuse_secret(self, command: str) -> None:
+        if self.masker.reveals(command):
+            raise TaskFailed(
+                f"a secret stands in a command: {self.masker.text(command)}",
+                hint="pass it with input= or env=; command lines are visible to everybody on the target",
+            )
+
+    def _limit(self, timeout: float | None) -> float | None:
+        left = self.deadline
+        if left is None:
+            return timeout
+        if left <= 0:
+            raise TaskFailed(f"timed out after {self._job.timeout:g} s")
+        return left if timeout is None else min(timeout, left)
+
+    def _masked(self, result: CommandResult) -> CommandResult:
+        return CommandResult(
+            exit_status=result.exit_status,
+            stdout=self.masker.text(result.stdout),
+            stderr=self.masker.text(result.stderr),
+            truncated=result.truncated,
+            timed_out=result.timed_out,
+        )
+
+    def _failed(self, command: str, result: CommandResult, limit: float | None) -> CommandFailed:
+        last = "\n".join(result.stderr.splitlines()[-_STDERR_LINES:])
+        hint = f"it was stopped after {limit:g} s" if result.timed_out and limit is not None else ""
+        return CommandFailed(self.masker.text(command), result.exit_status, last, hint=hint)
+
+
+class RenderedVars(Mapping[str, Any]):
+    """A node's variables, each rendered when it is looked at."""
+
+    def __init__(self, variables: Mapping[str, Any], facts: Mapping[str, Any], renderer: Renderer | None) -> None:
+        self._variables = variables
+        self._facts = facts
+        self._renderer = renderer
+
+    def __getitem__(self, name: str) -> Any:
+        value = self._variables[name]
+        return self._renderer.render(value, self._variables, self._facts) if self._renderer else value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variables)
+
+    def __len__(self) -> int:
+        return len(self._variables)
+
+
+class _Tee:
+    """An output sink that masks across the seams of pieces, one stream of text per name."""
+
+    def __init__(self, job: Job, masker: Masker, emit: Callable[[Message], None]) -> None:
+        self._streams = {
+            name: masker.stream(lambda text, name=name: emit(Output(job=job, stream=name, text=text)))  # type: ignore[misc]
+            for name in ("stdout", "stderr")
+        }
+
+    def __enter__(self) -> OutputSink:
+        return lambda stream, text: self._streams[stream].feed(text)
+
+    def __exit__(self, *_: object) -> None:
+        for stream in self._streams.values():
+            stream.close()
