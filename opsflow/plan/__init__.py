@@ -1,0 +1,7 @@
+"""The plan: a playbook and an inventory compiled to a frozen graph of nodes, which then is all that a run knows."""
+
+from opsflow.plan.compile import compile_plan
+from opsflow.plan.model import Edge, Join, Node, Plan, TaskFacts
+from opsflow.plan.values import node_variables, values_of
+
+__all__ = ["Edge", "Join", "Node", "Plan", "TaskFacts", "compile_plan", "node_variables", "values_of"]

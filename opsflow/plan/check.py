@@ -1,0 +1,116 @@
+"""What can be said of parameters before anything is touched."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from opsflow.errors import Problem, TemplateError
+from opsflow.model import Host, OnUnknown, Playbook, Step
+from opsflow.plan.model import Node
+from opsflow.plan.values import node_variables
+from opsflow.ports import Renderer, Task, Tasks
+
+
+def step_problem(step: Step, key: str, message: str, hint: str = "") -> Problem:
+    """A problem at a key of a step, or at the nearest place above it that has a position."""
+    position = step.source
+    parts = key.split(".")
+    for length in range(len(parts), 0, -1):
+        found = step.positions.get(".".join(parts[:length]))
+        if found:
+            position = found
+            break
+    return Problem(message=f"step {step.id!r}: {message}", position=position, hint=hint)
+
+
+class ParameterCheck:
+    """Renders and checks the parameters of all nodes, as far as they do not hang on outputs of other steps."""
+
+    def __init__(
+        self,
+        playbook: Playbook,
+        tasks: Tasks,
+        renderer: Renderer,
+        inputs: Mapping[str, Any],
+        extra: Mapping[str, Any],
+        now: datetime,
+    ) -> None:
+        self._playbook = playbook
+        self._tasks = tasks
+        self._renderer = renderer
+        self._inputs = inputs
+        self._extra = extra
+        self._now = now.isoformat().replace("+00:00", "Z")
+
+    def problems(self, nodes: Sequence[Node], hosts: Mapping[str, Host]) -> list[Problem]:
+        """All that is wrong; what is wrong on many hosts is said once."""
+        found: list[Problem] = []
+        of_step: dict[str, list[Host]] = {}
+        for node in nodes:
+            of_step.setdefault(node.step, []).append(hosts[node.host])
+        for step in self._playbook.steps:
+            task = self._tasks.get(step.task)
+            if task is None:
+                close = difflib.get_close_matches(step.task, self._tasks.names(), n=1)
+                hint = f"did you mean {close[0]!r}?" if close else "`opsflow task list` shows what there is"
+                found.append(step_problem(step, "task", f"there is no task {step.task!r}", hint))
+                continue
+            if step.on_unknown is OnUnknown.RERUN and not task.idempotent:
+                hint = 'use on_unknown = "ask" or "revert"'
+                found.append(
+                    step_problem(step, "on_unknown", f"the task {step.task!r} does not say that it is idempotent", hint)
+                )
+            found += self._step_problems(step, task, of_step.get(step.id, []))
+        return found
+
+    def _step_problems(self, step: Step, task: Task, hosts: Sequence[Host]) -> list[Problem]:
+        open_keys = [k for k, v in step.params.items() if self._hangs_on_outputs(step, v)]
+        templated = {k for k, v in step.params.items() if has_template(v)}
+        if not hosts or not templated - set(open_keys):
+            # Nothing differs between hosts; without an inventory templates cannot be rendered.
+            return self._task_problems(step, task, step.params, ignore=sorted(templated))
+        seen: dict[Problem, None] = {}
+        for host in hosts:
+            for problem in self._host_problems(step, task, host, open_keys):
+                seen.setdefault(problem)
+        return list(seen)
+
+    def _host_problems(self, step: Step, task: Task, host: Host, open_keys: list[str]) -> list[Problem]:
+        variables = node_variables(self._playbook, step, host, inputs=self._inputs, extra=self._extra)
+        facts = {"host": host.name, "now": self._now}
+        rendered: dict[str, Any] = {}
+        problems, ignore = [], list(open_keys)
+        for key, value in step.params.items():
+            if key in open_keys:
+                rendered[key] = value
+                continue
+            try:
+                rendered[key] = self._renderer.render(value, variables, facts)
+            except TemplateError as error:
+                problems.append(step_problem(step, f"with.{key}", error.message, error.hint))
+                rendered[key] = value
+                ignore.append(key)
+        return problems + self._task_problems(step, task, rendered, ignore)
+
+    def _task_problems(self, step: Step, task: Task, params: Mapping[str, Any], ignore: Sequence[str]) -> list[Problem]:
+        return [
+            step_problem(step, ".".join(["with", *map(str, path)]), message)
+            for path, message in task.check(params, ignore=ignore)
+        ]
+
+    def _hangs_on_outputs(self, step: Step, value: Any) -> bool:
+        variables = {**self._inputs, **self._playbook.vars, **step.vars, **self._extra}
+        try:
+            return bool(self._renderer.references(value, variables))
+        except TemplateError:
+            return True  # reported where references are collected
+
+
+def has_template(value: Any) -> bool:
+    """Whether a value holds a template anywhere."""
+    if isinstance(value, str):
+        return "{{" in value or "{%" in value
+    if isinstance(value, Mapping):
+        return any(has_template(v) for v in value.values())
+    return isinstance(value, list | tuple) and any(has_template(v) for v in value)

@@ -1,0 +1,132 @@
+"""The plan as data, and as JSON."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import networkx as nx
+from pydantic import TypeAdapter
+
+from opsflow.model import Host, Playbook, Step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One step on one host. `id` is `STEP@HOST`."""
+
+    id: str
+    step: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Join:
+    """A barrier: reached when all before it are through. Keeps edges at n + m where they would be n · m."""
+
+    id: str
+
+
+class Edge(NamedTuple):
+    """`before` must be through before `after` starts (indices into nodes, then joins).
+
+    `barrier`: made by `per = "all"`: a failure passes it only on its own host, if the waiting step runs there too.
+    """
+
+    before: int
+    after: int
+    barrier: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFacts:
+    """What the engine has to know of a task without loading it."""
+
+    digest: str
+    idempotent: bool
+    reversible: bool
+    has_plan: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All that a run knows. Never changes.
+
+    Attributes:
+        playbook: The steps as written, templates not rendered.
+        inventory: Where the hosts came from. `inventory_digest`: its SHA-256.
+        hosts: The hosts that nodes run on, with their variables.
+        inputs: Input defaults: the weakest variables.
+        extra: What the caller gave with `-e`: the strongest variables.
+        now: The time that templates see, RFC 3339 in UTC.
+        tasks: The tasks in use.
+        references: For each step, the steps whose outputs or states its templates mention.
+        nodes, joins, edges: The graph, in playbook order.
+        fingerprint: SHA-256 over all that decides what the run does.
+    """
+
+    playbook: Playbook
+    inventory: str
+    inventory_digest: str
+    hosts: Mapping[str, Host]
+    inputs: Mapping[str, Any]
+    extra: Mapping[str, Any]
+    now: str
+    tasks: Mapping[str, TaskFacts]
+    references: Mapping[str, tuple[str, ...]]
+    nodes: tuple[Node, ...]
+    joins: tuple[Join, ...]
+    edges: tuple[Edge, ...]
+    fingerprint: str = field(default="")
+
+    @cached_property
+    def steps(self) -> Mapping[str, Step]:
+        """Steps by id."""
+        return {step.id: step for step in self.playbook.steps}
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Node]:
+        """Nodes by id."""
+        return {node.id: node for node in self.nodes}
+
+    @cached_property
+    def by_step(self) -> Mapping[str, tuple[Node, ...]]:
+        """Nodes of each step, in host order."""
+        found: dict[str, list[Node]] = {step: [] for step in self.steps}
+        for node in self.nodes:
+            found[node.step].append(node)
+        return {step: tuple(nodes) for step, nodes in found.items()}
+
+    @cached_property
+    def graph(self) -> "nx.DiGraph[str]":
+        """The graph over ids of nodes and joins; edges carry `barrier`."""
+        graph: nx.DiGraph[str] = nx.DiGraph()
+        ids = [n.id for n in self.nodes] + [j.id for j in self.joins]
+        graph.add_nodes_from(ids)
+        graph.add_edges_from((ids[e.before], ids[e.after], {"barrier": e.barrier}) for e in self.edges)
+        return graph
+
+    def task_of(self, node: str) -> TaskFacts:
+        """Facts about the task of a node."""
+        return self.tasks[self.steps[self.by_id[node].step].task]
+
+    def needs_of(self, node: str) -> tuple[str, ...]:
+        """Nodes that must be through before `node`, joins resolved, in plan order."""
+        found: set[str] = set()
+        for before in self.graph.predecessors(node):
+            found.update([before] if before in self.by_id else self.graph.predecessors(before))
+        return tuple(n.id for n in self.nodes if n.id in found) if len(found) > 1 else tuple(found)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able form for the journal."""
+        dumped: dict[str, Any] = json.loads(_ADAPTER.dump_json(self))
+        return dumped
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Plan":
+        """The plan that `to_json` gave."""
+        return _ADAPTER.validate_python(data)
+
+
+_ADAPTER = TypeAdapter(Plan)

@@ -1,0 +1,110 @@
+"""From `needs` between steps to edges between nodes."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from opsflow.errors import Problem
+from opsflow.model import LOCALHOST, PER_ALL, PER_HOST, Need, Step
+from opsflow.plan.model import Edge, Join, Node
+
+Values = Callable[[Step, Node, str], tuple[str, ...] | None]
+"""The values of a variable for a node of a step; None: it has none."""
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Bundle:
+    """Some nodes of a needed step that some nodes of the needing step wait for, all for all."""
+
+    before: Sequence[int]
+    after: Sequence[int]
+
+
+class EdgeBuilder:
+    """Collects the edges of a plan, joins included, and the problems met.
+
+    Args:
+        steps: Steps by id.
+        nodes: All nodes in plan order.
+        values: Looks up the values by which nodes belong together.
+    """
+
+    def __init__(self, steps: Iterable[Step], nodes: Sequence[Node], values: Values) -> None:
+        self._nodes = nodes
+        self._values = values
+        self._of_step: dict[str, list[int]] = {step.id: [] for step in steps}
+        for index, node in enumerate(nodes):
+            self._of_step[node.step].append(index)
+        self.edges: list[Edge] = []
+        self.joins: list[Join] = []
+        self.problems: list[Problem] = []
+
+    def add(self, step: Step, need: Need, needed: Step) -> None:
+        """Add what `step` needs of `needed`."""
+        per = need.per or step.per
+        if per == PER_HOST:
+            # One node per value stands for its siblings on other hosts.
+            per = next((s.run_once for s in (needed, step) if isinstance(s.run_once, str)), per)
+        for bundle in self._bundles(step, need, needed, per):
+            self._connect(step, bundle, barrier=per == PER_ALL)
+
+    def _bundles(self, step: Step, need: Need, needed: Step, per: str) -> list[_Bundle]:
+        before, after = self._of_step[needed.id], self._of_step[step.id]
+        if per == PER_ALL:
+            return [_Bundle(before=before, after=after)]
+        by_value: dict[str, list[int]] = {}
+        everyone: list[int] = []
+        for index in before:
+            keys = self._keys(needed, index, per)
+            for key in keys or ():
+                by_value.setdefault(key, []).append(index)
+            if keys is None:
+                everyone.append(index)
+        bundles, unmatched = [], []
+        for keys, waiting in self._grouped(step, after, per).items():
+            found = before if keys is None else sorted({i for k in keys for i in by_value.get(k, ())} | set(everyone))
+            if found:
+                bundles.append(_Bundle(before=found, after=waiting))
+            else:
+                unmatched.extend(waiting)
+        if unmatched and not need.optional:
+            self._report_unmatched(step, needed, per, unmatched)
+        return bundles
+
+    def _grouped(self, step: Step, indices: Sequence[int], per: str) -> dict[tuple[str, ...] | None, list[int]]:
+        groups: dict[tuple[str, ...] | None, list[int]] = {}
+        for index in indices:
+            groups.setdefault(self._keys(step, index, per), []).append(index)
+        return groups
+
+    def _keys(self, step: Step, index: int, per: str) -> tuple[str, ...] | None:
+        """By what the node is matched; None: it matches everyone."""
+        node = self._nodes[index]
+        if node.host == LOCALHOST or step.run_once is True:
+            return None
+        if per == PER_HOST:
+            return (node.host,)
+        return self._values(step, node, per)
+
+    def _connect(self, step: Step, bundle: _Bundle, *, barrier: bool) -> None:
+        before, after = bundle.before, bundle.after
+        if len(before) * len(after) <= len(before) + len(after):
+            self.edges.extend(Edge(b, a, barrier) for b in before for a in after)
+            return
+        index = len(self._nodes) + len(self.joins)
+        self.joins.append(Join(id=f"join {len(self.joins) + 1} before {step.id}"))
+        self.edges.extend(Edge(b, index, barrier) for b in before)
+        self.edges.extend(Edge(index, a, barrier) for a in after)
+
+    def _report_unmatched(self, step: Step, needed: Step, per: str, unmatched: Sequence[int]) -> None:
+        names = [self._nodes[i].host for i in unmatched]
+        shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+        same = "on the same host" if per == PER_HOST else f"with the same {per!r}"
+        self.problems.append(
+            Problem(
+                message=f"step {step.id!r} needs {needed.id!r} {same}, which matches nothing for {shown}",
+                position=step.positions.get("needs") or step.source,
+                hint=f'give these hosts a match, or say {{ step = "{needed.id}", optional = true }}',
+            )
+        )

@@ -1,0 +1,37 @@
+"""Variables of nodes, and the values by which nodes belong together (`per`, `rollback_scope`, `run_once`)."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from opsflow.errors import TemplateError
+from opsflow.model import Host, Playbook, Step
+from opsflow.ports import Renderer
+
+
+def node_variables(
+    playbook: Playbook, step: Step, host: Host, *, inputs: Mapping[str, Any], extra: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Variables that a node's templates see, templates in them not rendered.
+
+    Weakest first: input defaults, inventory (groups and host, merged there), playbook, step, `-e`.
+    """
+    return {**inputs, **host.vars, **playbook.vars, **step.vars, **extra}
+
+
+def values_of(step: Step, host: Host, variable: str, renderer: Renderer) -> tuple[str, ...] | None:
+    """The values of a variable by which a node belongs to others, as JSON text: a list belongs to each of its values.
+
+    Looked for in the step's variables, then the host's. None if there is none.
+
+    Raises:
+        TemplateError: it is a template that cannot be rendered.
+    """
+    variables = {**host.vars, **step.vars}
+    if variable not in variables:
+        return None
+    value = renderer.render(variables[variable], variables, {"host": host.name})
+    values = value if isinstance(value, list | tuple) else [value]
+    if not all(isinstance(v, str | int | float | bool) for v in values):
+        raise TemplateError(f"the variable {variable!r} is neither a plain value nor a list of plain values")
+    return tuple(json.dumps(v) for v in values)
