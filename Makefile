@@ -1,0 +1,32 @@
+# Everything runs in .venv, which tools/bootstrap.sh makes together with the Debian packages that are missing.
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test lint check clean
+
+PYTHON = .venv/bin/python
+JOBS ?= 2
+# The tests that take the longest stand in a few files: a worker takes a whole file, so that fixtures are made once.
+PYTEST = $(PYTHON) -m pytest --numprocesses $(JOBS) --dist loadfile
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: ## the main job on real sshd hosts, shown and checked, on this machine alone
+	@tools/bootstrap.sh demo
+	@$(PYTHON) playbooks/demo.py
+
+test: ## all tests; ARGS="-k name" picks some
+	@tools/bootstrap.sh test
+	$(PYTEST) $(ARGS)
+
+lint: ## format, style, types, direction of imports
+	@tools/bootstrap.sh test
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy
+	.venv/bin/lint-imports
+
+check: lint test ## what has to pass before a change goes in
+
+clean: ## removes what the targets above made
+	rm -rf .venv .demo .cache dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
