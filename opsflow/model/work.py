@@ -59,6 +59,23 @@ class Preview:
         """Execute could not succeed; the node fails here, with nothing changed."""
         return cls(action=Action.FAIL, summary=why, why=why)
 
+    def to_json(self) -> dict[str, Any]:
+        """As the journal keeps it."""
+        return {
+            "action": self.action.value,
+            "summary": self.summary,
+            "before": dict(self.before),
+            "diff": self.diff,
+            "reversible": self.reversible,
+            "why": self.why,
+            "outputs": dict(self.outputs),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Preview":
+        """What `to_json` gave."""
+        return cls(**{**data, "action": Action(data["action"])})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandResult:

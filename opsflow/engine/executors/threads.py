@@ -1,0 +1,63 @@
+"""Jobs in threads of this process."""
+
+import queue
+import threading
+from collections.abc import Sequence
+
+from opsflow.model import Job, Message, Outcome
+from opsflow.ports import Perform
+
+_BACKLOG = 10_000
+"""Messages that wait for the engine; a task that prints faster waits, so that memory stays bounded."""
+
+
+class ThreadExecutor:
+    """At most `forks` jobs at a time, each in a thread; threads are made when first needed and kept.
+
+    They are daemons: a process that detaches from its jobs does not wait for them.
+    """
+
+    def __init__(self, perform: Perform, *, forks: int) -> None:
+        self._perform = perform
+        self._forks = forks
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._messages: queue.Queue[Message] = queue.Queue(_BACKLOG)
+        self._running = 0
+        self._threads: list[threading.Thread] = []
+
+    @property
+    def free(self) -> int:
+        """How many more jobs it takes now."""
+        return self._forks - self._running
+
+    def submit(self, job: Job) -> None:
+        """Begin a job."""
+        self._running += 1
+        if self._running > len(self._threads):
+            thread = threading.Thread(target=self._work, name=f"opsflow-{len(self._threads) + 1}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        self._jobs.put(job)
+
+    def messages(self, timeout: float) -> Sequence[Message]:
+        """What has come in; waits up to `timeout` seconds for the first."""
+        try:
+            found = [self._messages.get(timeout=timeout)]
+        except queue.Empty:
+            return []
+        while len(found) < _BACKLOG:
+            try:
+                found.append(self._messages.get_nowait())
+            except queue.Empty:
+                break
+        self._running -= sum(isinstance(message, Outcome) for message in found)
+        return found
+
+    def close(self) -> None:
+        """Let idle threads end; busy ones are not waited for."""
+        for _ in self._threads:
+            self._jobs.put(None)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            self._perform(job, self._messages.put)

@@ -1,0 +1,124 @@
+"""From a node to a job: which variables and facts its templates see."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from opsflow.engine.run import NodeStatus, Run
+from opsflow.model import LOCALHOST, PER_ALL, PER_HOST, AttemptRecord, Job, JobKind, NodeState, Preview, Step
+from opsflow.plan import Node, node_variables, values_of
+from opsflow.ports import Renderer
+
+_HAS_OUTPUTS = frozenset({NodeState.SUCCEEDED, NodeState.UNCHANGED})
+
+
+class Jobs:
+    """Makes the jobs of one run."""
+
+    def __init__(self, run: Run, renderer: Renderer) -> None:
+        self._run = run
+        self._plan = run.plan
+        self._renderer = renderer
+        self._wants_all = {
+            step.id: "by_host" in json.dumps([dict(step.params), dict(step.vars), step.when], default=str)
+            for step in run.plan.playbook.steps
+        }
+
+    def prepare(self, node: str) -> Job:
+        """Render and look, for the attempt to come."""
+        step = self._plan.steps[self._plan.by_id[node].step]
+        attempts = sum(a.phase == "execute" for a in self._run.nodes[node].attempts.values())
+        return self._job(
+            JobKind.PREPARE, node, attempt=attempts + 1, params=step.params, when=step.when, timeout=step.timeout
+        )
+
+    def settle(self, attempt: AttemptRecord) -> Job:
+        """Look what became of an attempt whose end nobody saw."""
+        return self._of_attempt(JobKind.SETTLE, attempt)
+
+    def execute(self, attempt: AttemptRecord) -> Job:
+        """Act."""
+        step = self._plan.steps[self._plan.by_id[attempt.node].step]
+        return self._of_attempt(JobKind.EXECUTE, attempt, timeout=step.timeout)
+
+    def revert(self, attempt: AttemptRecord, undone: AttemptRecord) -> Job:
+        """Undo the attempt `undone`."""
+        step = self._plan.steps[self._plan.by_id[attempt.node].step]
+        # The context of a revert speaks of the attempt that it undoes.
+        return self._of_attempt(JobKind.REVERT, undone, timeout=step.revert_timeout, outputs=undone.outputs)
+
+    def _of_attempt(
+        self,
+        kind: JobKind,
+        attempt: AttemptRecord,
+        *,
+        timeout: float | None = None,
+        outputs: Mapping[str, Any] | None = None,
+    ) -> Job:
+        return self._job(
+            kind,
+            attempt.node,
+            attempt=attempt.n,
+            params=attempt.params,
+            preview=Preview.from_json(attempt.preview),
+            timeout=timeout,
+            outputs=outputs,
+        )
+
+    def _job(self, kind: JobKind, node_id: str, *, attempt: int, params: Mapping[str, Any], **more: Any) -> Job:
+        plan = self._plan
+        node = plan.by_id[node_id]
+        step = plan.steps[node.step]
+        return Job(
+            kind=kind,
+            run_id=self._run.id,
+            node=node_id,
+            step=step.id,
+            host=node.host,
+            task=step.task,
+            attempt=attempt,
+            params=params,
+            variables=node_variables(plan.playbook, step, plan.hosts[node.host], inputs=plan.inputs, extra=plan.extra),
+            facts=self._facts(step, node),
+            directory=plan.playbook.directory,
+            **more,
+        )
+
+    def _facts(self, step: Step, node: Node) -> dict[str, Any]:
+        facts: dict[str, Any] = {"host": node.host, "now": self._plan.now}
+        references = self._plan.references.get(step.id, ())
+        if references:
+            facts["outputs"] = {name: self._outputs(step, node, name) for name in references}
+            facts["steps"] = {name: self._state(step, node, name) for name in references}
+        return facts
+
+    def _outputs(self, step: Step, node: Node, needed: str) -> dict[str, Any]:
+        one = self._one(step, node, needed)
+        outputs = dict(one.outputs) if one and one.state in _HAS_OUTPUTS else {}
+        if self._wants_all[step.id]:
+            others = [self._run.nodes[n.id] for n in self._plan.by_step[needed]]
+            outputs["by_host"] = {n.host: dict(n.outputs) for n in others if n.state in _HAS_OUTPUTS}
+        return outputs
+
+    def _state(self, step: Step, node: Node, needed: str) -> dict[str, Any]:
+        one = self._one(step, node, needed)
+        nodes = [one] if one else [self._run.nodes[n.id] for n in self._plan.by_step[needed]]
+        states = {n.state for n in nodes}
+        return {
+            "state": next(iter(states)).value if len(states) == 1 else "mixed",
+            "changed": NodeState.SUCCEEDED in states,
+        }
+
+    def _one(self, step: Step, node: Node, needed: str) -> NodeStatus | None:
+        """The node of the step `needed` that a template means: same host, else same value, else the only one."""
+        own = self._run.nodes.get(f"{needed}@{node.host}")
+        if own:
+            return own
+        there: Sequence[Node] = self._plan.by_step[needed]
+        if step.per not in {PER_ALL, PER_HOST} and node.host != LOCALHOST:
+            mine = set(values_of(step, self._plan.hosts[node.host], step.per, self._renderer) or ())
+            of = self._plan.steps[needed]
+            there = [
+                n for n in there if mine & set(values_of(of, self._plan.hosts[n.host], step.per, self._renderer) or ())
+            ]
+        return self._run.nodes[there[0].id] if len(there) == 1 else None

@@ -1,0 +1,219 @@
+"""A run in memory: the one place, beside the journal, that holds its state. Belongs to the engine's thread."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from opsflow.engine.machine import node_machine, run_machine
+from opsflow.events import Event, Listener
+from opsflow.model import (
+    AttemptFinished,
+    AttemptRecord,
+    AttemptStarted,
+    AttemptState,
+    Change,
+    Failure,
+    NodeChanged,
+    NodeRecord,
+    NodeState,
+    Outcome,
+    Phase,
+    Preview,
+    RollbackFinished,
+    RollbackRecord,
+    RollbackStarted,
+    RunChanged,
+    RunRecord,
+    RunState,
+)
+from opsflow.plan import Plan
+from opsflow.ports import Journal
+
+_MAY_HAVE_CHANGED = frozenset({AttemptState.RUNNING, AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.UNKNOWN})
+
+
+@dataclass(slots=True, kw_only=True)
+class NodeStatus:
+    """Where a node stands. Changed by `Run` only."""
+
+    id: str
+    step: str
+    host: str
+    state: NodeState = NodeState.PENDING
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    error: Failure | None = None
+    attempts: dict[str, AttemptRecord] = field(default_factory=dict)
+
+    def count(self, phase: Phase) -> int:
+        """How many attempts of a phase there were."""
+        return sum(a.phase is phase for a in self.attempts.values())
+
+    def last(self, phase: Phase) -> AttemptRecord | None:
+        """The newest attempt of a phase."""
+        return next((a for a in reversed(self.attempts.values()) if a.phase is phase), None)
+
+    def to_revert(self) -> list[AttemptRecord]:
+        """Attempts that changed or may have changed something and are not reverted yet, newest first."""
+        undone = {
+            a.undoes for a in self.attempts.values() if a.phase is Phase.REVERT and a.state is AttemptState.SUCCEEDED
+        }
+        return [
+            a
+            for a in reversed(self.attempts.values())
+            if a.phase is Phase.EXECUTE and a.state in _MAY_HAVE_CHANGED and a.n not in undone
+        ]
+
+
+class Run:
+    """State, and how it changes: through the machines, into a buffer, durably with `flush`.
+
+    Args:
+        record: The run as the journal has it.
+        plan: Its plan.
+        journal: Where changes go.
+        listeners: Who hears of events, after the changes they tell of are durable.
+        nodes: What the journal has of its nodes; none: all are pending.
+    """
+
+    def __init__(
+        self,
+        record: RunRecord,
+        plan: Plan,
+        journal: Journal,
+        listeners: Sequence[Listener],
+        *,
+        nodes: Iterable[NodeRecord] = (),
+    ) -> None:
+        self.id = record.id
+        self.record = record
+        self.state = record.state
+        self.plan = plan
+        self.nodes = {n.id: NodeStatus(id=n.id, step=n.step, host=n.host) for n in plan.nodes}
+        self.rollbacks: dict[str, RollbackRecord] = {}
+        self._journal = journal
+        self._listeners = listeners
+        self._node_machine = node_machine()
+        self._run_machine = run_machine()
+        self._changes: list[Change] = []
+        self._events: list[Event] = []
+        for found in nodes:
+            node = self.nodes[found.id]
+            node.state, node.outputs, node.error = found.state, found.outputs, found.error
+            node.attempts = {a.id: a for a in found.attempts}
+
+    def move(
+        self, node: str, event: str, *, outputs: Mapping[str, Any] | None = None, error: Failure | None = None
+    ) -> None:
+        """Let an event happen to a node. Raises `IllegalTransition`."""
+        status = self.nodes[node]
+        after = NodeState(self._node_machine.after(status.state, event))
+        change = NodeChanged(node=node, before=status.state, after=after, outputs=outputs, error=error)
+        self._changes.append(change)
+        status.state = after
+        status.outputs = status.outputs if outputs is None else outputs
+        status.error = status.error if error is None else error
+
+    def move_run(self, event: str, *, exit_code: int | None = None) -> None:
+        """Let an event happen to the run; with `exit_code` it stops here for now."""
+        after = RunState(self._run_machine.after(self.state, event))
+        finished = None if exit_code is None else datetime.now(UTC)
+        self._changes.append(RunChanged(before=self.state, after=after, finished=finished, exit_code=exit_code))
+        self.state = after
+
+    def begin_attempt(
+        self,
+        node: str,
+        phase: Phase,
+        *,
+        params: Mapping[str, Any],
+        preview: Preview,
+        machine: str = "",
+        undoes: int | None = None,
+    ) -> AttemptRecord:
+        """Write down an intent. The attempt may be sent out after the next `flush`."""
+        status = self.nodes[node]
+        n = status.count(phase) + 1
+        attempt = AttemptRecord(
+            id=f"{self.id}/{node}/{phase}/{n}",
+            run_id=self.id,
+            node=node,
+            phase=phase,
+            n=n,
+            state=AttemptState.RUNNING,
+            started=datetime.now(UTC),
+            undoes=undoes,
+            params=params,
+            preview=preview.to_json(),
+            machine=machine,
+        )
+        status.attempts[attempt.id] = attempt
+        self._changes.append(AttemptStarted(attempt=attempt))
+        return attempt
+
+    def end_attempt(
+        self,
+        attempt: AttemptRecord,
+        state: AttemptState,
+        *,
+        outputs: Mapping[str, Any] | None = None,
+        exit_status: int | None = None,
+        error: Failure | None = None,
+    ) -> None:
+        """Write down an outcome."""
+        now = datetime.now(UTC)
+        ended = replace(attempt, state=state, finished=now, outputs=outputs, exit_status=exit_status, error=error)
+        self.nodes[attempt.node].attempts[attempt.id] = ended
+        self._changes.append(
+            AttemptFinished(
+                id=attempt.id, state=state, finished=now, outputs=outputs, exit_status=exit_status, error=error
+            )
+        )
+
+    def begin_rollback(self, rollback: RollbackRecord) -> None:
+        """Write down a frozen rollback plan."""
+        self.rollbacks[rollback.id] = rollback
+        self._changes.append(RollbackStarted(rollback=rollback))
+
+    def end_rollback(self, rollback: RollbackRecord, *, complete: bool) -> None:
+        """Write down that a rollback has nothing left that it could do."""
+        now = datetime.now(UTC)
+        self.rollbacks[rollback.id] = replace(rollback, finished=now, complete=complete)
+        self._changes.append(RollbackFinished(id=rollback.id, finished=now, complete=complete))
+
+    def add(self, change: Change) -> None:
+        """Add a change that alters no state, such as output."""
+        self._changes.append(change)
+
+    def say(self, event: Event) -> None:
+        """Publish an event with the next `flush`."""
+        self._events.append(event)
+
+    def flush(self) -> None:
+        """Make all changes durable in one commit, then tell the listeners."""
+        changes, self._changes = self._changes, []
+        if changes:
+            self._journal.commit(self.id, changes)
+        events, self._events = self._events, []
+        for event in events:
+            for listener in self._listeners:
+                listener(event)
+
+    def counts(self) -> Mapping[NodeState, int]:
+        """How many nodes there are in each state."""
+        return Counter(node.state for node in self.nodes.values())
+
+    def in_state(self, *states: NodeState) -> list[str]:
+        """Nodes in any of the states, in plan order."""
+        return [node.id for node in self.nodes.values() if node.state in states]
+
+
+def outcome_state(outcome: Outcome) -> AttemptState:
+    """The state in which a job's outcome leaves its attempt."""
+    return {
+        "succeeded": AttemptState.SUCCEEDED,
+        "failed": AttemptState.FAILED,
+        "unreachable": AttemptState.UNREACHABLE,
+        "unknown": AttemptState.UNKNOWN,
+    }[outcome.verdict.value]
