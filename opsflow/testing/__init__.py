@@ -1,0 +1,5 @@
+"""For the tests of opsflow and of plugins: a context without an engine, and a fleet of real ssh servers."""
+
+from opsflow.testing.context import make_context
+
+__all__ = ["make_context"]

@@ -1,0 +1,158 @@
+"""A command on a host, seen as three streams and an end, and the loop that serves them without threads."""
+
+import codecs
+import time
+from collections.abc import Iterator, Mapping
+from typing import BinaryIO, Protocol
+
+from opsflow.errors import Interrupted
+from opsflow.ports import OutputSink
+
+CHUNK = 64 * 1024
+_SHORTEST_PAUSE = 0.001
+_LONGEST_PAUSE = 0.2
+_DRAIN_IDLE = 0.5
+_DRAIN_MOST = 5.0
+
+
+class Process(Protocol):
+    """A started command. No method blocks, `wait` excepted; each raises `Interrupted` once the link is lost."""
+
+    def write(self, data: bytes) -> int | None:
+        """Send some of `data`; returns how many bytes were taken, None if the command reads no more."""
+
+    def close_input(self) -> None:
+        """Let the command see the end of its input."""
+
+    def read(self, stream: str) -> bytes | None:
+        """What came in on `stdout` or `stderr`; None: nothing now; empty: it has ended."""
+
+    def wait(self, seconds: float) -> None:
+        """Wait until there may be something to read, at most so long."""
+
+    def status(self) -> int | None:
+        """The exit status, None while it runs; negative if a signal ended the process itself."""
+
+    def close(self) -> None:
+        """Let go of the streams. The command is not ended."""
+
+
+class Capture:
+    """Keeps the beginning of a stream and passes all of it on as text.
+
+    Args:
+        stream: `stdout` or `stderr`.
+        limit: How many bytes are kept.
+        sink: Gets the text as it comes, what is beyond the limit too.
+    """
+
+    def __init__(self, stream: str, limit: int, sink: OutputSink | None = None) -> None:
+        self._stream = stream
+        self._limit = limit
+        self._sink = sink
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._kept = bytearray()
+        self.truncated = False
+
+    def feed(self, data: bytes) -> None:
+        """Take a piece; an empty one is the end."""
+        room = self._limit - len(self._kept)
+        self._kept += data[:room]
+        self.truncated = self.truncated or len(data) > room
+        if self._sink:
+            text = self._decoder.decode(data, final=not data)
+            if text:
+                self._sink(self._stream, text)
+
+    @property
+    def data(self) -> bytes:
+        """The bytes kept."""
+        return bytes(self._kept)
+
+    @property
+    def text(self) -> str:
+        """The bytes kept as text; invalid UTF-8 replaced, a character cut by the limit left out."""
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        return decoder.decode(bytes(self._kept), final=not self.truncated)
+
+
+def pieces(head: bytes, body: bytes | BinaryIO | None) -> Iterator[bytes]:
+    """`head`, then the body, in pieces small enough to send."""
+    for block in (head, body or b""):
+        if isinstance(block, bytes):
+            yield from (block[at : at + CHUNK] for at in range(0, len(block), CHUNK))
+        else:
+            while piece := block.read(CHUNK):
+                yield piece
+
+
+def communicate(
+    process: Process, source: Iterator[bytes], captures: Mapping[str, Capture], *, limit: float | None
+) -> int:
+    """Send the input and take the output until the process has ended.
+
+    What it left running in the background may keep the output open: once the status is known, the rest is taken as
+    long as it comes without pauses.
+
+    Args:
+        process: What was started.
+        source: Its input.
+        captures: Who takes the output, by stream.
+        limit: Seconds after which nothing is waited for any more.
+
+    Returns:
+        Its status, as `Process.status` says it.
+
+    Raises:
+        Interrupted: the link was lost, or the limit is over.
+    """
+    began = time.monotonic()
+    feed = _Feed(process, source)
+    unread = dict(captures)
+    pause = _SHORTEST_PAUSE
+    ended = moved_at = 0.0
+    while True:
+        status = process.status()  # asked before reading: what was written before the end is then there to read
+        moved = feed.step() if status is None else False
+        for stream in list(unread):
+            data = process.read(stream)
+            if data is not None:
+                moved = True
+                captures[stream].feed(data)
+                if not data:
+                    del unread[stream]
+        now = time.monotonic()
+        if status is not None:
+            ended = ended or now
+            moved_at = now if moved or not moved_at else moved_at
+            if not unread or now - moved_at > _DRAIN_IDLE or now - ended > _DRAIN_MOST:
+                return status
+        if limit is not None and now - began > limit:
+            raise Interrupted(f"no word from the command within {limit:g} s")
+        if moved:
+            pause = _SHORTEST_PAUSE
+        else:
+            process.wait(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+class _Feed:
+    """The input on its way to the command."""
+
+    def __init__(self, process: Process, source: Iterator[bytes]) -> None:
+        self._process = process
+        self._source = source
+        self._piece: bytes | None = next(source, None)
+
+    def step(self) -> bool:
+        """Send what is taken now; whether that was anything."""
+        if self._piece is None:
+            return False
+        taken = self._process.write(self._piece)
+        if taken is None:
+            self._piece = None
+        elif taken:
+            self._piece = self._piece[taken:] or next(self._source, None)
+        if self._piece is None:
+            self._process.close_input()
+        return taken != 0

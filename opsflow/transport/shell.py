@@ -1,0 +1,231 @@
+"""What every transport with a POSIX shell at its far end has in common.
+
+The command line that is started is the same for every command and holds nothing of it, since command lines can be read
+by everybody on the target. Standard input begins with two lines: the timeout in whole seconds (or nothing), and the
+script, its backslashes and newlines escaped; what follows is the input of the command.
+
+Two shells: the inner one reads the script and is the command's own; the outer one keeps the time. Both are in one
+process group (an ssh server makes one per command, `LocalTransport` too), which gets SIGTERM when the time is over and
+SIGKILL a little later. The outer shell goes with it, and that is the sign of a timeout: it never ends by a signal
+otherwise.
+"""
+
+import hashlib
+import math
+import re
+import secrets
+import shlex
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextlib import closing
+from posixpath import dirname
+from typing import BinaryIO, cast
+
+from opsflow.errors import Interrupted, TransferFailed
+from opsflow.model import CommandResult
+from opsflow.ports import OutputSink
+from opsflow.transport.process import CHUNK, Capture, Process, communicate, pieces
+
+# The outer shell says "Killed" and the like about the inner one; that is no output of the command, hence descriptor 3.
+INNER = 'exec 2>&3 3>&-; IFS= read -r _opsflow && eval "$(printf %b "$_opsflow")"'
+OUTER = """
+x=; IFS= read -r t;
+if [ "$t" ]; then
+    trap x=1 USR1; trap : TERM;
+    (
+        trap "kill -9 \\$! 2>/dev/null; exit" HUP; trap "" TERM USR1;
+        sleep "$t" & wait $!; kill -s USR1 $$; kill -s TERM 0;
+        sleep 5 & wait $!; kill -s KILL 0
+    ) </dev/null >/dev/null 2>&1 & w=$!;
+fi;
+exec 3>&2 2>/dev/null;
+sh -c "$1"; r=$?;
+if [ "$x" ]; then sleep 1; kill -s KILL 0; fi;
+if [ "$t" ]; then kill -s HUP "$w"; fi;
+exit "$r"
+"""
+OUTER = " ".join(OUTER.split())  # one line: csh as a login shell takes no more
+ARGUMENTS = ("sh", "-c", OUTER, "sh", INNER)
+"""The fixed command: an argument vector, and for a login shell `COMMAND`."""
+COMMAND = f"exec {shlex.join(ARGUMENTS)}"
+
+TIMED_OUT = 124
+_GRACE = 15.0
+_KEPT = 1024 * 1024
+_LARGEST_FILE = 64 * 1024 * 1024
+_SPOOLED = 8 * 1024 * 1024
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+# $1 path, $2 its directory, $3 temporary name, $4 mode, $5 size, $6 SHA-256
+_PUT = r"""
+fail() { echo "$1" >&2; exit 1; }
+umask 077
+[ ! -d "$1" ] || fail "$1: is a directory"
+trap 'rm -f -- "$3"' EXIT
+trap 'exit 1' HUP INT TERM PIPE
+set -C
+exec 3> "$3" || exit 1
+chmod -- "$4" "$3" && cat >&3 && exec 3>&- || exit 1
+size=$(wc -c < "$3") || exit 1
+[ "$size" -eq "$5" ] || fail "$1: only $size of $5 bytes arrived"
+sum=$(sha256sum < "$3" 2>/dev/null || busybox sha256sum < "$3" 2>/dev/null || openssl dgst -r -sha256 < "$3") || exit 1
+[ "${sum%% *}" = "$6" ] || fail "$1: what arrived is not what was sent"
+sync "$3" 2>/dev/null || sync
+mv -f -- "$3" "$1" || exit 1
+sync "$2" 2>/dev/null || sync
+"""
+_IDENTITY = """
+cat /etc/machine-id 2>/dev/null || echo -
+cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo -
+uname -n
+"""
+
+
+def script(command: str, env: Mapping[str, str] | None = None, cwd: str | None = None) -> bytes:
+    """A command with its environment and directory, as the line that the inner shell reads.
+
+    Raises:
+        ValueError: something holds a NUL, or a variable has a name that the shell does not take.
+    """
+    lines = []
+    for name, value in (env or {}).items():
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} cannot be the name of an environment variable")
+        lines.append(f"export {name}={shlex.quote(value)}")
+    if cwd is not None:
+        lines.append(f"CDPATH= cd -- {shlex.quote(cwd)} || exit")
+    text = "\n".join((*lines, command))
+    if "\0" in text:
+        raise ValueError("a command cannot hold a NUL character")
+    return text.replace("\\", "\\\\").replace("\n", "\\n").encode("utf-8", "surrogateescape") + b"\n"
+
+
+class ShellTransport(ABC):
+    """A transport over a shell. A subclass starts `COMMAND` (or `ARGUMENTS`) and hands out its streams."""
+
+    where: str
+    """How messages name the host."""
+
+    @abstractmethod
+    def start(self) -> Process:
+        """Start the fixed command in a process group of its own.
+
+        Raises:
+            Unreachable: no connection could be made.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let the connection go. Idempotent."""
+
+    def run(
+        self,
+        command: str,
+        *,
+        input: bytes | BinaryIO | None = None,  # noqa: A002 - the contract's word
+        timeout: float | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        sink: OutputSink | None = None,
+    ) -> CommandResult:
+        """Run a shell command to its end. See `ports.Transport.run`.
+
+        Args:
+            command: What the target's `sh` is to do, of any length.
+            input: Its standard input, sent as it is read; None: empty.
+            timeout: Seconds, on the target rounded up to whole ones. Then its process group is ended.
+            env: Variables added to its environment.
+            cwd: Directory to run in; relative ones begin in the login directory.
+            sink: Gets the output while it comes.
+
+        Raises:
+            ValueError: the command cannot be given to a shell.
+        """
+        line = script(command, env, cwd)
+        out, err = Capture("stdout", _KEPT, sink), Capture("stderr", _KEPT, sink)
+        status, timed_out = self._run(line, input, out, err, timeout)
+        return CommandResult(
+            exit_status=status,
+            stdout=out.text,
+            stderr=err.text,
+            truncated=out.truncated or err.truncated,
+            timed_out=timed_out,
+        )
+
+    def put(self, source: BinaryIO, path: str, *, mode: int = 0o600) -> str:
+        """Stream `source` into a file. See `ports.Transport.put`.
+
+        The target is told length and checksum beforehand and compares before it renames, so that a lost link leaves
+        the old file. A symbolic link at `path` is replaced, not followed.
+        """
+        with tempfile.SpooledTemporaryFile(_SPOOLED) as spool:
+            stream, size, digest = _measured(source, cast("BinaryIO", spool))
+            directory = dirname(path) or "."
+            temporary = f"{directory}/.opsflow-{secrets.token_hex(8)}"
+            arguments = shlex.join((path, directory, temporary, f"{mode:o}", str(size), digest))
+            err = Capture("stderr", _KEPT)
+            line = script(f"set -- {arguments}\n{_PUT}")
+            status, _ = self._run(line, stream, Capture("stdout", 0), err, None)
+        if status:
+            raise TransferFailed(f"cannot write {path} on {self.where}: {_last_line(err) or f'exit status {status}'}")
+        return digest
+
+    def get(self, path: str) -> bytes:
+        """The whole content of a file of at most 64 MiB. See `ports.Transport.get`."""
+        out, err = Capture("stdout", _LARGEST_FILE), Capture("stderr", _KEPT)
+        line = script(f"head -c {_LARGEST_FILE + 1} -- {shlex.quote(path)}")
+        status, _ = self._run(line, None, out, err, None)
+        if status:
+            raise TransferFailed(f"cannot read {path} on {self.where}: {_last_line(err) or f'exit status {status}'}")
+        if out.truncated:
+            raise TransferFailed(f"cannot read {path} on {self.where}: it is larger than {_LARGEST_FILE} bytes")
+        return out.data
+
+    def identity(self) -> str:
+        """Machine-id, boot id and node name, as far as the machine tells; `-` for what it does not."""
+        return " ".join(self.run(_IDENTITY, timeout=60).stdout.split())
+
+    def _run(
+        self,
+        line: bytes,
+        body: bytes | BinaryIO | None,
+        out: Capture,
+        err: Capture,
+        timeout: float | None,
+    ) -> tuple[int, bool]:
+        """The exit status of a script, and whether its timeout ended it."""
+        seconds = b"" if timeout is None else b"%d" % max(math.ceil(timeout), 1)
+        head = seconds + b"\n" + line
+        limit = None if timeout is None else max(timeout, 1.0) + _GRACE
+        began = time.monotonic()
+        with closing(self.start()) as process:
+            captures = {"stdout": out, "stderr": err}
+            status = communicate(process, pieces(head, body), captures, limit=limit)
+        if status >= 0:
+            return status, False
+        if timeout is not None and time.monotonic() - began >= timeout:
+            return TIMED_OUT, True
+        raise Interrupted(f"{self.where}: a signal ended the shell that watched over the command")
+
+
+def _measured(source: BinaryIO, spool: BinaryIO) -> tuple[BinaryIO, int, str]:
+    """A stream with the rest of `source`, its length and its SHA-256; a source that can't be rewound is copied."""
+    seekable = source.seekable()
+    start = source.tell() if seekable else 0
+    digest = hashlib.sha256()
+    size = 0
+    while piece := source.read(CHUNK):
+        digest.update(piece)
+        size += len(piece)
+        if not seekable:
+            spool.write(piece)
+    stream = source if seekable else spool
+    stream.seek(start)
+    return stream, size, digest.hexdigest()
+
+
+def _last_line(err: Capture) -> str:
+    lines = err.text.strip().splitlines()
+    return lines[-1] if lines else ""
