@@ -1,0 +1,5 @@
+CREATE TABLE player (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    gold INTEGER NOT NULL DEFAULT 0
+);

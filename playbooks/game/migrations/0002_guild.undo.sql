@@ -1,0 +1,2 @@
+ALTER TABLE player DROP COLUMN guild;
+DROP TABLE guild;
