@@ -1,0 +1,111 @@
+"""Parameters of a task against its model, in the operator's words."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+Path = tuple[str | int, ...]
+
+
+class NoParams(BaseModel):
+    """The model of a task that takes no parameters."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def validate(model: type[BaseModel], params: Mapping[str, Any], directory: str | None = None) -> BaseModel:
+    """The parameters as the hooks get them.
+
+    Args:
+        model: The task's model. Unknown keys are refused whatever its configuration says: they are typing mistakes.
+        params: What stands under `with`, rendered.
+        directory: Where relative local paths begin; None leaves them as written.
+
+    Raises:
+        ValidationError: they don't fit.
+    """
+    return model.model_validate(dict(params), extra="forbid", context={"directory": directory} if directory else None)
+
+
+def faults(model: type[BaseModel], params: Mapping[str, Any], *, ignore: Iterable[str] = ()) -> list[tuple[Path, str]]:
+    """(path, message) of what is wrong with `params`; the values of top-level keys in `ignore` are not known yet."""
+    open_keys = frozenset(ignore)
+    try:
+        validate(model, {key: value for key, value in params.items() if key not in open_keys})
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+    else:
+        details = []
+    if open_keys:  # what is said of the whole, or of a key that is open, cannot be judged yet
+        details = [detail for detail in details if detail["loc"] and detail["loc"][0] not in open_keys]
+    known = _keys(model)
+    unknown = [((key,), _unknown_key(key, known)) for key in params if key in open_keys and key not in known]
+    return unknown + explain(details, params, known)
+
+
+def explain(details: Sequence[ErrorDetails], params: Mapping[str, Any], known: Sequence[str]) -> list[tuple[Path, str]]:
+    """Pydantic's findings as (path that exists in `params`, message), one for each path."""
+    found: dict[Path, list[str]] = {}
+    for detail in details:
+        path = _existing(detail["loc"], params)
+        said = _message(detail, path, known)
+        if said not in found.setdefault(path, []):
+            found[path].append(said)
+    return [(path, " or ".join(said) if _is_choice(said) else "; ".join(said)) for path, said in found.items()]
+
+
+def describe(model: type[BaseModel], error: ValidationError, params: Mapping[str, Any]) -> str:
+    """All that is wrong with rendered parameters, in one line. Values are not shown: they may be secret."""
+    details = error.errors(include_url=False, include_input=False)
+    return "; ".join(message for _, message in explain(details, params, _keys(model)))
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    aliases = ((name, field.validation_alias or field.alias) for name, field in model.model_fields.items())
+    return [alias if isinstance(alias, str) else name for name, alias in aliases]
+
+
+def _existing(loc: Path, params: Mapping[str, Any]) -> Path:
+    """The part of `loc` that can be found in the data: pydantic adds names of union members and missing keys."""
+    value: Any = params
+    for depth, key in enumerate(loc):
+        try:
+            value = value[key]
+        except (KeyError, IndexError, TypeError):
+            return loc[:depth]
+    return loc
+
+
+def _message(detail: ErrorDetails, path: Path, known: Sequence[str]) -> str:
+    kind, loc = detail["type"], detail["loc"]
+    if kind == "extra_forbidden":
+        key = str(loc[-1])
+        return _unknown_key(key, known) if len(loc) == 1 else f"unknown key `{key}`"
+    if kind == "missing":
+        return f"`{dotted(loc)}` is required"
+    said = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ").removeprefix("Input ")
+    if not path:
+        return said
+    return f"`{dotted(path)}` {said}" if said.startswith("should") else f"`{dotted(path)}`: {said}"
+
+
+def _unknown_key(key: str, known: Sequence[str]) -> str:
+    close = get_close_matches(key, known, n=1)
+    if close:
+        return f"unknown key `{key}`; did you mean `{close[0]}`?"
+    return f"unknown key `{key}`" + (f"; there are: {', '.join(known)}" if known else ": the task takes no parameters")
+
+
+def _is_choice(said: Sequence[str]) -> bool:
+    return all(" should " in text for text in said)
+
+
+def dotted(path: Path) -> str:
+    """A path as TOML writes it, list indices in brackets."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
