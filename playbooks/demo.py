@@ -5,7 +5,9 @@ looks for itself whether what it says is so: over HTTP, in the databases, in the
 below `.demo/`, and every process it started is gone when it ends, however it ends. `make demo` is how to run it.
 """
 
+import hashlib
 import json
+import shlex
 import shutil
 import signal
 import sqlite3
@@ -16,19 +18,23 @@ import time
 import tomllib
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from opsflow.testing.sshd import SshdFleet
+from opsflow.testing import SshdFleet
+from opsflow.testing.processes import with_environment
 
 PROJECT = Path(__file__).resolve().parent.parent
 DIRECTORY = PROJECT / ".demo"
-GAME = PROJECT / "playbooks" / "game"
-OPSFLOW = Path(sys.executable).with_name("opsflow")
+HOMES = DIRECTORY / "hosts"
+OPSFLOW = str(Path(sys.executable).with_name("opsflow"))
 JOURNAL = "sqlite:///.demo/journal.db"
+PLAYBOOK = "playbooks/game-upgrade.toml"
 SCHEMAS = {"1.0": 1, "2.0": 2, "3.0": 4}  # the schema that a release is written for
+HISTORY = "opsflow"  # is in the names of the tables that are not the game's own
 
 
 class DemoFailed(Exception):
@@ -62,12 +68,11 @@ def eventually(what: str, probe: Callable[[], bool], *, seconds: float = 30.0) -
 
 
 class World:
-    """The throwaway hosts as somebody sees them who does not take opsflow's word: homes, databases, ports, processes."""
+    """The throwaway hosts as somebody sees them who does not take opsflow's word for it."""
 
-    def __init__(self, hosts: Iterable[str], addresses: dict[str, str]) -> None:
-        self.homes = DIRECTORY / "hosts"
-        self.games = {name: addresses[name] for name in hosts if name.startswith("game-")}
-        self.databases = {name: self.homes / name / "game.db" for name in hosts if name.startswith("db-")}
+    def __init__(self, addresses: dict[str, str]) -> None:
+        self.games = {name: address for name, address in addresses.items() if name.startswith("game-")}
+        self.databases = {name: HOMES / name / "game.db" for name in addresses if name.startswith("db-")}
 
     def sql(self, database: str, statement: str) -> list[tuple[Any, ...]]:
         """Run one statement on a host's database."""
@@ -94,31 +99,15 @@ class World:
         return found
 
     def checksums(self) -> dict[str, str]:
-        """SHA-256 of every file below the hosts' homes."""
-        files = (path for path in sorted(self.homes.rglob("*")) if path.is_file())
-        return {str(path.relative_to(self.homes)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+        """SHA-256 of every file in the hosts' homes."""
+        files = [
+            path for host in (*self.games, *self.databases) for path in (HOMES / host).rglob("*") if path.is_file()
+        ]
+        return {str(path.relative_to(HOMES)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
     def processes(self) -> list[int]:
-        """Ids of the processes that live on the hosts: those whose HOME is one of the homes."""
-        found = []
-        for entry in Path("/proc").glob("[0-9]*"):
-            try:
-                environment = (entry / "environ").read_bytes().split(b"\0")
-            except OSError:  # it is gone, or somebody else's
-                continue
-            if any(value.startswith(f"HOME={self.homes}/".encode()) for value in environment):
-                found.append(int(entry.name))
-        return found
-
-    def clear(self) -> None:
-        """End every process of the hosts; those that don't end when asked are killed."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            for process in self.processes():
-                with suppress(ProcessLookupError):
-                    os.kill(process, number)
-            deadline = time.monotonic() + 3
-            while self.processes() and time.monotonic() < deadline:
-                time.sleep(0.05)
+        """Ids of the processes that live on the hosts."""
+        return [pid for host in (*self.games, *self.databases) for pid in with_environment(f"HOME={HOMES / host}")]
 
 
 def opsflow(*arguments: str, exit_code: int = 0) -> None:
@@ -140,7 +129,7 @@ def build(release: str) -> None:
     """Make the artifact of a release: the server and a file that names version and schema."""
     about = json.dumps({"version": release, "schema": SCHEMAS[release]}).encode()
     with tarfile.open(DIRECTORY / "dist" / f"game-{release}.tar.gz", "w:gz") as archive:
-        archive.add(GAME / "server.py", "server.py")
+        archive.add(PROJECT / "playbooks" / "game" / "server.py", "server.py")
         entry = tarfile.TarInfo("release.json")
         entry.size, entry.mtime = len(about), int(time.time())
         archive.addfile(entry, BytesIO(about))
@@ -237,26 +226,46 @@ def migrating(world: World) -> bool:
     return all("player_name" in content and "standing" not in content for content in world.contents().values())
 
 
-def main() -> int:
-    """Tell the whole story. Returns the exit status: 0 if all of it holds."""
-    began = time.monotonic()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
-    inventory = tomllib.loads((PROJECT / "inventories" / "demo.toml").read_text())
-    addresses = {name: host["address"] for name, host in inventory["hosts"].items()}
-    world = World(addresses, addresses)
+@contextmanager
+def hosts(addresses: dict[str, tuple[str, int]]) -> Iterator[None]:
+    """The fleet, in a fresh directory; also after a demo that was killed. All of it ends with the block."""
+    fleet = SshdFleet(HOMES, list(addresses), addresses=addresses)
+    fleet.stop()
     shutil.rmtree(DIRECTORY, ignore_errors=True)
     (DIRECTORY / "dist").mkdir(parents=True)
+    sshd_directory = Path("/run/sshd")  # root's sshd needs it
+    there = sshd_directory.exists()
     try:
-        with SshdFleet(DIRECTORY, list(addresses), addresses=addresses):
+        with fleet:
+            yield
+    finally:
+        if not there:
+            with suppress(OSError):
+                sshd_directory.rmdir()
+
+
+def main() -> int:
+    """Tell the whole story. Returns the exit status: 0 if all of it holds."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    began = time.monotonic()
+    inventory = tomllib.loads((PROJECT / "inventories" / "demo.toml").read_text())
+    addresses = {name: host["address"] for name, host in inventory["hosts"].items()}
+    world = World(addresses)
+    try:
+        with hosts({name: (address, inventory["ssh"]["port"]) for name, address in addresses.items()}):
             for part in (first_release, show_plan, show_success, show_rollback, show_resume):
                 part(world)
-        return 0
-    except DemoFailed as failure:
+        check("no process of the hosts is left", holds=not world.processes())
+    except (DemoFailed, RuntimeError) as failure:
         say(f"\nThe demo failed: {failure}")
         return 1
-    finally:
-        world.clear()
+    except KeyboardInterrupt:
+        say("\nInterrupted; the hosts are stopped.")
+        return 130
+    say(f"\nAll of it held, in {time.monotonic() - began:.0f} s. What it made lies in .demo/; see for yourself:")
+    say(f"$ .venv/bin/opsflow runs --journal {JOURNAL}")
+    return 0
 
 
 if __name__ == "__main__":
