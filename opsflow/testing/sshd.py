@@ -1,0 +1,254 @@
+"""A fleet of real ssh servers on this machine, without a container engine and without root.
+
+Every host is an `sshd` of its own on its own loopback address, with its own key and its own home directory, in which
+its commands start. They share one account, the caller's, and one machine.
+"""
+
+import getpass
+import ipaddress
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+from opsflow.model import Connection
+from opsflow.testing.processes import below, kill, processes, with_environment
+
+_MARK = "OPSFLOW_FLEET"
+_READY_WITHIN = 10.0
+_PLACES = "/usr/sbin:/usr/local/sbin:/sbin:/opt/homebrew/sbin"
+
+_CONFIG = """\
+ListenAddress {address}:{port}
+HostKey {files}/host_key
+PidFile {files}/pid
+AuthorizedKeysFile {client_key}.pub
+SetEnv HOME={home} {mark}={home}
+ForceCommand cd "$HOME" && exec /bin/sh -c "${{SSH_ORIGINAL_COMMAND:-exec /bin/sh}}"
+PermitRootLogin prohibit-password
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+UsePAM no
+StrictModes no
+UseDNS no
+PrintMotd no
+PrintLastLog no
+MaxStartups 1000
+LogLevel VERBOSE
+"""
+
+
+def sshd_path() -> str | None:
+    """Where the ssh server's program is, None if it is not installed."""
+    return shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:{_PLACES}")
+
+
+class SshdFleet:
+    """Hosts reached by ssh; starts with `start` or as a context manager, and can be stopped from another process.
+
+    Args:
+        directory: Where homes (`directory/NAME`), keys and logs are; made if missing, kept afterwards.
+        names: The hosts' names.
+        first_address: Loopback address of the first host, the others have the next ones. Where only 127.0.0.1
+            exists (macOS), all have that one. Ports are free ones.
+        addresses: Fixed address and port by name instead.
+    """
+
+    def __init__(
+        self,
+        directory: Path | str,
+        names: Sequence[str],
+        *,
+        first_address: str = "127.0.10.1",
+        addresses: Mapping[str, tuple[str, int]] | None = None,
+    ) -> None:
+        self.directory = Path(directory).absolute()
+        self.names = tuple(names)
+        self.user = getpass.getuser()
+        self.client_key = self.directory / ".fleet" / "client_key"
+        self.known_hosts = self.directory / ".fleet" / "known_hosts"
+        self._first = ipaddress.ip_address(first_address)
+        self._addresses = dict(addresses or {})
+        self._servers: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Make what is missing and start every host. Takes well under a second for eight.
+
+        Raises:
+            RuntimeError: there is no sshd, or it does not start; the message holds its log.
+        """
+        for name in self.names:
+            self.kill(name)  # what an earlier process left behind
+            self._files(name).mkdir(parents=True, exist_ok=True)
+            self.home(name).mkdir(exist_ok=True)
+        if os.geteuid() == 0:
+            Path("/run/sshd").mkdir(parents=True, exist_ok=True)  # sshd wants an empty directory to chroot into
+        self._make_keys()
+        for index, name in enumerate(self.names):
+            self._addresses.setdefault(name, _free_port(str(self._first + index)))
+            self._configure(name)
+        self.known_hosts.write_text("".join(self._known_host(name) for name in self.names))
+        for name in self.names:
+            self._launch(name)
+        for name in self.names:
+            self._await(name)
+
+    def stop(self) -> None:
+        """End every host with all that was started on it."""
+        for name in self.names:
+            self.kill(name, commands=True)
+
+    def kill(self, name: str, *, commands: bool = False) -> None:
+        """Make a host vanish: SIGKILL to its server and sessions. With `commands` to all it runs: a loss of power."""
+        listener = self._listener(name)
+        if listener is not None:
+            kill([listener, *self._sessions(listener)])
+        server = self._servers.pop(name, None)
+        if server is not None:
+            server.wait()
+        (self._files(name) / "pid").unlink(missing_ok=True)
+        while commands and (left := with_environment(self._mark(name))):
+            kill(left)
+            time.sleep(0.01)
+
+    def cut(self, name: str) -> None:
+        """Break a host's connections: SIGKILL to its sessions. Its commands go on, and new connections are taken."""
+        listener = self._listener(name)
+        if listener is not None:
+            kill(self._sessions(listener))
+
+    def restart(self, name: str) -> None:
+        """Start a host again, on the same address, with the same key and home."""
+        self.kill(name)
+        self._launch(name)
+        self._await(name)
+
+    def connections(self, name: str) -> int:
+        """How many logins a host has accepted so far."""
+        return self.log(name).count("Accepted publickey for ")
+
+    def log(self, name: str) -> str:
+        """What the host's server has logged."""
+        path = self._files(name) / "log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def home(self, name: str) -> Path:
+        """The host's home directory."""
+        return self.directory / name
+
+    def connection(self, name: str) -> Connection:
+        """How to reach a host, for a `Host` of the model."""
+        address, port = self._addresses[name]
+        return Connection(
+            address=address,
+            port=port,
+            user=self.user,
+            key_file=str(self.client_key),
+            known_hosts=str(self.known_hosts),
+        )
+
+    def inventory(self) -> str:
+        """The fleet as a native inventory: TOML."""
+        lines = [
+            "[ssh]",
+            f'user = "{self.user}"',
+            f'key_file = "{self.client_key}"',
+            f'known_hosts = "{self.known_hosts}"',
+        ]
+        for name in self.names:
+            address, port = self._addresses[name]
+            lines += ["", f'[hosts."{name}"]', f'address = "{address}"', f"port = {port}"]
+        return "\n".join(lines) + "\n"
+
+    def _files(self, name: str) -> Path:
+        return self.directory / ".fleet" / name
+
+    def _mark(self, name: str) -> str:
+        return f"{_MARK}={self.home(name)}"
+
+    def _make_keys(self) -> None:
+        wanted = [self.client_key, *(self._files(name) / "host_key" for name in self.names)]
+        makers = [
+            subprocess.Popen(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "fleet", "-f", str(path)])
+            for path in wanted
+            if not path.exists()
+        ]
+        statuses = [maker.wait() for maker in makers]
+        if any(statuses):
+            raise RuntimeError("ssh-keygen made no key")
+
+    def _configure(self, name: str) -> None:
+        address, port = self._addresses[name]
+        text = _CONFIG.format(
+            address=address,
+            port=port,
+            files=self._files(name),
+            client_key=self.client_key,
+            home=self.home(name),
+            mark=_MARK,
+        )
+        (self._files(name) / "sshd_config").write_text(text)
+
+    def _known_host(self, name: str) -> str:
+        address, port = self._addresses[name]
+        key = (self._files(name) / "host_key.pub").read_text().split()
+        return f"{address if port == 22 else f'[{address}]:{port}'} {key[0]} {key[1]}\n"
+
+    def _launch(self, name: str) -> None:
+        program = sshd_path()
+        if program is None:
+            raise RuntimeError("sshd is not installed (Debian: apt-get install openssh-server)")
+        files = self._files(name)
+        self._servers[name] = subprocess.Popen(
+            [program, "-D", "-f", str(files / "sshd_config"), "-E", str(files / "log")],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def _await(self, name: str) -> None:
+        ends = time.monotonic() + _READY_WITHIN
+        while time.monotonic() < ends and self._servers[name].poll() is None:
+            if (self._files(name) / "pid").exists():  # written once it listens
+                return
+            time.sleep(0.005)
+        raise RuntimeError(f"sshd of {name} does not start; it says:\n{self.log(name)}")
+
+    def _listener(self, name: str) -> int | None:
+        server = self._servers.get(name)
+        if server is not None:
+            return server.pid if server.poll() is None else None
+        with suppress(OSError, ValueError):
+            pid = int((self._files(name) / "pid").read_text())
+            seen = processes().get(pid)
+            return pid if seen and seen.program == "sshd" else None
+        return None
+
+    def _sessions(self, listener: int) -> list[int]:
+        seen = processes()
+        return [pid for pid in below(listener) if pid in seen and seen[pid].program.startswith("sshd")]
+
+
+def _free_port(address: str) -> tuple[str, int]:
+    with socket.socket() as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+        found: tuple[str, int] = probe.getsockname()
+        return found
