@@ -75,6 +75,7 @@ class Run:
         journal: Where changes go.
         listeners: Who hears of events, after the changes they tell of are durable.
         nodes: What the journal has of its nodes; none: all are pending.
+        rollbacks: The rollbacks of earlier sessions.
     """
 
     def __init__(
@@ -85,12 +86,14 @@ class Run:
         listeners: Sequence[Listener],
         *,
         nodes: Iterable[NodeRecord] = (),
+        rollbacks: Iterable[RollbackRecord] = (),
     ) -> None:
         self.id = record.id
         self.record = record
         self.state = record.state
         self.plan = plan
         self.nodes = {n.id: NodeStatus(id=n.id, step=n.step, host=n.host) for n in plan.nodes}
+        self.earlier = tuple(rollbacks)
         self.rollbacks: dict[str, RollbackRecord] = {}
         self._journal = journal
         self._listeners = listeners

@@ -49,7 +49,7 @@ class Worker:
             outcome = _cut_short(job, ctx, _failure(error, masker))
         except Unreachable as error:
             outcome = _cut_short(job, ctx, _failure(error, masker))
-        except Exception as error:  # noqa: BLE001 - a task may raise anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a task may raise anything
             outcome = Outcome(
                 job=job,
                 verdict=Verdict.FAILED,

@@ -113,10 +113,21 @@ class Plan:
 
     def needs_of(self, node: str) -> tuple[str, ...]:
         """Nodes that must be through before `node`, joins resolved, in plan order."""
+        before = tuple(self.graph.predecessors(node))
+        if len(before) == 1 and before[0] in self._behind:
+            return self._behind[before[0]]
         found: set[str] = set()
-        for before in self.graph.predecessors(node):
-            found.update([before] if before in self.by_id else self.graph.predecessors(before))
-        return tuple(n.id for n in self.nodes if n.id in found) if len(found) > 1 else tuple(found)
+        for vertex in before:
+            found.update(self._behind.get(vertex, (vertex,)))
+        return tuple(sorted(found, key=self._position.__getitem__))
+
+    @cached_property
+    def _behind(self) -> Mapping[str, tuple[str, ...]]:
+        return {join.id: tuple(self.graph.predecessors(join.id)) for join in self.joins}
+
+    @cached_property
+    def _position(self) -> Mapping[str, int]:
+        return {node.id: index for index, node in enumerate(self.nodes)}
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able form for the journal."""

@@ -1,5 +1,6 @@
 """One job after another, in the engine's own thread."""
 
+import time
 from collections import deque
 from collections.abc import Sequence
 
@@ -23,12 +24,14 @@ class SerialExecutor:
         """Put a job in line."""
         self._jobs.append(job)
 
-    def messages(self, timeout: float) -> Sequence[Message]:  # noqa: ARG002 - it never waits, it works
-        """Work on the first job to its end."""
+    def messages(self, timeout: float) -> Sequence[Message]:
+        """Work on the first job to its end; without one, wait."""
         found: list[Message] = []
         if self._jobs:
             self._perform(self._jobs[0], found.append)
             self._jobs.popleft()
+        else:
+            time.sleep(timeout)
         return found
 
     def close(self) -> None:

@@ -1,0 +1,54 @@
+"""What a run has come to."""
+
+from opsflow.engine.run import Run
+from opsflow.model import NodeState, OnFailure, RunState
+
+_GOOD = frozenset({NodeState.SUCCEEDED, NodeState.UNCHANGED, NodeState.SKIPPED})
+
+
+def conclude(run: Run, *, interrupted: bool, wanted_back: bool = False) -> int:
+    """Move the run to the state in which it stops here; the exit code.
+
+    Args:
+        run: The run; nothing of it is at work, unless it was interrupted.
+        interrupted: The operator stopped it.
+        wanted_back: The operator asked for the rollback, so that its success is a success.
+    """
+    event, code = _verdict(run, interrupted=interrupted)
+    if wanted_back and code == 3:
+        code = 0
+    run.move_run(event, exit_code=code)
+    return code
+
+
+def _verdict(run: Run, *, interrupted: bool) -> tuple[str, int]:
+    if interrupted:
+        return "suspend", 130
+    unknown = bool(run.in_state(NodeState.UNKNOWN))
+    if run.state is RunState.ROLLING_BACK:
+        if not all(r.complete for r in run.rollbacks.values()):
+            return "stick", 4
+        back = not any(n.to_revert() for n in run.nodes.values())
+        if unknown:
+            return "fail", 4
+        return ("finish" if back else "fail"), (1 if _failed_outside(run) else 3)
+    if all(n.state in _GOOD for n in run.nodes.values()):
+        return "succeed", 0
+    return "fail", 4 if unknown else 1
+
+
+def _failed_outside(run: Run) -> bool:
+    """Whether something failed that no rollback was to put back."""
+    reverted = {n for r in run.rollbacks.values() for n in r.nodes}
+    return any(
+        run.plan.steps[run.nodes[n].step].on_failure is not OnFailure.ROLLBACK
+        for n in run.in_state(NodeState.FAILED)
+        if n not in reverted
+    )
+
+
+def holds_hosts(run: Run) -> bool:
+    """Whether the run keeps other runs from its hosts: it can go on, or its state needs a person."""
+    if run.state in {RunState.SUSPENDED, RunState.ROLLBACK_INCOMPLETE, RunState.RUNNING, RunState.ROLLING_BACK}:
+        return True
+    return run.state is RunState.FAILED and bool(run.in_state(NodeState.PENDING, NodeState.UNKNOWN))

@@ -1,0 +1,284 @@
+"""The way forward: from reached to ready, prepared, acting, done; and what a failure blocks."""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from opsflow.engine.graph import Frontier, Spread
+from opsflow.engine.jobs import Jobs
+from opsflow.engine.lanes import Lanes, Timers, retry_delay
+from opsflow.engine.run import Run, outcome_state
+from opsflow.events import NodeFinished, NodeRetrying, NodeStarted
+from opsflow.model import (
+    AttemptRecord,
+    AttemptState,
+    Failure,
+    Job,
+    JobKind,
+    NodeState,
+    OnUnknown,
+    Outcome,
+    Phase,
+    Preview,
+    Step,
+    Verdict,
+)
+
+_OPEN = frozenset({NodeState.PENDING, NodeState.RUNNING})
+_INTERRUPTED = Failure(kind="Interrupted", message="the control process ended before the attempt did")
+
+
+class Forward:
+    """Runs nodes forward.
+
+    Args:
+        run: The run.
+        jobs: Makes its jobs.
+        spread: Says what a failure reaches.
+        closed: Whether a node's scope is being rolled back, so that it may not start.
+        failed: Told of a node that failed, and of nodes that this blocked.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        jobs: Jobs,
+        spread: Spread,
+        *,
+        closed: Callable[[str], bool],
+        failed: Callable[[str, list[str]], None],
+    ) -> None:
+        self._run = run
+        self._jobs = jobs
+        self._spread = spread
+        self._closed = closed
+        self._failed = failed
+        self._ready: deque[str] = deque()
+        self._prepared: deque[Outcome] = deque()
+        self._tries: Counter[str] = Counter()
+        self._timers = Timers()
+        self._lanes = Lanes(run.plan)
+        # Attempts whose end nobody saw: a session before this one ended first.
+        self._unsettled = set(run.in_state(NodeState.RUNNING, NodeState.UNKNOWN))
+        self._frontier = Frontier(run.plan, self._through)
+        self.halted = False
+
+    def start(self) -> None:
+        """Find what is ready at the beginning."""
+        self._reach(self._frontier.start())
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits to be started."""
+        return self.halted or not (self._ready or self._prepared or self._timers.remaining() is not None)
+
+    @property
+    def wait(self) -> float | None:
+        """Seconds until a node may try again; None: none waits."""
+        return self._timers.remaining()
+
+    def halt(self) -> None:
+        """Start nothing more."""
+        self.halted = True
+
+    def next(self, free: int) -> list[Job]:
+        """Up to `free` jobs to submit after the next flush: acts first, so that what was begun ends."""
+        found: list[Job] = []
+        if self.halted:
+            return found
+        self._ready.extend(node for node in self._timers.due() if self._pending(node))
+        while self._prepared and len(found) < free:
+            outcome = self._prepared.popleft()
+            if self._pending(outcome.job.node):
+                found.append(self._act(outcome))
+            else:
+                self._lanes.give(outcome.job.step)
+        held: list[str] = []
+        while self._ready and len(found) < free:
+            node = self._ready.popleft()
+            if node not in self._unsettled and not self._pending(node):
+                continue
+            if not self._lanes.take(self._run.nodes[node].step):
+                held.append(node)
+                continue
+            found.append(self._look(node))
+        self._ready.extendleft(reversed(held))
+        return found
+
+    def take(self, outcome: Outcome) -> None:
+        """See what came of a job."""
+        if outcome.job.kind is JobKind.PREPARE:
+            self._take_preparation(outcome)
+        elif outcome.job.kind is JobKind.SETTLE:
+            self._take_settlement(outcome)
+        else:
+            self._take_act(outcome)
+
+    def block(self, nodes: Iterable[str], why: str) -> list[str]:
+        """Block those of `nodes` that are pending; the ones it did."""
+        blocked = []
+        for node in nodes:
+            if self._pending(node):
+                self._run.move(node, "block", error=Failure(kind="Blocked", message=why))
+                self._say_finished(node)
+                blocked.append(node)
+        for node in blocked:
+            if self._frontier.reached(node):
+                self._reach(self._frontier.settle(node))
+        return blocked
+
+    # Inside
+
+    def _through(self, node: str) -> bool:
+        return self._run.nodes[node].state not in _OPEN and node not in self._unsettled
+
+    def _pending(self, node: str) -> bool:
+        return self._run.nodes[node].state is NodeState.PENDING
+
+    def _step(self, node: str) -> Step:
+        return self._run.plan.steps[self._run.nodes[node].step]
+
+    def _reach(self, nodes: Iterable[str]) -> None:
+        queue = deque(nodes)
+        while queue:
+            node = queue.popleft()
+            if self._pending(node) and self._closed(node):
+                self._run.move(node, "block", error=_rolled_back())
+                self._say_finished(node)
+                queue.extend(self._frontier.settle(node))
+            else:
+                self._ready.append(node)
+
+    def _look(self, node: str) -> Job:
+        if node in self._unsettled:
+            attempt = self._run.nodes[node].last(Phase.EXECUTE)
+            assert attempt is not None
+            return self._jobs.settle(attempt)
+        self._tries[node] += 1
+        return self._jobs.prepare(node)
+
+    def _act(self, outcome: Outcome) -> Job:
+        node = outcome.job.node
+        assert outcome.preview is not None
+        attempt = self._run.begin_attempt(
+            node, Phase.EXECUTE, params=outcome.params, preview=outcome.preview, machine=outcome.machine
+        )
+        self._run.move(node, "start")
+        summary = outcome.preview.summary
+        self._run.say(NodeStarted(run_id=self._run.id, node=node, phase=Phase.EXECUTE, n=attempt.n, summary=summary))
+        return self._jobs.execute(attempt)
+
+    def _take_preparation(self, outcome: Outcome) -> None:
+        node = outcome.job.node
+        if self._closed(node):
+            self._lanes.give(outcome.job.step)
+            self.block([node], _rolled_back().message)
+            return
+        if outcome.verdict is Verdict.PREPARED:
+            self._prepared.append(outcome)
+            return
+        self._lanes.give(outcome.job.step)
+        if outcome.verdict is Verdict.SKIPPED:
+            self._run.move(node, "skip")
+            self._done(node, "its condition is false")
+        elif outcome.verdict is Verdict.UNCHANGED:
+            began = bool(self._run.nodes[node].to_revert())
+            self._run.move(node, "satisfy" if began else "settle", outputs=outcome.outputs)
+            self._done(node, outcome.preview.summary if outcome.preview else "")
+        elif not self._try_again(node, outcome.failure):
+            self._fail(node, outcome.failure)
+
+    def _take_act(self, outcome: Outcome) -> None:
+        node = outcome.job.node
+        self._lanes.give(outcome.job.step)
+        attempt = self._run.nodes[node].last(Phase.EXECUTE)
+        assert attempt is not None
+        self._run.end_attempt(
+            attempt,
+            outcome_state(outcome),
+            outputs=outcome.outputs,
+            exit_status=outcome.exit_status,
+            error=outcome.failure,
+        )
+        if outcome.verdict is Verdict.SUCCEEDED:
+            self._run.move(node, "succeed", outputs=outcome.outputs)
+            self._done(node, Preview.from_json(attempt.preview).summary)
+        elif outcome.verdict is Verdict.UNKNOWN:
+            self._lose(node, outcome.failure)
+        elif self._closed(node) or not self._try_again(node, outcome.failure):
+            self._fail(node, outcome.failure)
+
+    def _take_settlement(self, outcome: Outcome) -> None:
+        node = outcome.job.node
+        self._lanes.give(outcome.job.step)
+        self._unsettled.discard(node)
+        attempt = self._run.nodes[node].last(Phase.EXECUTE)
+        assert attempt is not None
+        rule = self._step(node).on_unknown
+        asked = outcome.verdict is Verdict.PREPARED or outcome.preview is not None
+        if outcome.verdict is Verdict.UNCHANGED:
+            self._end(attempt, AttemptState.SUCCEEDED, outcome.outputs)
+            self._run.move(node, "succeed", outputs=outcome.outputs)
+            self._done(node, "found done")
+        elif asked and rule is OnUnknown.RERUN and self._run.plan.task_of(node).idempotent:
+            self._end(attempt, AttemptState.FAILED)
+            self._run.move(node, "retry")
+            self._ready.append(node)
+        elif asked and rule is OnUnknown.REVERT:
+            self._end(attempt, AttemptState.UNKNOWN)
+            self._fail(node, _INTERRUPTED)
+        else:
+            self._end(attempt, AttemptState.UNKNOWN)
+            self._lose(node, outcome.failure or _INTERRUPTED)
+
+    def _end(self, attempt: AttemptRecord, state: AttemptState, outputs: Mapping[str, Any] | None = None) -> None:
+        error = None if state is AttemptState.SUCCEEDED else _INTERRUPTED
+        self._run.end_attempt(attempt, state, outputs=outputs, error=error)
+
+    def _try_again(self, node: str, failure: Failure | None) -> bool:
+        retry = self._step(node).retry
+        if self._tries[node] >= retry.attempts or self.halted:
+            return False
+        if self._run.nodes[node].state is NodeState.RUNNING:
+            self._run.move(node, "retry")
+        delay = retry_delay(retry, self._tries[node])
+        self._timers.add(node, delay)
+        self._run.say(NodeRetrying(run_id=self._run.id, node=node, n=self._tries[node], delay=delay, error=failure))
+        return True
+
+    def _fail(self, node: str, failure: Failure | None) -> None:
+        self._run.move(node, "fail", error=failure)
+        self._say_finished(node)
+        blocked = self.block(self._spread.dependants([node]), f"it needs {node}, which failed")
+        self._failed(node, blocked)
+        self._reach(self._frontier.settle(node))
+
+    def _lose(self, node: str, failure: Failure | None) -> None:
+        if self._run.nodes[node].state is NodeState.RUNNING:
+            self._run.move(node, "lose", error=failure)
+        self._say_finished(node)
+        self.block(self._spread.dependants([node]), f"it needs {node}, whose fate is unknown")
+        self._reach(self._frontier.settle(node))
+
+    def _done(self, node: str, summary: str) -> None:
+        self._say_finished(node, summary)
+        self._reach(self._frontier.settle(node))
+
+    def _say_finished(self, node: str, summary: str = "") -> None:
+        status = self._run.nodes[node]
+        self._run.say(
+            NodeFinished(
+                run_id=self._run.id,
+                node=node,
+                state=status.state,
+                phase=Phase.EXECUTE,
+                summary=summary,
+                outputs=status.outputs,
+                error=status.error,
+                source=str(self._step(node).source or ""),
+            )
+        )
+
+
+def _rolled_back() -> Failure:
+    return Failure(kind="Blocked", message="its scope is being rolled back")

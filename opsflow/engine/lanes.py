@@ -1,0 +1,64 @@
+"""How many nodes of a step are at work at a time (`at_once`), and when a failed one may try again."""
+
+import heapq
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+from opsflow.model import Retry
+from opsflow.plan import Plan
+
+
+class Lanes:
+    """Counts nodes at work against their step's `at_once`."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._limits = {step.id: step.at_once for step in plan.playbook.steps if step.at_once}
+        self._used: Counter[str] = Counter()
+
+    def take(self, step: str) -> bool:
+        """Whether another node of the step may begin; if so it is counted."""
+        limit = self._limits.get(step)
+        if limit is not None and self._used[step] >= limit:
+            return False
+        self._used[step] += 1
+        return True
+
+    def give(self, step: str) -> None:
+        """A node of the step has ended."""
+        self._used[step] -= 1
+
+
+class Timers:
+    """Nodes that wait for a moment."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, str]] = []
+
+    def add(self, node: str, delay: float) -> None:
+        """Let a node wait `delay` seconds."""
+        heapq.heappush(self._heap, (time.monotonic() + delay, node))
+
+    def due(self) -> Iterator[str]:
+        """Nodes whose moment has come; they wait no more."""
+        while self._heap and self._heap[0][0] <= time.monotonic():
+            yield heapq.heappop(self._heap)[1]
+
+    def remaining(self) -> float | None:
+        """Seconds until the next moment; None: nobody waits."""
+        return max(self._heap[0][0] - time.monotonic(), 0.0) if self._heap else None
+
+    def clear(self) -> None:
+        """Nobody waits any more."""
+        self._heap.clear()
+
+
+def retry_delay(retry: Retry, failures: int) -> float:
+    """Seconds to wait after the n-th failure: exponential, bounded, less up to half of it by chance.
+
+    The jitter ("equal jitter", Brooker, Exponential Backoff And Jitter, AWS Architecture Blog, 2015) keeps hosts that
+    failed together from trying together.
+    """
+    full = min(retry.delay * retry.backoff ** (failures - 1), retry.max_delay)
+    return full * (1 - random.random() / 2)  # noqa: S311 - jitter

@@ -1,0 +1,224 @@
+"""The loop: find the next nodes, have them run, look at the results."""
+
+from collections import deque
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from opsflow.engine.conclude import conclude, holds_hosts
+from opsflow.engine.forward import Forward
+from opsflow.engine.graph import Spread
+from opsflow.engine.jobs import Jobs
+from opsflow.engine.machine import loop_machine
+from opsflow.engine.resume import end_interrupted, failed_before, reopen
+from opsflow.engine.rollback import Undo
+from opsflow.engine.run import Run
+from opsflow.engine.scopes import Scopes
+from opsflow.engine.stop import Stop
+from opsflow.events import NodeOutput, NodeProgressed, RunFinished, RunStarted, RunStopping
+from opsflow.model import (
+    Job,
+    JobKind,
+    Log,
+    Message,
+    OnFailure,
+    Outcome,
+    OutputAppended,
+    Phase,
+    Progress,
+    RunState,
+)
+from opsflow.ports import Executor, Journal, Renderer
+
+_POLL = 0.25
+"""Seconds in which a wish to stop is seen at the latest."""
+
+
+class Engine:
+    """Drives one run.
+
+    Args:
+        run: The run; its writer in the journal is this process.
+        executor: Where jobs are worked on.
+        journal: For the heartbeat.
+        renderer: For the values that scopes are made of.
+        stop: The operator's wish to stop.
+    """
+
+    def __init__(self, run: Run, *, executor: Executor, journal: Journal, renderer: Renderer, stop: Stop) -> None:
+        self._run = run
+        self._executor = executor
+        self._journal = journal
+        self._stop = stop
+        self._stopping = False
+        self._flying: dict[str, Job] = {}
+        jobs = Jobs(run, renderer)
+        spread = Spread(run.plan)
+        self._undo = Undo(run, jobs, spread, Scopes(run.plan, renderer))
+        self._jobs = jobs
+        self._spread = spread
+        self._forward: Forward | None = None
+
+    def apply(self) -> int:
+        """Run a planned run; the exit code."""
+        self._say_started("apply")
+        self._run.move_run("start")
+        self._forward = self._new_forward()
+        return self._drive()
+
+    def resume(self) -> int:
+        """Go on with a run that stopped; the exit code."""
+        self._say_started("resume")
+        lost = self._run.state is not RunState.FAILED
+        self._undo.restore()
+        reopen(self._run, self._undo.closed, self._spread)
+        self._undo.take_up()
+        self._forward = self._new_forward()
+        if lost:
+            for node in failed_before(self._run, self._undo.closed):
+                self._failed(node, [])
+        return self._drive()
+
+    def rollback(self) -> int:
+        """Put everything back that the run changed; the exit code."""
+        self._say_started("rollback")
+        end_interrupted(self._run)
+        if self._run.state is not RunState.ROLLING_BACK:
+            self._run.move_run("roll_back")
+        for record in self._run.earlier:
+            # What an earlier session could not finish is part of this one.
+            if record.finished is None:
+                self._run.end_rollback(record, complete=False)
+        self._run.rollbacks.clear()
+        self._undo.close_all()
+        return self._drive(wanted_back=True)
+
+    # The loop
+
+    def _new_forward(self) -> Forward:
+        return Forward(self._run, self._jobs, self._spread, closed=self._undo.closed, failed=self._failed)
+
+    def _drive(self, *, wanted_back: bool = False) -> int:
+        machine = loop_machine()
+        state = "resuming"
+        if self._forward:
+            self._forward.start()
+        self._undo.advance(self._flying)
+        state = machine.after(state, "ready")
+        messages: Iterable[Message] = ()
+        while state != "finished":
+            if state == "scheduling":
+                event = "submitted" if self._schedule() else "idle"
+            elif state == "waiting":
+                messages = self._executor.messages(self._patience())
+                self._journal.heartbeat(self._run.id)
+                event = "detach" if self._stop.detach else "heard"
+            else:
+                for message in messages:
+                    self._take(message)
+                self._undo.advance(self._flying)
+                event = "looked"
+            state = machine.after(state, event)
+        return self._finish(wanted_back=wanted_back)
+
+    def _schedule(self) -> bool:
+        """Make intents durable and submit their jobs. Whether there is anything to wait for."""
+        jobs: list[Job] = []
+        if self._stop.requested:
+            if not self._stopping:
+                self._stopping = True
+                self._run.say(RunStopping(run_id=self._run.id, running=tuple(self._flying)))
+        else:
+            jobs = self._undo.next(self._executor.free)
+            if self._forward:
+                jobs += self._forward.next(self._executor.free - len(jobs))
+        self._run.flush()
+        for job in jobs:
+            self._flying[job.node] = job
+            self._executor.submit(job)
+        return bool(self._flying) or (not self._stopping and not self._idle())
+
+    def _idle(self) -> bool:
+        return self._undo.idle and (self._forward is None or self._forward.idle)
+
+    def _patience(self) -> float:
+        waits = [self._undo.wait, self._forward.wait if self._forward else None]
+        return min([w for w in waits if w is not None] + [_POLL])
+
+    def _take(self, message: Message) -> None:
+        if isinstance(message, Outcome):
+            del self._flying[message.job.node]
+            if message.job.kind is JobKind.REVERT:
+                self._undo.take(message)
+            elif self._forward:
+                self._forward.take(message)
+        elif isinstance(message, Progress):
+            self._run.say(
+                NodeProgressed(run_id=self._run.id, node=message.job.node, done=message.done, total=message.total)
+            )
+        else:
+            stream = "log" if isinstance(message, Log) else message.stream
+            self._keep_output(message.job, stream, message.text)
+
+    def _keep_output(self, job: Job, stream: str, text: str) -> None:
+        if job.kind in {JobKind.EXECUTE, JobKind.REVERT}:
+            phase = Phase.REVERT if job.kind is JobKind.REVERT else Phase.EXECUTE
+            attempt = self._run.nodes[job.node].last(phase)
+            assert attempt is not None
+            self._run.add(OutputAppended(attempt=attempt.id, stream=stream, text=text, at=datetime.now(UTC)))
+        self._run.say(NodeOutput(run_id=self._run.id, node=job.node, stream=stream, text=text))
+
+    def _failed(self, node: str, blocked: list[str]) -> None:
+        """A node failed, and others were blocked by it: each does to its scope what its step says."""
+        policy = self._policy(node)
+        if policy is OnFailure.CONTINUE or self._forward is None:
+            return
+        if policy is OnFailure.HALT:
+            self._forward.halt()
+            return
+        queue = deque([node, *blocked])
+        while queue:
+            failed = queue.popleft()
+            if self._policy(failed) is OnFailure.HALT:
+                self._forward.halt()
+            elif self._policy(failed) is OnFailure.ROLLBACK:
+                queue.extend(self._forward.block(self._undo.close(failed, self._flying), f"{node} failed: rolled back"))
+
+    def _policy(self, node: str) -> OnFailure:
+        return self._run.plan.steps[self._run.nodes[node].step].on_failure
+
+    def _say_started(self, command: str) -> None:
+        plan = self._run.plan
+        self._run.say(
+            RunStarted(
+                run_id=self._run.id,
+                playbook=plan.playbook.name,
+                command=command,
+                nodes=len(plan.nodes),
+                hosts=len(plan.hosts),
+            )
+        )
+
+    def _finish(self, *, wanted_back: bool) -> int:
+        unfinished = bool(self._flying) or not self._idle()
+        code = conclude(self._run, interrupted=self._stopping and unfinished, wanted_back=wanted_back)
+        self._run.say(
+            RunFinished(
+                run_id=self._run.id,
+                state=self._run.state,
+                exit_code=code,
+                counts=self._run.counts(),
+                hint=next_command(self._run),
+            )
+        )
+        self._run.flush()
+        self._journal.leave(self._run.id, release_hosts=not holds_hosts(self._run))
+        return code
+
+
+def next_command(run: Run) -> str:
+    """What the operator types next; empty if nothing is left to do."""
+    if run.state is RunState.ROLLBACK_INCOMPLETE:
+        return f"opsflow show {run.id}; then opsflow rollback {run.id}"
+    if run.state in {RunState.SUSPENDED, RunState.FAILED}:
+        return f"opsflow resume {run.id}   or   opsflow rollback {run.id}"
+    return ""

@@ -1,0 +1,128 @@
+"""The dry run: the plan hook of every node, in graph order; nothing is changed and nothing is journaled."""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+from opsflow.engine.graph import Frontier
+from opsflow.engine.jobs import Jobs
+from opsflow.engine.run import Run
+from opsflow.engine.stop import Stop
+from opsflow.events import Listener, NodePlanned
+from opsflow.model import Action, Failure, NodeState, Outcome, Verdict
+from opsflow.ports import Executor, Renderer
+
+_ACTIONS = {
+    Verdict.SKIPPED: Action.SKIP,
+    Verdict.PREPARED: Action.CHANGE,
+    Verdict.UNCHANGED: Action.UNCHANGED,
+}
+_UNTIL_RUN = "depends on what earlier steps will change"
+
+
+class DryRun:
+    """Looks at all nodes of a plan.
+
+    Args:
+        run: A run that is not in the journal.
+        executor: Where hooks are called.
+        renderer: For templates.
+        listeners: Hear of every node.
+        stop: The operator's wish to stop.
+    """
+
+    def __init__(
+        self, run: Run, *, executor: Executor, renderer: Renderer, listeners: Sequence[Listener], stop: Stop
+    ) -> None:
+        self._run = run
+        self._executor = executor
+        self._listeners = listeners
+        self._stop = stop
+        self._jobs = Jobs(run, renderer)
+        self._changing: set[str] = set()  # nodes that will change, or may
+        self._tainted: set[str] = set()  # vertices after them
+        self._ready: deque[str] = deque()
+        self._flying = 0
+        self._frontier = Frontier(run.plan, lambda _: False)
+        self.planned: dict[str, NodePlanned] = {}
+
+    def look(self) -> tuple[NodePlanned, ...]:
+        """Look at everything; what was found, in plan order. Incomplete if the operator stopped it."""
+        self._ready.extend(self._frontier.start())
+        while (self._ready or self._flying) and not self._stop.requested:
+            while self._ready and self._executor.free > 0:
+                self._begin(self._ready.popleft())
+            if self._flying:
+                for message in self._executor.messages(0.25):
+                    if isinstance(message, Outcome):
+                        self._flying -= 1
+                        self._take(message)
+        return tuple(self.planned[n.id] for n in self._run.plan.nodes if n.id in self.planned)
+
+    def _begin(self, node: str) -> None:
+        step = self._run.nodes[node].step
+        needed = {n.id for name in self._run.plan.references.get(step, ()) for n in self._run.plan.by_step[name]} & set(
+            self._run.plan.needs_of(node)
+        )
+        if needed & self._changing:
+            # Its parameters hang on outputs that are not there yet.
+            self._report(node, Action.UNKNOWN, _UNTIL_RUN)
+            return
+        self._executor.submit(self._jobs.prepare(node))
+        self._flying += 1
+
+    def _take(self, outcome: Outcome) -> None:
+        node = outcome.job.node
+        action = _ACTIONS.get(outcome.verdict, Action.FAIL)
+        preview = outcome.preview
+        summary = preview.summary if preview else _why(outcome.failure)
+        status = self._run.nodes[node]
+        status.state = NodeState.SKIPPED if action is Action.SKIP else NodeState.UNCHANGED
+        status.outputs = outcome.outputs or {}
+        if node in self._tainted and action in {Action.UNCHANGED, Action.FAIL}:
+            self._report(node, Action.UNKNOWN, f"{_UNTIL_RUN}; now: {summary}")
+            return
+        reversible = self._run.plan.task_of(node).reversible and (preview is None or preview.reversible)
+        self._report(
+            node,
+            action,
+            summary,
+            diff=preview.diff if preview else "",
+            reversible=reversible,
+            why=preview.why if preview else "",
+        )
+
+    def _report(
+        self, node: str, action: Action, summary: str, *, diff: str = "", reversible: bool | None = None, why: str = ""
+    ) -> None:
+        plan = self._run.plan
+        if action in {Action.CHANGE, Action.UNKNOWN}:
+            self._changing.add(node)
+            self._taint(plan.graph.successors(node))
+        planned = NodePlanned(
+            run_id=self._run.id,
+            node=node,
+            step=self._run.nodes[node].step,
+            host=self._run.nodes[node].host,
+            action=action,
+            reversible=plan.task_of(node).reversible if reversible is None else reversible,
+            summary=summary if not why or why in summary else f"{summary} ({why})",
+            diff=diff,
+            needs=plan.needs_of(node),
+        )
+        self.planned[node] = planned
+        for listener in self._listeners:
+            listener(planned)
+        self._ready.extend(self._frontier.settle(node))
+
+    def _taint(self, vertices: Iterable[str]) -> None:
+        stack = list(vertices)
+        while stack:
+            vertex = stack.pop()
+            if vertex not in self._tainted:
+                self._tainted.add(vertex)
+                if vertex not in self._run.nodes:
+                    stack.extend(self._run.plan.graph.successors(vertex))
+
+
+def _why(failure: Failure | None) -> str:
+    return failure.message if failure else "skipped: its condition is false"

@@ -1,0 +1,58 @@
+"""Taking up a run that an earlier session left."""
+
+from collections.abc import Callable
+
+from opsflow.engine.graph import Spread
+from opsflow.engine.run import Run
+from opsflow.model import AttemptState, Failure, NodeState, OnFailure, Phase, RunState
+
+_INTERRUPTED = Failure(kind="Interrupted", message="the control process ended before the attempt did")
+
+
+def end_interrupted(run: Run) -> None:
+    """End the attempts that nobody drives any more, their fate unknown, so that they can be reverted."""
+    for node in list(run.nodes.values()):
+        _end_attempts(run, node.id, (Phase.EXECUTE, Phase.REVERT))
+        if node.state is NodeState.RUNNING:
+            run.move(node.id, "lose", error=_INTERRUPTED)
+
+
+def reopen(run: Run, closed: Callable[[str], bool], spread: Spread) -> None:
+    """Make pending again what may go on; what is in a closed scope stays and is put back.
+
+    A revert that was interrupted is called again: it is idempotent.
+    """
+    failed_run = run.state is RunState.FAILED
+    if run.state is RunState.PLANNED:
+        run.move_run("start")
+    elif run.state in {RunState.SUSPENDED, RunState.FAILED}:
+        rolling = any(r.finished is None for r in run.rollbacks.values())
+        run.move_run("roll_back" if rolling else "resume")
+    for node in list(run.nodes.values()):
+        _end_attempts(run, node.id, (Phase.REVERT,))
+        if closed(node.id):
+            _end_attempts(run, node.id, (Phase.EXECUTE,))
+            if node.state is NodeState.RUNNING:
+                run.move(node.id, "lose", error=_INTERRUPTED)
+        elif failed_run and node.state is NodeState.FAILED:
+            run.move(node.id, "retry")
+    bad = [n.id for n in run.nodes.values() if n.state is NodeState.FAILED or closed(n.id)]
+    stay = set(bad).union(spread.dependants(bad))
+    for node_id in run.in_state(NodeState.BLOCKED):
+        if node_id not in stay:
+            run.move(node_id, "retry")
+
+
+def failed_before(run: Run, closed: Callable[[str], bool]) -> list[str]:
+    """Nodes whose failure was written down, but not yet what follows from it."""
+    return [
+        n
+        for n in run.in_state(NodeState.FAILED)
+        if not closed(n) and run.plan.steps[run.nodes[n].step].on_failure is not OnFailure.CONTINUE
+    ]
+
+
+def _end_attempts(run: Run, node: str, phases: tuple[Phase, ...]) -> None:
+    for attempt in list(run.nodes[node].attempts.values()):
+        if attempt.state is AttemptState.RUNNING and attempt.phase in phases:
+            run.end_attempt(attempt, AttemptState.UNKNOWN, error=_INTERRUPTED)

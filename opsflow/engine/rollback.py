@@ -1,0 +1,296 @@
+"""The way back: freeze what a scope changed, then revert it in reverse order, as parallel as the graph permits."""
+
+from collections import deque
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+
+import networkx as nx
+
+from opsflow.engine.graph import ReverseOrder, Spread
+from opsflow.engine.jobs import Jobs
+from opsflow.engine.lanes import Lanes, Timers, retry_delay
+from opsflow.engine.run import Run, outcome_state
+from opsflow.engine.scopes import Scopes
+from opsflow.events import NodeFinished, NodeRetrying, NodeStarted, RollbackBegan
+from opsflow.model import (
+    SCOPE_RUN,
+    Failure,
+    Irreversible,
+    Job,
+    NodeState,
+    Outcome,
+    Phase,
+    Preview,
+    Retry,
+    RollbackRecord,
+    RunState,
+    Verdict,
+)
+
+_ONCE_MORE = Retry(attempts=2, delay=1.0)
+"""A revert that fails is retried at least so often, whatever the step says of execute."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Rollback:
+    """One scope on its way back."""
+
+    record: RollbackRecord
+    open: set[str] = field(default_factory=set)
+    complete: bool = True
+
+
+class Undo:
+    """Rolls scopes back.
+
+    Args:
+        run: The run.
+        jobs: Makes its jobs.
+        spread: Says what hangs on a reverted node.
+        scopes: The scopes of the plan.
+    """
+
+    def __init__(self, run: Run, jobs: Jobs, spread: Spread, scopes: Scopes) -> None:
+        self._run = run
+        self._jobs = jobs
+        self._spread = spread
+        self._scopes = scopes
+        self._closed: dict[str, str] = {}  # scope → why
+        self._closing: dict[str, set[str]] = {}  # scope → nodes at work that are waited for
+        self._order = ReverseOrder(run.plan)
+        self._rollback_of: dict[str, _Rollback] = {}
+        self._free: deque[str] = deque()
+        self._tries: dict[str, int] = {}
+        self._timers = Timers()
+        self._lanes = Lanes(run.plan)
+        self.left: set[str] = set()
+
+    # Closing
+
+    def closed(self, node: str) -> bool:
+        """Whether a node's scope is being rolled back or was."""
+        return bool(self._closed) and (SCOPE_RUN in self._closed or self._scopes.of(node) in self._closed)
+
+    def close(self, node: str, flying: Collection[str]) -> list[str]:
+        """Close the scope of a failed node: nothing in it starts any more. Nodes that must be blocked.
+
+        `flying`: nodes at work; those that belong to what will be reverted are waited for.
+        """
+        return self._close(self._scopes.of(node), node, flying)
+
+    def close_all(self) -> None:
+        """Close the whole run, nothing being at work."""
+        self._close(SCOPE_RUN, "", ())
+
+    def restore(self) -> None:
+        """Closed scopes of earlier sessions stay closed."""
+        for record in self._run.earlier:
+            self._closed[record.scope] = "rolled back earlier"
+            self._run.rollbacks[record.id] = record
+
+    def take_up(self) -> None:
+        """Go on with the rollbacks that earlier sessions did not finish."""
+        for record in self._run.earlier:
+            if record.finished is None:
+                self._take_up(record)
+
+    def advance(self, flying: Collection[str]) -> None:
+        """Freeze what every closing scope changed, once nothing of it is at work any more."""
+        for scope, awaited in list(self._closing.items()):
+            awaited.intersection_update(flying)
+            if not awaited:
+                del self._closing[scope]
+                self._freeze(scope)
+
+    # Working
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is left to be reverted."""
+        return not (self._free or self._closing or self._timers.remaining() is not None)
+
+    @property
+    def wait(self) -> float | None:
+        """Seconds until a revert may be tried again."""
+        return self._timers.remaining()
+
+    def next(self, free: int) -> list[Job]:
+        """Up to `free` reverts to submit after the next flush."""
+        self._free.extend(self._timers.due())
+        found: list[Job] = []
+        held: list[str] = []
+        while self._free and len(found) < free:
+            node = self._free.popleft()
+            if self._lanes.take(self._run.nodes[node].step):
+                found.append(self._begin(node))
+            else:
+                held.append(node)
+        self._free.extendleft(reversed(held))
+        return found
+
+    def take(self, outcome: Outcome) -> None:
+        """See what came of a revert."""
+        node = outcome.job.node
+        status = self._run.nodes[node]
+        self._lanes.give(status.step)
+        attempt = status.last(Phase.REVERT)
+        assert attempt is not None
+        self._run.end_attempt(attempt, outcome_state(outcome), exit_status=outcome.exit_status, error=outcome.failure)
+        if outcome.verdict is not Verdict.SUCCEEDED:
+            self._retry_or_stick(node, outcome.failure)
+        elif status.to_revert():
+            self._free.append(node)
+        else:
+            self._run.move(node, "undo")
+            self._end(node)
+
+    # Inside
+
+    def _close(self, scope: str, cause: str, flying: Collection[str]) -> list[str]:
+        if scope in self._closed:
+            return []
+        self._closed[scope] = cause
+        members = self._everything(scope)
+        at_work = set(flying)
+        starts = [n for n in members if n in at_work or self._run.nodes[n].to_revert()]
+        reach = dict.fromkeys([*members, *self._spread.dependants(starts)])
+        self._closing[scope] = at_work.intersection(reach)
+        return [n for n in reach if n not in at_work and self._run.nodes[n].state is NodeState.PENDING]
+
+    def _everything(self, scope: str) -> list[str]:
+        return list(self._run.nodes) if scope == SCOPE_RUN else self._scopes.members(scope)
+
+    def _freeze(self, scope: str) -> None:
+        changed = [n for n in self._everything(scope) if self._changed(n)]
+        reach = set(changed).union(n for n in self._spread.dependants(changed) if self._changed(n))
+        nodes = sorted(reach - set(self._rollback_of), key=self._position.__getitem__, reverse=True)
+        record = RollbackRecord(
+            id=f"{self._run.id}/rollback/{len({*self._run.rollbacks, *(r.id for r in self._run.earlier)}) + 1}",
+            run_id=self._run.id,
+            scope=scope,
+            nodes=tuple(nodes),
+            started=datetime.now(UTC),
+        )
+        if self._run.state is not RunState.ROLLING_BACK:
+            self._run.move_run("roll_back")
+        self._run.begin_rollback(record)
+        self._run.say(RollbackBegan(run_id=self._run.id, scope=scope, nodes=tuple(nodes), cause=self._closed[scope]))
+        self._take_up(record)
+
+    def _take_up(self, record: RollbackRecord) -> None:
+        rollback = _Rollback(record=record)
+        self._run.rollbacks[record.id] = record
+        pinned = self._pinned(record.nodes)
+        for node in record.nodes:
+            status = self._run.nodes[node]
+            if not status.to_revert() or node in self._rollback_of:
+                continue
+            if node in pinned:
+                self._leave(node, rollback)
+            else:
+                rollback.open.add(node)
+                self._rollback_of[node] = rollback
+                self._order.add(node)
+        self._free.extend(n for n in record.nodes if n in rollback.open and self._order.free(n))
+        self._finish_if_done(rollback)
+
+    def _changed(self, node: str) -> bool:
+        return bool(self._run.nodes[node].to_revert())
+
+    @cached_property
+    def _position(self) -> dict[str, int]:
+        return {vertex: i for i, vertex in enumerate(nx.topological_sort(self._run.plan.graph))}
+
+    def _pinned(self, nodes: Iterable[str]) -> set[str]:
+        """Of the nodes, latest first, those that stay: what cannot be undone, and all that is before it."""
+        pinned: set[str] = set()
+        for node in nodes:
+            if self._cannot(node) and self._rule(node) is Irreversible.STOP:
+                pinned.add(node)
+        if pinned:
+            graph = self._run.plan.graph
+            before: set[str] = set()
+            for node in list(pinned):
+                if node not in before:
+                    before |= nx.ancestors(graph, node)
+            pinned |= before.intersection(nodes)
+        pinned.update(n for n in nodes if self._cannot(n))
+        return pinned
+
+    def _cannot(self, node: str) -> bool:
+        if not self._run.plan.task_of(node).reversible:
+            return True
+        return not all(Preview.from_json(a.preview).reversible for a in self._run.nodes[node].to_revert())
+
+    def _rule(self, node: str) -> Irreversible:
+        return self._run.plan.steps[self._run.nodes[node].step].irreversible
+
+    def _leave(self, node: str, rollback: _Rollback) -> None:
+        self.left.add(node)
+        if not (self._cannot(node) and self._rule(node) is Irreversible.ALLOW):
+            rollback.complete = False
+
+    def _begin(self, node: str) -> Job:
+        status = self._run.nodes[node]
+        undone = status.to_revert()[0]
+        if status.state is not NodeState.REVERTING:
+            self._run.move(node, "revert")
+        attempt = self._run.begin_attempt(
+            node,
+            Phase.REVERT,
+            params=undone.params,
+            preview=Preview.from_json(undone.preview),
+            machine=undone.machine,
+            undoes=undone.n,
+        )
+        self._run.say(NodeStarted(run_id=self._run.id, node=node, phase=Phase.REVERT, n=attempt.n))
+        return self._jobs.revert(attempt, undone)
+
+    def _retry_or_stick(self, node: str, failure: Failure | None) -> None:
+        own = self._run.plan.steps[self._run.nodes[node].step].retry
+        retry = own if own.attempts > 1 else _ONCE_MORE
+        tries = self._tries[node] = self._tries.get(node, 0) + 1
+        if tries < retry.attempts:
+            delay = retry_delay(retry, tries)
+            self._timers.add(node, delay)
+            self._run.say(NodeRetrying(run_id=self._run.id, node=node, n=tries, delay=delay, error=failure))
+            return
+        self._run.move(node, "stick", error=failure)
+        self._rollback_of[node].complete = False
+        # What is before it on that host stays; other branches and hosts go on.
+        graph, host = self._run.plan.graph, self._run.nodes[node].host
+        before = [n for n in nx.ancestors(graph, node) if n in self._rollback_of and n in self._run.nodes]
+        for other in before:
+            if self._run.nodes[other].host == host and other in self._rollback_of[other].open:
+                self._leave(other, self._rollback_of[other])
+                self._end(other, said=False)
+        self._end(node)
+
+    def _end(self, node: str, *, said: bool = True) -> None:
+        rollback = self._rollback_of[node]
+        rollback.open.discard(node)
+        freed = self._order.remove(node)
+        self._free.extend(n for n in freed if n in self._rollback_of and n in self._rollback_of[n].open)
+        if said:
+            self._say_finished(node)
+        self._finish_if_done(rollback)
+
+    def _finish_if_done(self, rollback: _Rollback) -> None:
+        if not rollback.open:
+            self._run.end_rollback(rollback.record, complete=rollback.complete)
+
+    def _say_finished(self, node: str) -> None:
+        status = self._run.nodes[node]
+        step = self._run.plan.steps[status.step]
+        self._run.say(
+            NodeFinished(
+                run_id=self._run.id,
+                node=node,
+                state=status.state,
+                phase=Phase.REVERT,
+                error=status.error if status.state is NodeState.REVERT_FAILED else None,
+                source=str(step.source or ""),
+            )
+        )
