@@ -4,6 +4,7 @@ from opsflow.model.hosts import LOCALHOST, Connection, Host, localhost
 from opsflow.model.playbook import (
     PER_ALL,
     PER_HOST,
+    RESERVED_NAMES,
     SCOPE_HOST,
     SCOPE_RUN,
     InputSpec,
@@ -54,6 +55,7 @@ __all__ = [
     "LOCALHOST",
     "PER_ALL",
     "PER_HOST",
+    "RESERVED_NAMES",
     "SCOPE_HOST",
     "SCOPE_RUN",
     "Action",

@@ -11,6 +11,8 @@ PER_ALL = "all"
 PER_HOST = "host"
 SCOPE_RUN = "run"
 SCOPE_HOST = "host"
+RESERVED_NAMES = frozenset({"host", "outputs", "steps", "item", "now"})
+"""What templates see beside variables. No variable or input can have these names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

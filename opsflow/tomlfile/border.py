@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from opsflow.errors import Problem
@@ -32,18 +33,22 @@ class Border(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     later: ClassVar[frozenset[str]] = frozenset()
 
+    @classmethod
+    def keys(cls) -> dict[str, FieldInfo]:
+        """The keys that this version knows, as files write them."""
+        return {field.alias or name: field for name, field in cls.model_fields.items()}
+
 
 Advice = Callable[[KeyPath], str]
-"""What to do about an unknown key, where more is known than its spelling; empty if nothing is."""
+"""What to do about a key that is unknown, missing or wrong, where more is known than its spelling; else empty."""
 
 
 def border_problems(file: TomlFile, model: type[Border], error: ValidationError, advice: Advice) -> list[Problem]:
     """All that pydantic found in a file's data."""
-    found = (_problem(file, model, detail, advice) for detail in error.errors(include_url=False))
-    return [problem for problem in found if problem is not None]
+    return [_problem(file, model, detail, advice) for detail in error.errors(include_url=False)]
 
 
-def _problem(file: TomlFile, model: type[Border], detail: ErrorDetails, advice: Advice) -> Problem | None:
+def _problem(file: TomlFile, model: type[Border], detail: ErrorDetails, advice: Advice) -> Problem:
     path, kind = detail["loc"], detail["type"]
     name = _name(path)
     table = _model_at(model, path[:-1])
@@ -52,8 +57,8 @@ def _problem(file: TomlFile, model: type[Border], detail: ErrorDetails, advice: 
             return file.problem(
                 path, f"`{name}` is not supported by this version", "take it out, or use a later version"
             )
-        hint = advice(path) or did_you_mean(str(path[-1]), table.model_fields)
-        return file.problem(path, f"unknown key `{name}`", hint or f"known are: {', '.join(table.model_fields)}")
+        hint = advice(path) or did_you_mean(str(path[-1]), table.keys()) or f"known are: {', '.join(table.keys())}"
+        return file.problem(path, f"unknown key `{name}`", hint)
     if kind == "missing":
         return file.problem(path[:-1], f"`{name}` is missing", advice(path))
     return file.problem(path, f"`{name}` {_verdict(detail)}", _choice(detail) or advice(path))
@@ -82,7 +87,7 @@ def _name(path: KeyPath) -> str:
 def _model_at(model: type[Border], path: KeyPath) -> type[Border]:
     """The model of the table at a path; an index or the name of an entry leads to the same one."""
     for part in path:
-        field = model.model_fields.get(str(part))
+        field = model.keys().get(str(part))
         model = (field and _inner(field.annotation)) or model
     return model
 

@@ -1,0 +1,73 @@
+"""Reads a playbook file into the model, or says everything that is wrong with it."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from opsflow.errors import Position, Problem
+from opsflow.model import InputSpec, Irreversible, Need, OnFailure, OnUnknown, Playbook, Retry, Step
+from opsflow.playbook.checks import consistency
+from opsflow.playbook.placement import advice, misplaced_variables
+from opsflow.playbook.schema import Common, NeedTable, PlaybookFile, RetryTable, StepTable
+from opsflow.tomlfile import TomlFile, border_problems, project_directory, raise_problems, read
+
+
+def load(path: Path) -> Playbook:
+    """Read a playbook.
+
+    Raises:
+        InputError: something is wrong with it; carries all problems, each with its place, in file order.
+    """
+    file = read(path)
+    problems: list[Problem] = [*consistency(file), *misplaced_variables(file)]
+    try:
+        content = PlaybookFile.model_validate(file.data)
+    except ValidationError as error:
+        problems += border_problems(file, PlaybookFile, error, partial(advice, file))
+    raise_problems(problems)
+    return _playbook(path, file, content)
+
+
+def _playbook(path: Path, file: TomlFile, content: PlaybookFile) -> Playbook:
+    positions = file.positions_below("step")
+    return Playbook(
+        name=content.name or path.stem,
+        description=content.description,
+        flow=content.flow,
+        inputs=tuple(
+            InputSpec(name=name, source=file.position(("inputs", name)), **dict(table))
+            for name, table in content.inputs.items()
+        ),
+        vars=content.vars,
+        steps=tuple(
+            _step(table, content.defaults, file.position(("step", index)), positions[index])
+            for index, table in enumerate(content.step)
+        ),
+        path=str(path),
+        directory=str(project_directory(path)),
+        digest=file.digest,
+    )
+
+
+def _step(table: StepTable, defaults: Common, source: Position, positions: dict[str, Position]) -> Step:
+    own = {name: getattr(table, name) for name in table.model_fields_set}
+    said: dict[str, Any] = {name: getattr(defaults, name) for name in defaults.model_fields_set} | own
+    converted: dict[str, Any] = {
+        "needs": None if table.needs is None else tuple(map(_need, table.needs)),
+        "tags": tuple(table.tags),
+        "retry": _retry(said.get("retry", table.retry)),
+        "on_failure": OnFailure(said.get("on_failure", table.on_failure)),
+        "on_unknown": OnUnknown(said.get("on_unknown", table.on_unknown)),
+        "irreversible": Irreversible(table.irreversible),
+    }
+    return Step(**said | converted, source=source, positions=positions)
+
+
+def _need(table: NeedTable) -> Need:
+    return Need(step=table.step, per=table.per, optional=table.optional)
+
+
+def _retry(table: RetryTable) -> Retry:
+    return Retry(**dict(table))

@@ -1,0 +1,108 @@
+"""What template code runs in: jinja2's sandbox, made strict, with the functions that templates have."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, time
+from pathlib import Path
+from typing import Any
+
+from jinja2 import StrictUndefined, TemplateRuntimeError, UndefinedError
+from jinja2.runtime import Undefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import missing
+
+from opsflow.errors import OpsflowError
+from opsflow.params import SECRET_KEY
+from opsflow.tomlfile import did_you_mean
+
+
+class Missing(StrictUndefined):
+    """Something that is not there: harmless until it is used, then it says what is there instead."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        hint: str | None = None,
+        obj: Any = missing,
+        name: str | None = None,
+        exc: Callable[[str], Exception] = UndefinedError,
+    ) -> None:
+        if hint is None and isinstance(obj, Mapping):
+            like = did_you_mean(str(name), map(str, obj))
+            hint = f"there is no {name!r}; {like or 'there is: ' + (', '.join(map(str, obj)) or 'nothing')}"
+        super().__init__(hint, obj, name, exc)  # type: ignore[arg-type]  # jinja only calls it with the message
+
+
+class SecretReference:
+    """What `secret()` yields while templates are worked out. It refuses to become part of a text."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        if not isinstance(name, str) or ":" not in name:
+            raise TemplateRuntimeError("a secret is named like 'env:NAME' or 'file:PATH'")
+        self._name = name
+
+    def __repr__(self) -> str:
+        raise TemplateRuntimeError("a secret cannot be part of a text: use it as a whole value")
+
+    def as_data(self) -> dict[str, str]:
+        """The form in which it is journaled and given to tasks."""
+        return {SECRET_KEY: self._name}
+
+
+class Sandbox(ImmutableSandboxedEnvironment):
+    """An environment in which a mapping's own keys come before the methods of its type: `outputs.x.items` is data."""
+
+    def __init__(self, *, directory: str, hosts: Callable[[str], Sequence[str]]) -> None:
+        super().__init__(undefined=Missing, keep_trailing_newline=True)
+        del self.globals["lipsum"]  # random
+        self._directory = directory
+        self._select = hosts
+        self.globals.update(secret=SecretReference, hosts=self._hosts, file=self._file)
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """`obj.attribute` in a template."""
+        if isinstance(obj, Mapping) and attribute in obj:
+            return obj[attribute]
+        return super().getattr(obj, attribute)
+
+    def _hosts(self, pattern: str) -> list[str]:
+        try:
+            return list(self._select(pattern))
+        except OpsflowError as error:
+            raise TemplateRuntimeError(error.message) from error
+
+    def _file(self, path: str) -> str:
+        try:
+            return Path(self._directory, Path(path).expanduser()).read_text(encoding="utf-8")
+        except OSError as error:
+            raise TemplateRuntimeError(f"{path}: {error.strerror}") from error
+        except UnicodeDecodeError:
+            raise TemplateRuntimeError(f"{path}: not UTF-8") from None
+
+
+def as_data(value: Any, *, final: bool) -> Any:
+    """An expression's result as JSON-able data: iterators become lists, times become text.
+
+    Args:
+        value: What the expression yields.
+        final: Whether nothing more will be done with it: secrets become data only then.
+
+    Raises:
+        jinja2.TemplateRuntimeError: it is, or holds, something undefined or something that is no data.
+    """
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case str() | Undefined():
+            return str(value)  # raises if undefined
+        case SecretReference():
+            return value.as_data() if final else value
+        case date() | time():
+            return value.isoformat()
+        case Mapping():
+            return {str(key): as_data(item, final=final) for key, item in value.items()}
+        case Iterable():
+            return [as_data(item, final=final) for item in value]
+    raise TemplateRuntimeError(f"yields a {type(value).__name__}, which is no data")

@@ -1,0 +1,106 @@
+"""What a playbook file may say. Only the loader knows these classes; inside, playbooks are `opsflow.model`."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from opsflow.tomlfile import Border
+from opsflow.units import Duration
+
+InputType = Literal["string", "integer", "number", "boolean", "list", "table"]
+Text = Annotated[str, Field(min_length=1)]
+PositiveDuration = Annotated[Duration, Field(gt=0)]
+
+
+class RetryTable(Border):
+    """`retry`: how often an attempt is made, and how long to wait between two."""
+
+    later = frozenset({"vary", "revert_between"})
+
+    attempts: int = Field(1, ge=1)
+    delay: Duration = 0.0
+    backoff: float = Field(1.0, ge=1)
+    max_delay: Duration = 60.0
+
+
+class NeedTable(Border):
+    """An entry of `needs`: a step's id, or a table that says more."""
+
+    step: Text
+    per: Text | None = None
+    optional: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_id(cls, value: Any) -> Any:
+        return {"step": value} if isinstance(value, str) else value
+
+
+class InputTable(Border):
+    """`[inputs.NAME]`: something that the caller gives."""
+
+    type: InputType = "string"
+    required: bool = False
+    default: Any = None
+    description: str = ""
+
+
+class Common(Border):
+    """What `[defaults]` says for every step and a step may say itself; then all of its own value counts."""
+
+    later = frozenset({"become"})
+
+    timeout: PositiveDuration | None = None
+    retry: RetryTable = RetryTable()
+    per: Text = "all"
+    on_failure: Literal["rollback", "halt", "continue"] = "rollback"
+    rollback_scope: Text = "run"
+    on_unknown: Literal["ask", "rerun", "revert"] = "ask"
+
+
+class StepTable(Common):
+    """`[[step]]`: one line of the procedure."""
+
+    later = frozenset({"skip_depth", "foreach", "on", "become", "include", "finally"})
+
+    id: str
+    task: Text
+    hosts: Text
+    params: dict[str, Any] = Field(default_factory=dict, alias="with")
+    needs: list[NeedTable] | None = None
+    when: Text | None = None
+    run_once: bool | str = False
+    at_once: int | None = Field(None, ge=1)
+    revert_timeout: PositiveDuration | None = None
+    irreversible: Literal["stop", "allow"] = "stop"
+    tags: list[Text] = Field(default_factory=list)
+    vars: dict[str, Any] = Field(default_factory=dict)
+    notes: str = ""
+
+    @field_validator("run_once", mode="plain")
+    @classmethod
+    def _run_once(cls, value: Any) -> bool | str:
+        if isinstance(value, bool) or (isinstance(value, str) and value):
+            return value
+        raise ValueError("must be true, false or the name of a variable")
+
+    @field_validator("when")
+    @classmethod
+    def _bare_expression(cls, value: str | None) -> str | None:
+        if value and ("{{" in value or "{%" in value):
+            raise ValueError("is an expression already: write it without braces")
+        return value
+
+
+class PlaybookFile(Border):
+    """A whole playbook."""
+
+    later = frozenset({"rollout"})
+
+    name: Text | None = None
+    description: str = ""
+    flow: Literal["linear", "graph", "unordered"] = "linear"
+    inputs: dict[str, InputTable] = Field(default_factory=dict)
+    vars: dict[str, Any] = Field(default_factory=dict)
+    defaults: Common = Common()
+    step: list[StepTable] = Field(min_length=1)

@@ -1,0 +1,166 @@
+"""Templates: jinja2, compiled once, rendered in a sandbox; which steps they refer to, without rendering them."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import jinja2
+from jinja2 import meta, nodes
+from jinja2.parser import Parser
+
+from opsflow.errors import TemplateError
+from opsflow.model import RESERVED_NAMES
+from opsflow.playbook.sandbox import Sandbox
+from opsflow.playbook.scope import Scope, is_template
+
+_VALUE = "_opsflow_value"
+"""Name under which a compiled expression leaves its value."""
+
+_OF_STEPS = frozenset({"outputs", "steps"})
+_KEPT = 8192
+"""Compiled templates kept: more than a project has, and a bound if every host brings its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Compiled:
+    """A template ready to run.
+
+    Attributes:
+        template: jinja's.
+        expression: Whether it yields a value, not text.
+        names: Variables it uses.
+        steps: Steps whose outputs or state it uses.
+    """
+
+    template: jinja2.Template
+    expression: bool
+    names: frozenset[str]
+    steps: frozenset[str]
+
+    def __call__(self, scope: Scope) -> Any:
+        context = self.template.new_context(scope, shared=True)
+        text = "".join(self.template.root_render_func(context))
+        return context.vars[_VALUE] if self.expression else text
+
+
+class TemplateRenderer:
+    """Implements `ports.Renderer`; may be used by several threads at once.
+
+    In templates, facts come before variables, variables before functions. Functions: `secret('env:NAME')`,
+    `hosts('pattern')`, `file('path')`.
+
+    Args:
+        directory: Where relative paths given to `file` begin.
+        hosts: Names of the hosts of a pattern; may raise `OpsflowError`.
+    """
+
+    def __init__(self, *, directory: str, hosts: Callable[[str], Sequence[str]]) -> None:
+        self._sandbox = Sandbox(directory=directory, hosts=hosts)
+        self._text = lru_cache(_KEPT)(self._compile_text)
+        self._expression = lru_cache(_KEPT)(self._compile_expression)
+
+    def render(self, value: Any, variables: Mapping[str, Any], facts: Mapping[str, Any]) -> Any:
+        """`value` with every string in it rendered, keys excepted. Raises `TemplateError`."""
+        return self._scope(variables, facts).render(value)
+
+    def condition(self, expression: str, variables: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
+        """A `when` expression. Raises `TemplateError`, also if it does not yield a boolean."""
+        scope = self._scope(variables, facts)
+        result = scope.evaluate(expression, self._expression(expression), final=True)
+        if not isinstance(result, bool):
+            raise TemplateError(f"`{expression}` yields {result!r}: a condition must be true or false")
+        return result
+
+    def references(self, value: Any, variables: Mapping[str, Any]) -> frozenset[str]:
+        """Ids of the steps whose `outputs.ID` or `steps.ID` the value mentions, through variables too.
+
+        Raises:
+            TemplateError: the syntax is wrong, or a step's id is not written out.
+        """
+        return self._follow([self._text(text) for text in _templates(value)], variables)
+
+    def expression_references(self, expression: str, variables: Mapping[str, Any]) -> frozenset[str]:
+        """The same for a `when` expression."""
+        return self._follow([self._expression(expression)], variables)
+
+    def _scope(self, variables: Mapping[str, Any], facts: Mapping[str, Any]) -> Scope:
+        return Scope(sandbox=self._sandbox, compile_text=self._text, variables=variables, facts=facts)
+
+    def _follow(self, waiting: list[_Compiled], variables: Mapping[str, Any]) -> frozenset[str]:
+        steps: set[str] = set()
+        seen = set(RESERVED_NAMES)
+        while waiting:
+            compiled = waiting.pop()
+            steps |= compiled.steps
+            new = compiled.names - seen
+            seen |= new
+            # In order, so that of several errors always the same one is raised.
+            for name in sorted(new & variables.keys()):
+                waiting += [self._text(text) for text in _templates(variables[name])]
+        return frozenset(steps)
+
+    def _compile_text(self, text: str) -> _Compiled:
+        with _told(text):
+            tree = self._sandbox.parse(text)
+            match tree.body:
+                case [nodes.Output(nodes=[nodes.Expr() as value])] if not isinstance(value, nodes.TemplateData):
+                    return self._compiled(text, value)
+            return self._compiled(text, tree)
+
+    def _compile_expression(self, expression: str) -> _Compiled:
+        with _told(expression):
+            parser = Parser(self._sandbox, expression, state="variable")
+            value = parser.parse_expression()
+            if not parser.stream.eos:
+                parser.fail(f"{parser.stream.current.value!r} does not belong there")
+            return self._compiled(expression, value)
+
+    def _compiled(self, source: str, node: nodes.Template | nodes.Expr) -> _Compiled:
+        expression = isinstance(node, nodes.Expr)
+        if isinstance(node, nodes.Expr):
+            node = nodes.Template([nodes.Assign(nodes.Name(_VALUE, "store"), node, lineno=1)], lineno=1)
+            node.set_environment(self._sandbox)
+        steps = frozenset(_steps(source, node))
+        names = frozenset(meta.find_undeclared_variables(node))
+        return _Compiled(template=self._sandbox.from_string(node), expression=expression, names=names, steps=steps)
+
+
+@contextmanager
+def _told(source: str) -> Iterator[None]:
+    """What is wrong with a source becomes a `TemplateError`."""
+    try:
+        yield
+    except (jinja2.TemplateSyntaxError, RecursionError, SyntaxError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(getattr(error, "message", error))
+        raise TemplateError(f"`{source.strip()}`: {reason}") from error
+
+
+def _templates(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        if is_template(value):
+            yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _templates(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _templates(item)
+
+
+def _steps(source: str, tree: nodes.Template) -> Iterator[str]:
+    """Step ids after `outputs` and `steps`. The graph is drawn from them: an id must be written out."""
+    followed = 0
+    for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
+        match node:
+            case nodes.Getattr(node=nodes.Name(name=name), attr=str(step)) if name in _OF_STEPS:
+                followed += 1
+                yield step
+            case nodes.Getitem(node=nodes.Name(name=name), arg=nodes.Const(value=str(step))) if name in _OF_STEPS:
+                followed += 1
+                yield step
+    if followed < sum(1 for name in tree.find_all(nodes.Name) if name.name in _OF_STEPS):
+        raise TemplateError(
+            f"`{source.strip()}`: write a step's id after `outputs` or `steps`: outputs.ID.KEY or outputs['ID'].KEY"
+        )
