@@ -1,0 +1,173 @@
+"""What `stop_server` and `start_server` have in common: which service, and how it is run."""
+
+import ipaddress
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from opsflow import Duration, Secret
+from opsflow_tasks._target import Answer, Script, Value, hundredths
+
+Manager = Literal["auto", "systemd", "supervisor", "pidfile", "commands"]
+_CONTROL = {"systemd": "systemctl", "supervisor": "supervisorctl"}
+RUNNING = frozenset({"running", "starting"})
+GONE = frozenset({"stopped", "failed"})
+
+
+class Service(BaseModel):
+    """A service on a target. Paths may begin with `~/`; relative ones begin in the login directory."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    service: str = Field(
+        pattern=r"^[A-Za-z0-9@:._+\\/-]+$", description="Its name: the unit of systemd, the program of supervisor."
+    )
+    manager: Manager = Field(
+        "auto",
+        description="Who runs it. `auto`: `pidfile` if `pidfile` is given, else `commands` if `start`, `stop` or"
+        " `status` is, else `systemd`.",
+    )
+    control: str | None = Field(
+        None,
+        description="How the manager is called, e.g. `sudo -n systemctl`; by default `systemctl` or `supervisorctl`.",
+    )
+    pidfile: str | None = Field(
+        None,
+        description="File that holds the server's process id. A file whose process is gone, or is another one by now,"
+        " is stale: the server is stopped.",
+    )
+    process: str | None = Field(
+        None,
+        description="With `pidfile`: text that the process's command line must contain, so that a stale file of a"
+        " server that was started by others is seen to be stale.",
+    )
+    command: str | None = Field(
+        None,
+        description="With `pidfile`: the server program, in the foreground. It is started in a session of its own,"
+        " its output goes to `log`, and the pidfile is written for it. It replaces the shell (`exec`): write"
+        " `env NAME=value program` rather than `NAME=value program`.",
+    )
+    start: str | None = Field(
+        None, description="Command that starts the server and ends; with `pidfile` the server writes the file itself."
+    )
+    stop: str | None = Field(
+        None, description="Command that stops the server; with `pidfile` and without it the process gets SIGTERM."
+    )
+    status: str | None = Field(
+        None,
+        description="With `commands`: ends with 0 while the server runs, and changes nothing. Without it the server"
+        " runs while `port` is open.",
+    )
+    cwd: str | None = Field(None, description="Directory in which the commands run; by default the login directory.")
+    env: dict[str, str | Secret] = Field(
+        default_factory=dict, description="Environment of the commands and of the server they start."
+    )
+    log: str | None = Field(
+        None,
+        description="The server's log, whose last lines are shown when it fails to start (systemd: the unit's journal)."
+        " With `command` its output is appended to it; without `log` it is lost.",
+    )
+    port: int | None = Field(
+        None, ge=1, le=65535, description="TCP port that is open while the server runs, and closed when it is stopped."
+    )
+    address: str | None = Field(
+        None, description="IP address of the target at which `port` is looked for; by default any of its addresses."
+    )
+    drained: str | None = Field(
+        None,
+        description="Command that ends with 0 while the server is drained, and changes nothing. Without it a healthy"
+        " server counts as undrained.",
+    )
+    drain_timeout: Duration = Field(60.0, description="How long a drain or undrain command may take.")
+    stay_up: Duration = Field(
+        2.0, description="How long a started server must stay healthy, as the same process, to count as started."
+    )
+
+    @property
+    def by(self) -> str:
+        """The manager, `auto` resolved."""
+        if self.manager != "auto":
+            return self.manager
+        if self.pidfile:
+            return "pidfile"
+        return "commands" if self.start or self.stop or self.status else "systemd"
+
+    @property
+    def startable(self) -> bool:
+        """Whether it is known how to start it."""
+        return self.by in _CONTROL or bool(self.start or (self.by == "pidfile" and self.command))
+
+    @property
+    def stoppable(self) -> bool:
+        """Whether it is known how to stop it."""
+        return self.by != "commands" or bool(self.stop)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.by == "pidfile" and not self.pidfile:
+            raise ValueError('`manager = "pidfile"` needs `pidfile`')
+        if self.by == "commands" and not (self.status or self.port):
+            raise ValueError("own commands need `status` or `port`, to know whether the server runs")
+        if self.command and self.by != "pidfile":
+            raise ValueError("`command` needs `pidfile`")
+        if self.command and self.start:
+            raise ValueError("give `command` (in the foreground) or `start` (which ends), not both")
+        if self.address:
+            ipaddress.ip_address(self.address)
+        return self
+
+    def script(self, call: str, *, seconds: float = 0.0, **values: Value) -> Script:
+        """A script over this service: `look`, `stop` or `start`; `values` replace what follows from the parameters."""
+        own = {name: getattr(self, name) for name in _TEXTS}
+        given: dict[str, Value] = {
+            **dict.fromkeys(_OTHERS),
+            **own,
+            "manager": self.by,
+            "control": self.control or _CONTROL.get(self.by),
+            "port_hex": f"{self.port:04X}" if self.port else None,
+            "addresses": " ".join(kernel_addresses(self.address)) if self.address else None,
+            "drain_timeout": hundredths(self.drain_timeout),
+            "stay_up": hundredths(self.stay_up),
+        }
+        return Script(
+            files=("base", "service", "stop" if call == "stop" else "start"),
+            call=call,
+            values={**given, **values},
+            env=self.env,
+            seconds=seconds,
+        )
+
+
+_TEXTS = (
+    "service", "pidfile", "process", "command", "start", "stop", "status", "cwd", "log", "port", "drained",
+)  # fmt: skip
+_OTHERS = ("http", "http_status", "http_body", "check", "undrain", "drain_command", "confirm", "kill")
+
+
+def describe(answer: Answer, port: int | None) -> str:
+    """` (pid 4711, port 7000)`, as far as it is known."""
+    known = [f"pid {answer['pid']}"] if pid(answer) else []
+    if port:
+        known.append(f"port {port}")
+    return f" ({', '.join(known)})" if known else ""
+
+
+def pid(answer: Answer) -> int | None:
+    """The server's process id; None: not known, or there is none."""
+    return int(answer["pid"] or 0) or None
+
+
+def kernel_addresses(address: str) -> list[str]:
+    """An IP address as `/proc/net/tcp` and `tcp6` may write it, in the machine's byte order (both are given).
+
+    Sockets that listen at every address are included. Format: Linux, `net/ipv4/tcp_ipv4.c`, `get_openreq4`.
+    """
+    ip = ipaddress.ip_address(address)
+    forms = [ip.packed]
+    if isinstance(ip, ipaddress.IPv4Address):
+        forms.append(ipaddress.IPv6Address(f"::ffff:{address}").packed)
+    little = ["".join(p[at : at + 4][::-1].hex() for at in range(0, len(p), 4)) for p in forms]
+    found = [*little, *(p.hex() for p in forms), "0" * 32]
+    if isinstance(ip, ipaddress.IPv4Address):
+        found.append("0" * 8)
+    return [text.upper() for text in found]

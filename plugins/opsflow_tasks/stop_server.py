@@ -1,0 +1,97 @@
+"""Stop a server: drain it, ask it to end, wait until its process is gone and its port is closed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from opsflow import Context, Duration, Preview, hookimpl
+from opsflow_tasks._service import GONE, RUNNING, Service, describe, pid
+from opsflow_tasks._target import hundredths
+
+
+class Params(Service):
+    """Stop a server, and start it again if that is reverted."""
+
+    timeout: Duration = Field(
+        30.0, description="How long it may take from being asked to stop until its process is gone and `port` closed."
+    )
+    kill: bool = Field(
+        default=False, description="Whether the process group may be killed (SIGKILL) when that time is over."
+    )
+    drain: Duration = Field(
+        0.0,
+        description="How long connections get to end by themselves, after `drain_command` and before the server is"
+        " stopped. With `port` the wait is over as soon as nobody is connected to it.",
+    )
+    drain_command: str | None = Field(
+        None, description="Command that keeps new traffic away; run first. If it fails the server is not stopped."
+    )
+    undrain_command: str | None = Field(
+        None, description="Command that lets traffic in again; run by the revert once the server is healthy."
+    )
+    start_timeout: Duration = Field(60.0, description="How long the revert waits until the server is healthy.")
+
+
+@hookimpl
+def params() -> type[BaseModel]:
+    """The schema."""
+    return Params
+
+
+@hookimpl
+def plan(ctx: Context, params: Params) -> Preview:
+    """Does it run, and who listens on the port?"""
+    found = params.script("look").look(ctx)
+    if found.error:
+        return Preview.fail(found.error)
+    if found["state"] in GONE:
+        if found["listener"]:
+            return Preview.fail(
+                f"{params.service} is {found['state']}, but port {params.port} is open: {found['listener']} listens"
+            )
+        return Preview.unchanged(f"{params.service} is {found['state']}", outputs=_outputs(params))
+    if not params.stoppable:
+        return Preview.fail(f"{params.service} runs, and there is no `stop` command")
+    return Preview.change(
+        f"stop {params.service}{describe(found, params.port)}",
+        before={"running": found["state"] in RUNNING, "pid": pid(found)},
+        reversible=params.startable,
+        why="" if params.startable else "how to start it is not known: no `start` or `command`",
+    )
+
+
+@hookimpl
+def execute(ctx: Context, params: Params, preview: Preview) -> dict[str, Any]:
+    """Drain, stop, confirm: one script, so that it ends as one thing even if the link is lost."""
+    ctx.log(preview.summary)
+    script = params.script(
+        "stop",
+        seconds=params.drain_timeout + params.drain + 2 * params.timeout,
+        confirm=True,
+        kill=params.kill,
+        timeout=hundredths(params.timeout),
+        drain=hundredths(params.drain),
+        drain_command=params.drain_command,
+    )
+    script.act(ctx, f"stop {params.service}")
+    return _outputs(params)
+
+
+@hookimpl
+def revert(ctx: Context, params: Params, preview: Preview, outputs: Mapping[str, Any] | None) -> None:  # noqa: ARG001 - the hook's
+    """Start it if it ran before and does not run now; wait until it is healthy; undrain."""
+    if not preview.before.get("running"):
+        return
+    script = params.script(
+        "start",
+        seconds=2 * params.start_timeout + params.stay_up + params.drain_timeout,
+        timeout=hundredths(params.start_timeout),
+        undrain=params.undrain_command,
+    )
+    script.act(ctx, f"start {params.service} again")
+
+
+def _outputs(params: Params) -> dict[str, Any]:
+    # Nothing that is known only while it still runs: a later look has to give the same.
+    return {"service": params.service, "running": False}

@@ -1,0 +1,127 @@
+# Is the service healthy; make it so.
+
+healthy() { # -> o_why if not
+    o_why=
+    if [ "$o_state" != running ]; then
+        o_why="it is $o_state"
+    elif [ -n "$o_port" ] && ! listening; then
+        o_why="port $o_port is not open"
+    elif [ -n "$o_http" ] && ! answers; then
+        : # which says why
+    elif [ -n "$o_check" ]; then
+        look_up "$o_check" || o_why="the check ends with $?: $o_check"
+    fi
+    [ -z "$o_why" ]
+}
+
+answers() { # the status stands in the last line of curl's output, in the last HTTP line of wget's
+    if command -v curl >/dev/null; then
+        o_body=$(curl -sS --max-time 10 -w '\n%{http_code}' "$o_http" 2>&1)
+        o_code=$(printf '%s\n' "$o_body" | tail -n 1)
+    elif command -v wget >/dev/null; then
+        o_body=$(wget -q -S -O - -T 10 -t 1 "$o_http" 2>&1)
+        o_code=$(printf '%s\n' "$o_body" | awk '/^ *HTTP\// { code = $2 } END { print code }')
+    else
+        die "$o_http cannot be asked: neither curl nor wget is there"
+    fi
+    case $o_code in
+        "" | 000) o_why="$o_http does not answer" ;;
+        "$o_http_status")
+            case $o_body in *"$o_http_body"*) ;; *) o_why="$o_http does not answer with \"$o_http_body\"" ;; esac
+            ;;
+        *) o_why="$o_http answers $o_code, not $o_http_status" ;;
+    esac
+    [ -z "$o_why" ]
+}
+
+look() { # for the plan hooks: changes nothing
+    state
+    say state "$o_state"
+    say pid "$o_pid"
+    if [ -n "$o_port" ] && listening; then
+        holder
+        say listener "$o_holder"
+    fi
+    healthy || say unhealthy "$o_why"
+    if [ -n "$o_drained" ] && look_up "$o_drained"; then say drained yes; fi
+}
+
+start() {
+    state
+    now
+    o_deadline=$((o_now + o_timeout)) o_pause=0
+    while [ "$o_state" = stopping ] && [ "$o_now" -lt "$o_deadline" ]; do
+        pause
+        state
+        now
+    done
+    ! gone || launch
+    wait_healthy
+    say pid "$o_pid"
+    [ -z "$o_undrain" ] || must undrain "$o_drain_timeout" "$o_undrain"
+}
+
+launch() {
+    case $o_manager in
+        systemd) $o_control start --no-block "$o_service" >&2 || die "systemd does not start $o_service" log ;;
+        supervisor) must start "$o_timeout" "$o_control start '$o_service'" ;;
+        *) if [ -n "$o_command" ]; then daemonize; else must start "$o_timeout" "$o_start"; fi ;;
+    esac
+}
+
+daemonize() { # the program becomes the leader of its own session; its number is written down before it begins
+    (
+        umask 077
+        mkdir -p -- "$(dirname -- "$o_pidfile")" || exit
+        [ -z "$o_log" ] || { mkdir -p -- "$(dirname -- "$o_log")" && : >>"$o_log"; }
+    ) || die "the directory of the pidfile or of the log cannot be made"
+    (apart sh -c "$o_launcher" sh "$o_pidfile" "$o_command") </dev/null >>"${o_log:-/dev/null}" 2>&1 &
+    o_child=$!
+}
+
+wait_healthy() { # before the deadline; then the same process for the whole window
+    now
+    o_began=$o_now o_deadline=$((o_now + o_timeout)) o_first= o_good= o_pause=0
+    while :; do
+        state
+        now
+        if gone; then
+            gone_early
+        elif [ -n "$o_first" ] && [ "$o_id" != "$o_first" ]; then
+            die "it does not stay up: it was restarted as pid $o_pid" log
+        elif [ "$o_state" = running ]; then
+            o_first=$o_id
+        fi
+        if healthy; then
+            o_good=${o_good:-$o_now}
+            [ $((o_now - o_good)) -lt "$o_stay_up" ] || return 0
+            o_pause=3
+        else
+            o_good=
+            people "$o_timeout"
+            [ "$o_now" -lt "$o_deadline" ] || die "it is not healthy after $o_seconds: $o_why" log
+        fi
+        pause
+    done
+}
+
+gone_early() { # returns if it may only not be there yet
+    if [ -n "$o_child" ] && ! process "$o_child"; then
+        wait "$o_child" 2>/dev/null
+        die "it ended with status $?" log
+    fi
+    [ -z "$o_first" ] || die "it came up and ended again" log
+    if [ "$o_state" = failed ] && [ $((o_now - o_began)) -ge 100 ]; then die "it failed to start" log; fi
+}
+
+o_child=
+o_launcher='
+    file=$1 program=$2 mask=$(umask)
+    umask 077
+    line=$(cat /proc/$$/stat)
+    set -- ${line##*) }
+    echo "$$ $(cat /proc/sys/kernel/random/boot_id) ${20}" >"$file.id.new" && mv -f -- "$file.id.new" "$file.id" &&
+        echo "$$" >"$file.new" && mv -f -- "$file.new" "$file" || exit
+    umask "$mask"
+    eval "exec $program"
+'
