@@ -27,7 +27,7 @@ def as_json(value: Mapping[str, Any], what: str) -> dict[str, Any]:
     if (size := len(text.encode())) > LIMIT:
         largest = max(value, key=lambda key: len(json.dumps(value[key])))
         raise TaskFailed(
-            f"{what} take {size} bytes, most of them `{largest}`; the limit is {LIMIT}",
+            f"{what} take {size} bytes, the largest is `{largest}`; the limit is {LIMIT}",
             hint="leave large data in a file on the target, and give its path",
         )
     copy: dict[str, Any] = json.loads(text)

@@ -5,6 +5,7 @@ import re
 import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 MASK = "***"
 _SHORTEST = 3
@@ -20,10 +21,10 @@ class Masker:
         self._longest = 0
 
     def add(self, value: str) -> None:
-        """From now on hide `value`, its lines, and the forms in which shells and JSON write it."""
-        for text in (value, *value.splitlines()):
+        """From now on hide `value`, its lines, and the forms in which shells, JSON and URLs write it."""
+        for text in (value, value.strip(), *value.splitlines()):
             if text.strip():
-                self._values.update((text, shlex.quote(text), json.dumps(text)[1:-1]))
+                self._values.update((text, shlex.quote(text), json.dumps(text)[1:-1], _in_url(text)))
         self._longest = max((len(v) for v in self._values), default=0)
         longest_first = sorted(self._values, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(_one, longest_first))) if longest_first else None
@@ -37,8 +38,8 @@ class Masker:
         return self._pattern.sub(MASK, text) if self._pattern else text
 
     def data(self, value: Any) -> Any:
-        """A JSON-able value without the secrets, keys included."""
-        if self._pattern is None:
+        """A JSON-able value without the secrets, keys included; a number that is a secret becomes a mask."""
+        if self._pattern is None or value is None or isinstance(value, bool):
             return value
         if isinstance(value, str):
             return self.text(value)
@@ -46,46 +47,63 @@ class Masker:
             return {self.text(str(k)): self.data(v) for k, v in value.items()}
         if isinstance(value, list | tuple):
             return [self.data(v) for v in value]
-        return value
+        return MASK if self._pattern.fullmatch(str(value)) else value
 
     def stream(self, emit: Callable[[str], None]) -> "MaskedStream":
         """A stream of text whose secrets are hidden even where one is cut in two."""
         return MaskedStream(self, emit)
 
-    @property
-    def longest(self) -> int:
-        """Length of the longest secret."""
-        return self._longest
+    def settled(self, text: str, start: int, *, end: bool) -> tuple[str, int]:
+        """Mask the part of a growing text that what follows cannot change any more.
+
+        Args:
+            text: What has come so far.
+            start: Where the part that is not passed on yet begins; what is before is only looked at.
+            end: Whether nothing follows.
+
+        Returns:
+            The masked part, and where the rest begins.
+        """
+        # A match that begins before `safe` is seen whole, and so is what might have matched in its place, longer ones
+        # and the character behind a short one included.
+        safe = len(text) if end else max(len(text) - self._longest, start)
+        parts = []
+        for match in self._pattern.finditer(text, start) if self._pattern else ():
+            if match.start() >= safe:
+                break
+            parts += [text[start : match.start()], MASK]
+            start = match.end()
+        return "".join([*parts, text[start:safe]]), max(start, safe)
 
 
 class MaskedStream:
-    """Holds back as much of the end as might be the beginning of a secret."""
+    """Passes on what `Masker.text` would make of the whole, a little later where a secret may be beginning."""
 
     def __init__(self, masker: Masker, emit: Callable[[str], None]) -> None:
         self._masker = masker
         self._emit = emit
-        self._held = ""
+        self._text = ""
+        self._start = 0
 
     def feed(self, text: str) -> None:
         """Take a piece; pass on what is certain."""
-        text = self._held + text
-        keep = max(self._masker.longest - 1, 0)
-        if not keep:
-            self._held = ""
-            self._emit(text)
-            return
-        # Mask first: a whole secret that reaches into the held end becomes a mask and is no longer in danger.
-        text = self._masker.text(text)
-        cut = len(text) - keep
-        self._held = text[max(cut, 0) :]
-        if cut > 0:
-            self._emit(text[:cut])
+        self._take(text, end=False)
 
     def close(self) -> None:
         """Pass on the rest."""
-        rest, self._held = self._held, ""
-        if rest:
-            self._emit(self._masker.text(rest))
+        self._take("", end=True)
+
+    def _take(self, piece: str, *, end: bool) -> None:
+        text = self._text + piece
+        masked, start = self._masker.settled(text, self._start, end=end)
+        keep = max(start - 1, 0)  # one character before the rest tells whether a short secret stands alone
+        self._text, self._start = text[keep:], start - keep
+        if masked:
+            self._emit(masked)
+
+
+def _in_url(text: str) -> str:
+    return quote(text, safe="", errors="replace")
 
 
 def _one(value: str) -> str:

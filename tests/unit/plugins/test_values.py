@@ -44,7 +44,7 @@ def test_what_is_not_json_is_named_by_its_path(value, message):
 
 
 def test_the_limit_names_the_largest_key():
-    with pytest.raises(TaskFailed, match=rf"`log`; the limit is {LIMIT}") as caught:
+    with pytest.raises(TaskFailed, match=rf"the largest is `log`; the limit is {LIMIT}") as caught:
         as_json({"small": 1, "log": "x" * LIMIT}, "outputs")
     assert "file on the target" in caught.value.hint
 
