@@ -1,0 +1,198 @@
+"""Rows as statements take them, made of records. Names beginning with `b_` are parameters of updates."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from opsflow.errors import JournalConflict
+from opsflow.journal.columns import pack
+from opsflow.journal.ids import split_attempt
+from opsflow.model import (
+    AttemptFinished,
+    AttemptRecord,
+    Failure,
+    NodeChanged,
+    NodeRecord,
+    OutputAppended,
+    Phase,
+    RollbackFinished,
+    RollbackRecord,
+)
+
+OUTPUT_LIMIT = 1 << 20
+"""Bytes of output kept per attempt."""
+
+_PIECE = 16_384
+"""Characters per row of output: at most 64 KiB."""
+
+_NOTICE = b"[more output was not kept: the limit is 1 MiB per attempt]\n"
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Numbers:
+    """What the names of a run stand for in the tables.
+
+    Attributes:
+        run_id: The run's id.
+        run: Its number.
+        places: The nodes' places in the plan, by id.
+    """
+
+    run_id: str
+    run: int
+    places: Mapping[str, int]
+
+    def node(self, node: str) -> int:
+        """Place of a node. Raises `JournalConflict` if the plan has none of that id."""
+        try:
+            return self.places[node]
+        except KeyError:
+            raise JournalConflict(f"the plan of run {self.run_id} has no node {node}") from None
+
+    def attempt(self, attempt: str) -> tuple[int, Phase, int]:
+        """Place of its node, phase, number. Raises `JournalConflict` if it is none of this run."""
+        try:
+            node, phase, n = split_attempt(self.run_id, attempt)
+        except ValueError as error:
+            raise JournalConflict(str(error)) from error
+        return self.node(node), phase, n
+
+
+def new_nodes(run: int, nodes: Iterable[NodeRecord]) -> list[Row]:
+    """The nodes of a new run."""
+    return [
+        {
+            "run": run,
+            "n": n,
+            "id": node.id,
+            "step": node.step,
+            "host": node.host,
+            "task": node.task,
+            "state": node.state,
+            "outputs": node.outputs or None,
+            "error": _failure(node.error),
+        }
+        for n, node in enumerate(nodes)
+    ]
+
+
+def changed_nodes(numbers: Numbers, changes: Iterable[NodeChanged]) -> list[Row]:
+    """Changed nodes, in the plan's order."""
+    rows = [
+        {
+            "b_run": numbers.run,
+            "b_n": numbers.node(change.node),
+            "b_before": change.before,
+            "b_after": change.after,
+            "b_outputs": change.outputs,
+            "b_error": _failure(change.error),
+        }
+        for change in changes
+    ]
+    return sorted(rows, key=lambda row: row["b_n"])
+
+
+def new_attempts(numbers: Numbers, begun: Iterable[AttemptRecord]) -> list[Row]:
+    """New attempts, in the order in which they began."""
+    rows = []
+    for attempt in begun:
+        node, phase, n = numbers.attempt(attempt.id)
+        rows.append(
+            {
+                "run": numbers.run,
+                "node": node,
+                "phase": phase,
+                "n": n,
+                "undoes": attempt.undoes,
+                "state": attempt.state,
+                "started": attempt.started,
+                "finished": attempt.finished,
+                "exit_status": attempt.exit_status,
+                "machine": attempt.machine,
+                "params": attempt.params,
+                "preview": attempt.preview,
+                "outputs": attempt.outputs,
+                "error": _failure(attempt.error),
+            }
+        )
+    return rows
+
+
+def ended_attempts(numbers: Numbers, ended: Iterable[AttemptFinished]) -> list[Row]:
+    """Outcomes of attempts that began in an earlier commit."""
+    rows = []
+    for change in ended:
+        node, phase, n = numbers.attempt(change.id)
+        rows.append(
+            {
+                "b_run": numbers.run,
+                "b_node": node,
+                "b_phase": phase,
+                "b_n": n,
+                "b_state": change.state,
+                "b_finished": change.finished,
+                "b_exit_status": change.exit_status,
+                "b_outputs": change.outputs,
+                "b_error": _failure(change.error),
+            }
+        )
+    return rows
+
+
+def new_rollbacks(run: int, begun: Iterable[RollbackRecord]) -> list[Row]:
+    """New rollback plans."""
+    return [
+        {
+            "run": run,
+            "id": rollback.id,
+            "scope": rollback.scope,
+            "nodes": pack(rollback.nodes),
+            "started": rollback.started,
+            "finished": rollback.finished,
+            "complete": rollback.complete,
+        }
+        for rollback in begun
+    ]
+
+
+def ended_rollbacks(run: int, ended: Iterable[RollbackFinished]) -> list[Row]:
+    """Ends of rollbacks that began in an earlier commit."""
+    return [
+        {"b_run": run, "b_id": change.id, "b_finished": change.finished, "b_complete": change.complete}
+        for change in ended
+    ]
+
+
+def output(numbers: Numbers, pieces: Iterable[OutputAppended], sizes: dict[str, int]) -> list[Row]:
+    """What was printed, up to the limit and then one notice per attempt; `n` is left to the caller.
+
+    Args:
+        numbers: Of the run.
+        pieces: What was printed.
+        sizes: Bytes kept so far, by attempt id; brought up to date. Above `OUTPUT_LIMIT`: the notice is there.
+    """
+    rows: list[Row] = []
+    for piece in pieces:
+        node, phase, n = numbers.attempt(piece.attempt)
+        key = {"run": numbers.run, "node": node, "phase": phase, "attempt": n, "at": piece.at}
+        for start in range(0, len(piece.text), _PIECE):
+            data = piece.text[start : start + _PIECE].encode(errors="replace")
+            size = sizes.get(piece.attempt, 0)
+            if size > OUTPUT_LIMIT:
+                break
+            if size + len(data) <= OUTPUT_LIMIT:
+                sizes[piece.attempt] = size + len(data)
+                rows.append(key | {"stream": piece.stream, "text": data})
+                continue
+            # Cut between characters, not within one.
+            kept = data[: OUTPUT_LIMIT - size].decode(errors="ignore").encode()
+            rows.append(key | {"stream": piece.stream, "text": kept})
+            rows.append(key | {"stream": "log", "text": _NOTICE})
+            sizes[piece.attempt] = OUTPUT_LIMIT + 1
+    return rows
+
+
+def _failure(error: Failure | None) -> Row | None:
+    return None if error is None else asdict(error)

@@ -1,0 +1,177 @@
+"""The journal over SQL: see `opsflow.ports.Journal` for what its methods promise."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, Self
+
+from sqlalchemy import Connection, Engine
+
+from opsflow.errors import JournalConflict, JournalError
+from opsflow.journal import lease, reader, rows, upgrade, writer
+from opsflow.journal.batch import collect
+from opsflow.journal.database import Database
+from opsflow.model import Change, NodeRecord, RollbackRecord, RunRecord, RunState
+
+DEFAULT_URL = "sqlite:///.opsflow/journal.db"
+
+_BEAT_SECONDS = 10.0
+
+
+class SqlJournal:
+    """Implements `opsflow.ports.Journal`. Writes from one thread; reads from any."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._held: dict[str, writer.Held] = {}
+
+    @classmethod
+    def open(cls, url: str = DEFAULT_URL) -> Self:
+        """Open a journal, creating or upgrading its tables where needed.
+
+        Args:
+            url: `sqlite:///PATH`, `mysql://...`, `mariadb://...` or `postgresql://...`.
+
+        Raises:
+            JournalUnavailable: not reachable, not writable, or its driver is not installed.
+            JournalTooNew: written by a newer opsflow.
+        """
+        database = Database(url)
+        try:
+            if not database.read(upgrade.is_current):
+                database.write(upgrade.upgrade)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database)
+
+    @property
+    def engine(self) -> Engine:
+        """SQLAlchemy's engine, for measuring."""
+        return self._database.engine
+
+    def begin(self, run: RunRecord, plan: Mapping[str, Any], nodes: Sequence[NodeRecord], hosts: Sequence[str]) -> None:
+        """Write a new run and hold its hosts. `JournalConflict`: there is a run of that id."""
+        token = lease.new_token()
+        work = partial(writer.begin, run=run, plan=plan, new=nodes, hosts=hosts, token=token)
+        self._held[run.id] = self._hold(work, run.id, lambda _: hosts)
+
+    def resume(self, run_id: str, operator: str) -> None:
+        """Become the writer of a run that has none, and hold its hosts again."""
+        token = lease.new_token()
+        work = partial(writer.resume, run_id=run_id, operator=operator, token=token)
+        self._held[run_id] = self._hold(work, run_id, lambda c: writer.hosts_of(c, reader.key_of(c, run_id)))
+
+    def commit(self, run_id: str, changes: Sequence[Change]) -> None:
+        """Apply all changes or none, durably, in a number of statements that does not depend on theirs."""
+        held = self._writer(run_id)
+        batch = collect(changes)
+        sizes = {piece.attempt: held.sizes.get(piece.attempt, 0) for piece in batch.output}
+        output = rows.output(held.numbers, batch.output, sizes)
+        for n, row in enumerate(output, held.printed + 1):
+            row["n"] = n
+        again = False
+
+        def work(connection: Connection) -> None:
+            nonlocal again
+            tried, again = again, True
+            writer.commit(connection, held, batch, output, again=tried)
+
+        self._database.write(work)
+        held.serial += 1
+        held.printed += len(output)
+        held.sizes |= sizes
+        held.beat = time.monotonic()
+
+    def heartbeat(self, run_id: str) -> None:
+        """Say that the writer is alive, unless that was said within the last 10 seconds."""
+        held = self._writer(run_id)
+        if time.monotonic() - held.beat < _BEAT_SECONDS:
+            return
+        self._database.write(partial(writer.beat, held=held))
+        held.beat = time.monotonic()
+
+    def leave(self, run_id: str, *, release_hosts: bool) -> None:
+        """Stop being the writer; nothing happens if this process is not, or no longer."""
+        held = self._held.pop(run_id, None)
+        if held is not None:
+            self._database.write(partial(writer.leave, held=held, release_hosts=release_hosts))
+
+    def abandon(self, run_id: str) -> None:
+        """Give up an open run's hold on its hosts, fencing whatever writer it had."""
+
+        def work(connection: Connection) -> None:
+            run = reader.key_of(connection, run_id)
+            lease.refuse_living(connection, run)
+            lease.disown(connection, run)
+            lease.release(connection, run)
+
+        self._database.write(work)
+
+    def find(self, prefix: str | None) -> RunRecord:
+        """The run whose id (or whose id's part behind the dash) begins so; None: the newest."""
+        return self._database.read(partial(reader.find, prefix=prefix))
+
+    def plan(self, run_id: str) -> Mapping[str, Any]:
+        """The stored plan."""
+        stored: Mapping[str, Any] = self._database.read(partial(reader.plan, run_id=run_id))
+        return stored
+
+    def nodes(self, run_id: str) -> Sequence[NodeRecord]:
+        """All nodes with their attempts, in the plan's order."""
+        return self._database.read(partial(reader.nodes_of, run_id=run_id))
+
+    def rollbacks(self, run_id: str) -> Sequence[RollbackRecord]:
+        """All frozen rollback plans, oldest first."""
+        return self._database.read(partial(reader.rollbacks_of, run_id=run_id))
+
+    def runs(self, *, limit: int = 50, states: Sequence[RunState] = ()) -> Sequence[RunRecord]:
+        """Runs, newest first."""
+        return self._database.read(partial(reader.runs_newest_first, limit=limit, states=states))
+
+    def later_changes(self, run_id: str, hosts: Sequence[str]) -> Sequence[str]:
+        """Ids of other runs that began an attempt on any of the hosts after this run had begun."""
+        return self._database.read(partial(reader.later_changes, run_id=run_id, hosts=hosts))
+
+    def output(self, run_id: str, node: str | None = None) -> Iterable[tuple[str, str, str]]:
+        """(attempt id, stream, text) of what was printed, in order, fetched page by page."""
+        query = self._database.read(partial(reader.output_query, run_id=run_id, node=node))
+
+        def pages() -> Iterator[tuple[str, str, str]]:
+            after = 0
+            while True:
+                page, after = self._database.read(partial(reader.output_page, query=query, run_id=run_id, after=after))
+                yield from page
+                if len(page) < reader.PAGE:
+                    return
+
+        return pages()
+
+    def close(self) -> None:
+        """Let the database go, and stop being the writer of any run; their hosts stay held."""
+        for run_id in list(self._held):
+            with suppress(JournalError):
+                self.leave(run_id, release_hosts=False)
+        self._database.close()
+
+    def _writer(self, run_id: str) -> writer.Held:
+        held = self._held.get(run_id)
+        if held is None:
+            raise JournalConflict(f"this process is not the writer of run {run_id}")
+        return held
+
+    def _hold(
+        self,
+        work: Callable[[Connection], writer.Held],
+        run_id: str,
+        hosts: Callable[[Connection], Sequence[str]],
+    ) -> writer.Held:
+        try:
+            held = self._database.write(work)
+        except JournalConflict:
+            # The hosts' names are a unique key: somebody was there first. Who, a new transaction tells.
+            self._database.read(lambda c: lease.refuse_held(c, run_id, hosts(c)))
+            raise
+        held.beat = time.monotonic()
+        return held
