@@ -1,0 +1,59 @@
+"""All hosts of a run."""
+
+import threading
+from collections.abc import Mapping
+
+from opsflow.errors import InputError
+from opsflow.model import LOCALHOST, Host, localhost
+from opsflow.ports import Transport
+from opsflow.transport.fake import FakeTransport
+from opsflow.transport.local import LocalTransport
+
+
+class HostTransports:
+    """One transport per host, made when first asked for. For any number of threads.
+
+    Args:
+        hosts: The hosts by name; `localhost` is there without being named.
+        connecting: How many connections may be in the making at the same time.
+    """
+
+    def __init__(self, hosts: Mapping[str, Host], *, connecting: int = 30) -> None:
+        self._hosts = {LOCALHOST: localhost(), **hosts}
+        self._gate = threading.BoundedSemaphore(connecting)
+        self._lock = threading.Lock()
+        self._made: dict[str, Transport] = {}
+
+    def to(self, host: str) -> Transport:
+        """The transport of a host.
+
+        Raises:
+            InputError: there is no such host, or its transport is none that exists.
+        """
+        with self._lock:
+            if host not in self._made:
+                self._made[host] = self._make(host)
+            return self._made[host]
+
+    def close(self) -> None:
+        """Close them all; asked for again, they are made again."""
+        with self._lock:
+            made, self._made = self._made, {}
+        for transport in made.values():
+            transport.close()
+
+    def _make(self, name: str) -> Transport:
+        host = self._hosts.get(name)
+        if host is None:
+            raise InputError(f"there is no host {name!r}")
+        match host.connection.transport:
+            case "ssh":
+                from opsflow.transport.ssh import SshTransport  # noqa: PLC0415 - a quarter of a second to import
+
+                return SshTransport(host, gate=self._gate)
+            case "local":
+                return LocalTransport()
+            case "fake":
+                return FakeTransport(name=name, commands=[("", "")])  # every command ends well
+            case other:
+                raise InputError(f"host {name!r}: there is no transport {other!r}; there are ssh, local and fake")

@@ -1,0 +1,161 @@
+"""Hosts reached by ssh: one connection each, a channel for every operation."""
+
+import logging
+import select
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
+
+import fabric
+import paramiko
+
+from opsflow.errors import Interrupted, Unreachable
+from opsflow.model import Host
+from opsflow.transport.dial import chain_of, dial, hang_up, place
+from opsflow.transport.process import CHUNK
+from opsflow.transport.shell import COMMAND, ShellTransport
+
+CHANNELS = 8
+"""Operations at the same time on one connection; an sshd takes 10 sessions unless told otherwise."""
+
+_LOST = (paramiko.SSHException, OSError, EOFError)
+_LAST_BREATH = 0.05
+
+logging.getLogger("paramiko").addHandler(logging.NullHandler())  # what it has to say comes as an exception as well
+
+
+class SshTransport(ShellTransport):
+    """A host behind an ssh server. Connects at the first operation, and once more if the connection is found dead.
+
+    Args:
+        host: Which one, and how it is reached; the rest comes from `~/.ssh/config`.
+        gate: Entered while a connection is made, so that not too many are made at once.
+    """
+
+    def __init__(self, host: Host, *, gate: AbstractContextManager[object] | None = None) -> None:
+        self.where = place(host)
+        self._host = host
+        self._gate = gate if gate is not None else nullcontext()
+        self._connection: fabric.Connection | None = None
+        self._lock = threading.Lock()
+        self._channels = threading.BoundedSemaphore(CHANNELS)
+
+    def start(self) -> "SshProcess":
+        """Start the fixed command on a channel of its own; waits while too many are open."""
+        self._channels.acquire()
+        try:
+            channel = self._channel()
+        except BaseException:
+            self._channels.release()
+            raise
+        return SshProcess(channel, self.where, self._channels.release)
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            hang_up(chain_of(connection))
+
+    def _channel(self) -> paramiko.Channel:
+        """A channel on which the fixed command was started. As long as it has no input, it does nothing."""
+        while True:
+            transport, is_new = self._transport()
+            try:
+                channel = transport.open_session(timeout=self._host.connection.connect_timeout)
+                channel.exec_command(COMMAND)
+            except paramiko.ChannelException as error:
+                raise Unreachable(f"{self.where} opens no session: {error.text}") from error
+            except _LOST as error:
+                transport.close()
+                if is_new:
+                    raise Unreachable(f"{self.where} opens no session: {error or 'connection lost'}") from error
+            else:
+                return channel
+
+    def _transport(self) -> tuple[paramiko.Transport, bool]:
+        """The connection, and whether it was just made."""
+        with self._lock:
+            if self._connection is not None:
+                if self._connection.is_connected:
+                    return self._connection.transport, False
+                hang_up(chain_of(self._connection))
+                self._connection = None
+            with self._gate:
+                self._connection = dial(self._host)
+            self.where = place(self._host, self._connection)
+            return self._connection.transport, True
+
+
+class SshProcess:
+    """A command at the other end of a channel.
+
+    Args:
+        channel: Where it was started.
+        where: How messages name the host.
+        release: Called once when the channel is let go.
+    """
+
+    def __init__(self, channel: paramiko.Channel, where: str, release: Callable[[], None]) -> None:
+        self._channel = channel
+        self._where = where
+        self._release = release
+        self._receive = {"stdout": channel.recv, "stderr": channel.recv_stderr}
+        channel.settimeout(0.0)
+        self._poll = select.poll()
+        self._poll.register(channel.fileno(), select.POLLIN)
+
+    def write(self, data: bytes) -> int | None:
+        """Send some of `data`. See `Process.write`."""
+        try:
+            return self._channel.send(data)
+        except TimeoutError:
+            return 0
+        except _LOST:
+            return None  # either it has ended or the link is lost; `status` tells
+
+    def close_input(self) -> None:
+        """Let the command see the end of its input."""
+        with suppress(*_LOST):
+            self._channel.shutdown_write()
+
+    def read(self, stream: str) -> bytes | None:
+        """What came in. See `Process.read`."""
+        try:
+            data = self._receive[stream](CHUNK)
+        except TimeoutError:
+            return None
+        except _LOST as error:
+            raise self._interrupted() from error
+        if not data:
+            del self._receive[stream]
+        return data
+
+    def wait(self, seconds: float) -> None:
+        """Wait for output, or for the end where there is no more output."""
+        if self._receive:
+            self._poll.poll(seconds * 1000)
+        else:
+            self._channel.status_event.wait(seconds)
+
+    def status(self) -> int | None:
+        """The exit status. See `Process.status`."""
+        if not self._channel.exit_status_ready():
+            return None
+        if self._channel.exit_status >= 0:
+            return self._channel.exit_status
+        # Closed without a status: by a signal, or because the connection is gone, which its thread tells soon.
+        transport = self._channel.get_transport()
+        transport.join(_LAST_BREATH)
+        if not transport.is_active():
+            raise self._interrupted()
+        return self._channel.exit_status
+
+    def close(self) -> None:
+        """Close the channel."""
+        with suppress(*_LOST):
+            self._channel.close()
+        self._release()
+
+    def _interrupted(self) -> Interrupted:
+        return Interrupted(f"the connection to {self._where} was lost")
