@@ -7,7 +7,7 @@ from typing import Any
 
 from opsflow.errors import InputError, Problem
 from opsflow.model import InputSpec, Playbook
-from opsflow.tomlfile import did_you_mean, parse_value, raise_problems, read
+from opsflow.tomlfile import did_you_mean, local_path, parse_value, raise_problems, read
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "string": (str,),
@@ -89,7 +89,9 @@ def input_values(playbook: Playbook, given: Mapping[str, Any]) -> dict[str, Any]
 
 def _extra(item: str) -> dict[str, Any]:
     if item.startswith("@"):
-        return dict(read(Path(item[1:]).expanduser()).data)
+        file = read(local_path(Path(), item[1:]))
+        raise_problems(file.problems())
+        return dict(file.data)
     name, equals, text = item.partition("=")
     typed = name.endswith(":")
     name = name.removesuffix(":").strip()

@@ -21,7 +21,7 @@ def load(path: Path) -> Playbook:
         InputError: something is wrong with it; carries all problems, each with its place, in file order.
     """
     file = read(path)
-    problems: list[Problem] = [*consistency(file), *misplaced_variables(file)]
+    problems: list[Problem] = [*file.problems(), *consistency(file), *misplaced_variables(file)]
     try:
         content = PlaybookFile.model_validate(file.data)
     except ValidationError as error:

@@ -7,8 +7,8 @@ from opsflow.errors import Problem
 from opsflow.playbook.schema import PlaybookFile, StepTable
 from opsflow.tomlfile import KeyPath, TomlFile
 
-_TOP = PlaybookFile.keys().keys() | PlaybookFile.later
-_STEP = StepTable.keys().keys() | StepTable.later
+_TOP = PlaybookFile.known_keys().keys() | PlaybookFile.later
+_STEP = StepTable.known_keys().keys() | StepTable.later
 
 
 def advice(file: TomlFile, path: KeyPath) -> str:

@@ -12,7 +12,7 @@ from jinja2.utils import missing
 
 from opsflow.errors import OpsflowError
 from opsflow.params import SECRET_KEY
-from opsflow.tomlfile import did_you_mean
+from opsflow.tomlfile import did_you_mean, local_path
 
 
 class Missing(StrictUndefined):
@@ -75,7 +75,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def _file(self, path: str) -> str:
         try:
-            return Path(self._directory, Path(path).expanduser()).read_text(encoding="utf-8")
+            return local_path(Path(self._directory), path).read_text(encoding="utf-8")
         except OSError as error:
             raise TemplateRuntimeError(f"{path}: {error.strerror}") from error
         except UnicodeDecodeError:

@@ -33,6 +33,8 @@ class NeedTable(Border):
     @model_validator(mode="before")
     @classmethod
     def _from_id(cls, value: Any) -> Any:
+        if not isinstance(value, str | dict):
+            raise ValueError("must be a step's id or a table")  # noqa: TRY004 - pydantic reports ValueErrors
         return {"step": value} if isinstance(value, str) else value
 
 

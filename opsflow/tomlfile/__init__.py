@@ -2,7 +2,15 @@
 
 from opsflow.tomlfile.border import Border, border_problems
 from opsflow.tomlfile.positions import KeyPath, Places, find_places
-from opsflow.tomlfile.reader import TomlFile, did_you_mean, parse_value, project_directory, raise_problems, read
+from opsflow.tomlfile.reader import (
+    TomlFile,
+    did_you_mean,
+    local_path,
+    parse_value,
+    project_directory,
+    raise_problems,
+    read,
+)
 
 __all__ = [
     "Border",
@@ -12,6 +20,7 @@ __all__ = [
     "border_problems",
     "did_you_mean",
     "find_places",
+    "local_path",
     "parse_value",
     "project_directory",
     "raise_problems",

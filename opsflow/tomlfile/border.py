@@ -34,7 +34,7 @@ class Border(BaseModel):
     later: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
-    def keys(cls) -> dict[str, FieldInfo]:
+    def known_keys(cls) -> dict[str, FieldInfo]:
         """The keys that this version knows, as files write them."""
         return {field.alias or name: field for name, field in cls.model_fields.items()}
 
@@ -57,7 +57,11 @@ def _problem(file: TomlFile, model: type[Border], detail: ErrorDetails, advice: 
             return file.problem(
                 path, f"`{name}` is not supported by this version", "take it out, or use a later version"
             )
-        hint = advice(path) or did_you_mean(str(path[-1]), table.keys()) or f"known are: {', '.join(table.keys())}"
+        hint = (
+            advice(path)
+            or did_you_mean(str(path[-1]), table.known_keys())
+            or f"known are: {', '.join(table.known_keys())}"
+        )
         return file.problem(path, f"unknown key `{name}`", hint)
     if kind == "missing":
         return file.problem(path[:-1], f"`{name}` is missing", advice(path))
@@ -87,7 +91,7 @@ def _name(path: KeyPath) -> str:
 def _model_at(model: type[Border], path: KeyPath) -> type[Border]:
     """The model of the table at a path; an index or the name of an entry leads to the same one."""
     for part in path:
-        field = model.keys().get(str(part))
+        field = model.known_keys().get(str(part))
         model = (field and _inner(field.annotation)) or model
     return model
 

@@ -34,7 +34,7 @@ class TomlFile:
 
     Attributes:
         path: As given.
-        data: What it says: text, numbers, booleans, lists and tables only.
+        data: What it says.
         digest: SHA-256 of its bytes.
     """
 
@@ -62,6 +62,11 @@ class TomlFile:
             if root == array and len(path) > 1:
                 found[int(path[0])][".".join(map(str, path[1:]))] = self._lines.position(offset)
         return found
+
+    def problems(self) -> Iterator[Problem]:
+        """Values that no file of a project can hold, since they have no JSON form: dates, `nan`, too deep nesting."""
+        for path, message, hint in _not_json((), self.data):
+            yield self.problem(path, message, hint)
 
     def has_header(self, path: KeyPath) -> bool:
         """Whether a `[header]` opened this table, so that all lines below it belong to it."""
@@ -92,10 +97,10 @@ class _Lines:
 
 
 def read(path: Path) -> TomlFile:
-    """Read a file.
+    """Read a file. Ask it for its `problems`, too.
 
     Raises:
-        InputError: it is missing, unreadable, not UTF-8 or not TOML, or holds what has no JSON form (dates, `nan`).
+        InputError: it is missing, unreadable, not UTF-8 or not TOML.
     """
     try:
         content = path.read_bytes()
@@ -109,9 +114,7 @@ def read(path: Path) -> TomlFile:
         before = _Lines(str(path), content[: error.start].decode().replace("\r\n", "\n"))
         raise InputError([before.problem(before.position(len(before.text)), "not UTF-8")]) from None
     data = _parse(str(path), text)
-    file = TomlFile(path=str(path), text=text, data=data, digest=hashlib.sha256(content).hexdigest())
-    raise_problems(file.problem(key, message, hint) for key, message, hint in _not_json((), data))
-    return file
+    return TomlFile(path=str(path), text=text, data=data, digest=hashlib.sha256(content).hexdigest())
 
 
 def parse_value(text: str) -> Any:
@@ -164,6 +167,14 @@ def project_directory(path: Path) -> Path:
     return above[0]
 
 
+def local_path(directory: Path, path: str) -> Path:
+    """A path of the control machine as users write it: `~` is their home, a relative one begins in `directory`."""
+    try:
+        return directory / Path(path).expanduser()
+    except RuntimeError:  # there is no such user
+        return directory / path
+
+
 def _parse(path: str, text: str) -> dict[str, Any]:
     try:
         return tomli.loads(text)
@@ -175,8 +186,8 @@ def _parse(path: str, text: str) -> dict[str, Any]:
         raise InputError([lines.problem(lines.position(error.pos), message, _HINTS.get(error.msg, ""))]) from None
     except RecursionError:
         _refuse(path, "nested too deeply")
-    except ValueError as error:  # a number with thousands of digits
-        _refuse(path, f"not valid TOML: {error}")
+    except ValueError:  # Python converts no more than some thousand digits
+        _refuse(path, "a number in it is too long")
 
 
 def _refuse(path: str, message: str) -> NoReturn:

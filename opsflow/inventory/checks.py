@@ -1,0 +1,128 @@
+"""What pydantic cannot see in an inventory: names, ranges, and groups within groups."""
+
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from opsflow.errors import Problem
+from opsflow.inventory.ranges import expand
+from opsflow.inventory.schema import GroupTable, HostTable
+from opsflow.model import LOCALHOST, RESERVED_NAMES
+from opsflow.tomlfile import KeyPath, TomlFile, did_you_mean
+
+ALL = "all"
+_TABLES: Mapping[str, frozenset[str]] = {
+    "hosts": frozenset(HostTable.model_fields),
+    "groups": frozenset(GroupTable.model_fields),
+}
+
+
+def consistency(file: TomlFile) -> Iterator[Problem]:
+    """Problems between keys. The data may be of any shape: what has the wrong type is reported elsewhere."""
+    groups, hosts = _tables(file, "groups"), _tables(file, "hosts")
+    yield from _reserved(file, ("vars",), file.data.get("vars"))
+    for name, table in groups.items():
+        yield from _group_name(file, name)
+        yield from _members(file, name, table.get("hosts"))
+        yield from _children(file, name, table.get("children"), groups)
+        yield from _reserved(file, ("groups", name, "vars"), table.get("vars"))
+    for name, table in hosts.items():
+        yield from _host_name(file, ("hosts", name), name)
+        yield from _reserved(file, ("hosts", name, "vars"), table.get("vars"))
+    yield from _cycles(file, groups)
+
+
+def advice(file: TomlFile, path: KeyPath) -> str:
+    """What to do about an unknown key: a name with dots that was not quoted, or a key of another table."""
+    match path:
+        case ("hosts" | "groups" as kind, str(name), str(key)) if isinstance(file.data[kind][name].get(key), dict):
+            meant = _dotted(file.data[kind][name], kind, f"{name}.{key}", key)
+            return f'a name with dots needs quotes: [{kind}."{meant}"]'
+        case ("groups", str(), str(key)) if key in _TABLES["hosts"]:
+            return "a connection key belongs to a host ([hosts.NAME]) or to all of them ([ssh])"
+        case (str(key),) if key in _TABLES["hosts"]:
+            return "a connection key belongs to a host ([hosts.NAME]) or to all of them ([ssh])"
+        case ("ssh", "vars"):
+            return "variables of every host stand in [vars]"
+    return ""
+
+
+def _dotted(table: Mapping[str, Any], kind: str, name: str, key: str) -> str:
+    """The name that was meant: as far as the only key of a table is a table that is none of the known ones."""
+    inner = table[key]
+    if isinstance(inner, dict) and len(inner) == 1:
+        (following,) = inner
+        if isinstance(inner[following], dict) and following not in _TABLES[kind]:
+            return _dotted(inner, kind, f"{name}.{following}", following)
+    return name
+
+
+def _tables(file: TomlFile, kind: str) -> dict[str, Mapping[str, Any]]:
+    tables = file.data.get(kind)
+    entries = tables.items() if isinstance(tables, dict) else ()
+    return {name: table for name, table in entries if isinstance(table, dict)}
+
+
+def _group_name(file: TomlFile, name: str) -> Iterator[Problem]:
+    path = ("groups", name)
+    if name == ALL:
+        yield file.problem(path, "`all` is the group of every host already", "its variables stand in [vars]")
+    elif name == LOCALHOST:
+        yield file.problem(path, "`localhost` is a host, not a group")
+    elif "[" in name:
+        yield file.problem(path, f"`{name}` cannot be a group's name", "ranges stand in its `hosts`")
+    else:
+        yield from _host_name(file, path, name, what="group")
+
+
+def _host_name(file: TomlFile, path: KeyPath, name: str, *, what: str = "host") -> Iterator[Problem]:
+    try:
+        single = expand(name) == [name] and (what == "group" or name != ALL)
+    except ValueError:
+        single = False
+    if not single:
+        hint = "ranges stand in the `hosts` of a group" if "[" in name else ""
+        yield file.problem(path, f"`{name}` cannot be a {what}'s name", hint)
+
+
+def _members(file: TomlFile, group: str, members: Any) -> Iterator[Problem]:
+    for index, member in enumerate(members if isinstance(members, list) else ()):
+        if isinstance(member, str) and member:
+            try:
+                expand(member)
+            except ValueError as error:
+                yield file.problem(("groups", group, "hosts", index), str(error))
+
+
+def _children(file: TomlFile, group: str, children: Any, groups: Mapping[str, Any]) -> Iterator[Problem]:
+    for index, child in enumerate(children if isinstance(children, list) else ()):
+        if isinstance(child, str) and child and child not in groups:
+            hint = did_you_mean(child, groups) or "children are groups; hosts stand in `hosts`"
+            yield file.problem(("groups", group, "children", index), f"there is no group `{child}`", hint)
+
+
+def _cycles(file: TomlFile, groups: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
+    edges: dict[str, list[str]] = {}
+    for name, table in groups.items():
+        children = table.get("children")
+        edges[name] = [c for c in children if isinstance(c, str)] if isinstance(children, list) else []
+    while True:
+        try:
+            TopologicalSorter(edges).prepare()
+        except CycleError as error:
+            circle = error.args[1][::-1]  # each one a child of the one before it
+            closing = edges[circle[-2]]
+            index = groups[circle[-2]]["children"].index(circle[-1])
+            path = ("groups", circle[-2], "children", index)
+            yield file.problem(path, f"group `{circle[0]}` contains itself: {' → '.join(circle)}")
+            closing.remove(circle[-1])
+        else:
+            return
+
+
+def _reserved(file: TomlFile, path: KeyPath, names: Any) -> Iterator[Problem]:
+    for name in names if isinstance(names, dict) else ():
+        if name in RESERVED_NAMES:
+            yield file.problem(
+                (*path, name), f"`{name}` cannot be a variable's name", "templates see something else there"
+            )

@@ -1,0 +1,50 @@
+"""What an inventory file may say. Only the reader knows these classes; inside, hosts are `opsflow.model`."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from opsflow.tomlfile import Border
+from opsflow.units import Duration
+
+Text = Annotated[str, Field(min_length=1)]
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class ConnectionKeys(Border):
+    """How a host is reached; in `[ssh]`: every host that does not say otherwise."""
+
+    transport: Literal["ssh", "local", "fake"] = "ssh"
+    address: Text = ""
+    port: int | None = Field(None, ge=1, le=65535)
+    user: Text | None = None
+    key_file: Text | None = None
+    jump: Annotated[list[Text], BeforeValidator(_as_list)] = Field(default_factory=list)
+    known_hosts: Text | None = None
+    connect_timeout: Annotated[Duration, Field(gt=0)] = 15.0
+
+
+class HostTable(ConnectionKeys):
+    """`[hosts.NAME]`: one host's connection and variables."""
+
+    vars: dict[str, Any] = Field(default_factory=dict)
+
+
+class GroupTable(Border):
+    """`[groups.NAME]`: hosts (ranges allowed), groups within it, variables of all of them."""
+
+    hosts: list[Text] = Field(default_factory=list)
+    children: list[Text] = Field(default_factory=list)
+    vars: dict[str, Any] = Field(default_factory=dict)
+
+
+class InventoryFile(Border):
+    """A whole inventory."""
+
+    vars: dict[str, Any] = Field(default_factory=dict)
+    ssh: ConnectionKeys = ConnectionKeys()
+    groups: dict[str, GroupTable] = Field(default_factory=dict)
+    hosts: dict[str, HostTable] = Field(default_factory=dict)
