@@ -4,30 +4,38 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from opsflow.engine.run import NodeStatus, Run
+from opsflow.engine.run import NodeStatus
 from opsflow.model import LOCALHOST, PER_ALL, PER_HOST, AttemptRecord, Job, JobKind, NodeState, Preview, Step
-from opsflow.plan import Node, node_variables, values_of
+from opsflow.plan import Node, Plan, node_variables, values_of
 from opsflow.ports import Renderer
 
 _HAS_OUTPUTS = frozenset({NodeState.SUCCEEDED, NodeState.UNCHANGED})
 
 
 class Jobs:
-    """Makes the jobs of one run."""
+    """Makes the jobs of one run.
 
-    def __init__(self, run: Run, renderer: Renderer) -> None:
-        self._run = run
-        self._plan = run.plan
+    Args:
+        plan: Its plan.
+        nodes: Where its nodes stand.
+        run_id: Its id.
+        renderer: For the values by which nodes belong together.
+    """
+
+    def __init__(self, plan: Plan, nodes: Mapping[str, NodeStatus], run_id: str, renderer: Renderer) -> None:
+        self._plan = plan
+        self._nodes = nodes
+        self._run_id = run_id
         self._renderer = renderer
         self._wants_all = {
             step.id: "by_host" in json.dumps([dict(step.params), dict(step.vars), step.when], default=str)
-            for step in run.plan.playbook.steps
+            for step in plan.playbook.steps
         }
 
     def prepare(self, node: str) -> Job:
         """Render and look, for the attempt to come."""
         step = self._plan.steps[self._plan.by_id[node].step]
-        attempts = sum(a.phase == "execute" for a in self._run.nodes[node].attempts.values())
+        attempts = sum(a.phase == "execute" for a in self._nodes[node].attempts.values())
         return self._job(
             JobKind.PREPARE, node, attempt=attempts + 1, params=step.params, when=step.when, timeout=step.timeout
         )
@@ -71,7 +79,7 @@ class Jobs:
         step = plan.steps[node.step]
         return Job(
             kind=kind,
-            run_id=self._run.id,
+            run_id=self._run_id,
             node=node_id,
             step=step.id,
             host=node.host,
@@ -96,13 +104,13 @@ class Jobs:
         one = self._one(step, node, needed)
         outputs = dict(one.outputs) if one and one.state in _HAS_OUTPUTS else {}
         if self._wants_all[step.id]:
-            others = [self._run.nodes[n.id] for n in self._plan.by_step[needed]]
+            others = [self._nodes[n.id] for n in self._plan.by_step[needed]]
             outputs["by_host"] = {n.host: dict(n.outputs) for n in others if n.state in _HAS_OUTPUTS}
         return outputs
 
     def _state(self, step: Step, node: Node, needed: str) -> dict[str, Any]:
         one = self._one(step, node, needed)
-        nodes = [one] if one else [self._run.nodes[n.id] for n in self._plan.by_step[needed]]
+        nodes = [one] if one else [self._nodes[n.id] for n in self._plan.by_step[needed]]
         states = {n.state for n in nodes}
         return {
             "state": next(iter(states)).value if len(states) == 1 else "mixed",
@@ -111,7 +119,7 @@ class Jobs:
 
     def _one(self, step: Step, node: Node, needed: str) -> NodeStatus | None:
         """The node of the step `needed` that a template means: same host, else same value, else the only one."""
-        own = self._run.nodes.get(f"{needed}@{node.host}")
+        own = self._nodes.get(f"{needed}@{node.host}")
         if own:
             return own
         there: Sequence[Node] = self._plan.by_step[needed]
@@ -121,4 +129,4 @@ class Jobs:
             there = [
                 n for n in there if mine & set(values_of(of, self._plan.hosts[n.host], step.per, self._renderer) or ())
             ]
-        return self._run.nodes[there[0].id] if len(there) == 1 else None
+        return self._nodes[there[0].id] if len(there) == 1 else None

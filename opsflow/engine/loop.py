@@ -51,7 +51,7 @@ class Engine:
         self._stop = stop
         self._stopping = False
         self._flying: dict[str, Job] = {}
-        jobs = Jobs(run, renderer)
+        jobs = Jobs(run.plan, run.nodes, run.id, renderer)
         spread = Spread(run.plan)
         self._undo = Undo(run, jobs, spread, Scopes(run.plan, renderer))
         self._jobs = jobs
@@ -62,7 +62,7 @@ class Engine:
         """Run a planned run; the exit code."""
         self._say_started("apply")
         self._run.move_run("start")
-        self._forward = self._new_forward()
+        self._go_forward()
         return self._drive()
 
     def resume(self) -> int:
@@ -72,7 +72,7 @@ class Engine:
         self._undo.restore()
         reopen(self._run, self._undo.closed, self._spread)
         self._undo.take_up()
-        self._forward = self._new_forward()
+        self._go_forward()
         if lost:
             for node in failed_before(self._run, self._undo.closed):
                 self._failed(node, [])
@@ -94,14 +94,13 @@ class Engine:
 
     # The loop
 
-    def _new_forward(self) -> Forward:
-        return Forward(self._run, self._jobs, self._spread, closed=self._undo.closed, failed=self._failed)
+    def _go_forward(self) -> None:
+        self._forward = Forward(self._run, self._jobs, self._spread, closed=self._undo.closed, failed=self._failed)
+        self._forward.start()
 
     def _drive(self, *, wanted_back: bool = False) -> int:
         machine = loop_machine()
         state = "resuming"
-        if self._forward:
-            self._forward.start()
         self._undo.advance(self._flying)
         state = machine.after(state, "ready")
         messages: Iterable[Message] = ()

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Sequence
 
 from opsflow.engine.graph import Frontier
 from opsflow.engine.jobs import Jobs
-from opsflow.engine.run import Run
+from opsflow.engine.run import NodeStatus
 from opsflow.engine.stop import Stop
 from opsflow.events import Listener, NodePlanned
 from opsflow.model import Action, Failure, NodeState, Outcome, Verdict
+from opsflow.plan import Plan
 from opsflow.ports import Executor, Renderer
 
 _ACTIONS = {
@@ -23,26 +24,36 @@ class DryRun:
     """Looks at all nodes of a plan.
 
     Args:
-        run: A run that is not in the journal.
+        plan: What to look at.
         executor: Where hooks are called.
         renderer: For templates.
         listeners: Hear of every node.
         stop: The operator's wish to stop.
+        run_id: What tasks see as the run's id.
     """
 
     def __init__(
-        self, run: Run, *, executor: Executor, renderer: Renderer, listeners: Sequence[Listener], stop: Stop
+        self,
+        plan: Plan,
+        *,
+        executor: Executor,
+        renderer: Renderer,
+        listeners: Sequence[Listener],
+        stop: Stop,
+        run_id: str,
     ) -> None:
-        self._run = run
+        self._plan = plan
+        self._run_id = run_id
+        self._nodes = {n.id: NodeStatus(id=n.id, step=n.step, host=n.host) for n in plan.nodes}
         self._executor = executor
         self._listeners = listeners
         self._stop = stop
-        self._jobs = Jobs(run, renderer)
+        self._jobs = Jobs(plan, self._nodes, run_id, renderer)
         self._changing: set[str] = set()  # nodes that will change, or may
         self._tainted: set[str] = set()  # vertices after them
         self._ready: deque[str] = deque()
         self._flying = 0
-        self._frontier = Frontier(run.plan, lambda _: False)
+        self._frontier = Frontier(plan, lambda _: False)
         self.planned: dict[str, NodePlanned] = {}
 
     def look(self) -> tuple[NodePlanned, ...]:
@@ -56,12 +67,12 @@ class DryRun:
                     if isinstance(message, Outcome):
                         self._flying -= 1
                         self._take(message)
-        return tuple(self.planned[n.id] for n in self._run.plan.nodes if n.id in self.planned)
+        return tuple(self.planned[n.id] for n in self._plan.nodes if n.id in self.planned)
 
     def _begin(self, node: str) -> None:
-        step = self._run.nodes[node].step
-        needed = {n.id for name in self._run.plan.references.get(step, ()) for n in self._run.plan.by_step[name]} & set(
-            self._run.plan.needs_of(node)
+        step = self._nodes[node].step
+        needed = {n.id for name in self._plan.references.get(step, ()) for n in self._plan.by_step[name]} & set(
+            self._plan.needs_of(node)
         )
         if needed & self._changing:
             # Its parameters hang on outputs that are not there yet.
@@ -75,13 +86,13 @@ class DryRun:
         action = _ACTIONS.get(outcome.verdict, Action.FAIL)
         preview = outcome.preview
         summary = preview.summary if preview else _why(outcome.failure)
-        status = self._run.nodes[node]
+        status = self._nodes[node]
         status.state = NodeState.SKIPPED if action is Action.SKIP else NodeState.UNCHANGED
         status.outputs = outcome.outputs or {}
         if node in self._tainted and action in {Action.UNCHANGED, Action.FAIL}:
             self._report(node, Action.UNKNOWN, f"{_UNTIL_RUN}; now: {summary}")
             return
-        reversible = self._run.plan.task_of(node).reversible and (preview is None or preview.reversible)
+        reversible = self._plan.task_of(node).reversible and (preview is None or preview.reversible)
         self._report(
             node,
             action,
@@ -94,15 +105,15 @@ class DryRun:
     def _report(
         self, node: str, action: Action, summary: str, *, diff: str = "", reversible: bool | None = None, why: str = ""
     ) -> None:
-        plan = self._run.plan
+        plan = self._plan
         if action in {Action.CHANGE, Action.UNKNOWN}:
             self._changing.add(node)
             self._taint(plan.graph.successors(node))
         planned = NodePlanned(
-            run_id=self._run.id,
+            run_id=self._run_id,
             node=node,
-            step=self._run.nodes[node].step,
-            host=self._run.nodes[node].host,
+            step=self._nodes[node].step,
+            host=self._nodes[node].host,
             action=action,
             reversible=plan.task_of(node).reversible if reversible is None else reversible,
             summary=summary if not why or why in summary else f"{summary} ({why})",
@@ -120,8 +131,8 @@ class DryRun:
             vertex = stack.pop()
             if vertex not in self._tainted:
                 self._tainted.add(vertex)
-                if vertex not in self._run.nodes:
-                    stack.extend(self._run.plan.graph.successors(vertex))
+                if vertex not in self._nodes:
+                    stack.extend(self._plan.graph.successors(vertex))
 
 
 def _why(failure: Failure | None) -> str:

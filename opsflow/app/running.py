@@ -1,0 +1,267 @@
+"""The use cases that work on hosts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from opsflow.app import wiring
+from opsflow.app.settings import Settings
+from opsflow.engine.loop import Engine, next_command
+from opsflow.engine.preview import DryRun
+from opsflow.engine.run import Run
+from opsflow.engine.stop import Stop
+from opsflow.errors import HostsHeld, InputError
+from opsflow.events import Listener, NodePlanned
+from opsflow.journal import SqlJournal, new_run_id
+from opsflow.model import LOCALHOST, Action, NodeRecord, NodeState, OnFailure, RunRecord, RunState
+from opsflow.plan import Plan
+from opsflow.plugins.registry import TaskRegistry
+from opsflow.ports import Confirm
+
+_NOT_CONFIRMED = 1
+_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What to run, and where.
+
+    Attributes:
+        playbook: Its file.
+        inventory: Name, path or list.
+        extra: What was given with `-e`.
+        on_failure: Overrides every step's.
+        abandon: Id of an open run whose hold on its hosts is given up first.
+    """
+
+    playbook: Path
+    inventory: str
+    extra: tuple[str, ...] = ()
+    on_failure: OnFailure | None = None
+    abandon: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """What came of a use case. `run_id` is empty and `state` None if no run began; `hint` says what to type next."""
+
+    run_id: str = ""
+    state: RunState | None = None
+    exit_code: int = 0
+    counts: Mapping[NodeState, int] = field(default_factory=dict)
+    hint: str = ""
+    planned: tuple[NodePlanned, ...] = ()
+
+
+def preview(
+    request: Request, settings: Settings, listeners: Sequence[Listener], *, stop: Stop | None = None
+) -> RunSummary:
+    """The dry run: what would happen on every node. Exit code 1 if a node would fail, 130 if it was stopped."""
+    tasks = wiring.registry(settings)
+    plan = _plan(request, settings, tasks)
+    return _look(plan, settings, tasks, listeners, stop or Stop())
+
+
+def apply(
+    request: Request,
+    settings: Settings,
+    listeners: Sequence[Listener],
+    *,
+    confirm: Confirm | None,
+    stop: Stop | None = None,
+) -> RunSummary:
+    """Preview, ask, run.
+
+    Args:
+        request: What to run.
+        settings: How.
+        listeners: Hear of everything; plugins hear of the run.
+        confirm: Asks the operator; None: nobody needs to be asked.
+        stop: The operator's wish to stop.
+
+    Raises:
+        InputError: everything that is wrong with the files.
+        HostsHeld: another run holds some of the hosts.
+        ApprovalNeeded: nobody is there to be asked.
+    """
+    stop = stop or Stop()
+    tasks = wiring.registry(settings)
+    plan = _plan(request, settings, tasks)
+    with wiring.journal(settings) as journal:
+        if request.abandon:
+            journal.abandon(journal.find(request.abandon).id)
+        looked = _look(plan, settings, tasks, listeners, stop)
+        if looked.exit_code:
+            return looked
+        changes = any(n.action in {Action.CHANGE, Action.UNKNOWN} for n in looked.planned)
+        if confirm and changes and not confirm("Apply this plan?"):
+            return RunSummary(exit_code=_NOT_CONFIRMED, planned=looked.planned, hint="nothing was changed")
+        record = _begin(plan, journal)
+        run = Run(record, plan, journal, [*listeners, *tasks.listeners()])
+        return _drive(run, settings, tasks, journal, stop, "apply")
+
+
+def resume(
+    run: str | None, settings: Settings, listeners: Sequence[Listener], *, stop: Stop | None = None
+) -> RunSummary:
+    """Go on with a run that was interrupted, suspended, halted or failed; None: the newest.
+
+    Raises:
+        UnknownRun: there is no such run.
+        InputError: nothing of it is left to go on with.
+        HostsHeld: somebody drives it at this moment, or another run holds its hosts.
+    """
+    tasks = wiring.registry(settings)
+    with wiring.journal(settings) as journal:
+        record = journal.find(run)
+        if record.state in {RunState.SUCCEEDED, RunState.ROLLED_BACK}:
+            raise InputError(f"run {record.id} has {_ended(record.state)}: there is nothing to go on with")
+        if record.state is RunState.ROLLBACK_INCOMPLETE:
+            raise InputError(
+                f"the rollback of run {record.id} is incomplete, and it never goes forward again",
+                hint=f"opsflow show {record.id}; then opsflow rollback {record.id}",
+            )
+        journal.resume(record.id, wiring.operator())
+        loaded = _load(record, journal, listeners, tasks)
+        return _drive(loaded, settings, tasks, journal, stop or Stop(), "resume")
+
+
+def rollback(
+    run: str | None,
+    settings: Settings,
+    listeners: Sequence[Listener],
+    *,
+    dry_run: bool = False,
+    force: bool = False,
+    confirm: Confirm | None = None,
+    stop: Stop | None = None,
+) -> RunSummary:
+    """Put back what a run changed, a successful one too; or finish an incomplete rollback. None: the newest run.
+
+    Args:
+        run: Its id or the beginning of it.
+        settings: How.
+        listeners: Hear of everything.
+        dry_run: Only tell what would be reverted: as nodes planned, the first to be reverted first.
+        force: Also if later runs changed the same hosts.
+        confirm: Asks the operator; None: nobody needs to be asked.
+        stop: The operator's wish to stop.
+
+    Raises:
+        UnknownRun: there is no such run.
+        HostsHeld: somebody drives it at this moment, or later runs changed its hosts.
+        ApprovalNeeded: nobody is there to be asked.
+    """
+    tasks = wiring.registry(settings)
+    with wiring.journal(settings) as journal:
+        record = journal.find(run)
+        loaded = _load(record, journal, listeners, tasks)
+        planned = _to_revert(loaded)
+        for node in planned if dry_run or confirm else ():
+            for listener in listeners:
+                listener(node)
+        if dry_run or not planned:
+            hint = "" if planned else f"run {record.id} has left nothing to revert"
+            return RunSummary(run_id=record.id, state=record.state, hint=hint, planned=planned)
+        _refuse_later_changes(record, loaded.plan, journal, force=force)
+        if confirm and not confirm(f"Revert {len(planned)} nodes of run {record.id}?"):
+            return RunSummary(exit_code=_NOT_CONFIRMED, planned=planned, hint="nothing was changed")
+        journal.resume(record.id, wiring.operator())
+        # Only from here on nobody else writes: what was shown may be old.
+        loaded = _load(journal.find(record.id), journal, listeners, tasks)
+        return _drive(loaded, settings, tasks, journal, stop or Stop(), "rollback")
+
+
+def _plan(request: Request, settings: Settings, tasks: TaskRegistry) -> Plan:
+    inventory = request.inventory or settings.inventory
+    if not inventory:
+        raise InputError("no inventory was named", hint='say -i NAME, or put inventory = "NAME" into opsflow.toml')
+    return wiring.compiled(
+        request.playbook, inventory, request.extra, tasks, settings=settings, on_failure=request.on_failure
+    )
+
+
+def _look(plan: Plan, settings: Settings, tasks: TaskRegistry, listeners: Sequence[Listener], stop: Stop) -> RunSummary:
+    renderer = wiring.renderer_for(plan)
+    with wiring.executor(settings, plan, tasks, renderer) as executor:
+        dry = DryRun(plan, renderer=renderer, executor=executor, listeners=listeners, stop=stop, run_id="preview")
+        planned = dry.look()
+    if stop.requested:
+        return RunSummary(exit_code=_INTERRUPTED, planned=planned, hint="nothing was changed")
+    failing = [n.node for n in planned if n.action is Action.FAIL]
+    hint = f"{len(failing)} of {len(planned)} nodes would fail; nothing was changed" if failing else ""
+    return RunSummary(exit_code=1 if failing else 0, planned=planned, hint=hint)
+
+
+def _begin(plan: Plan, journal: SqlJournal) -> RunRecord:
+    now = datetime.now(UTC)
+    record = RunRecord(
+        id=new_run_id(now),
+        state=RunState.PLANNED,
+        playbook=plan.playbook.name,
+        inventory=plan.inventory,
+        fingerprint=plan.fingerprint,
+        command="apply",
+        operator=wiring.operator(),
+        started=now,
+    )
+    nodes = [
+        NodeRecord(id=n.id, step=n.step, host=n.host, task=plan.steps[n.step].task, state=NodeState.PENDING)
+        for n in plan.nodes
+    ]
+    journal.begin(record, plan.to_json(), nodes, [h for h in plan.hosts if h != LOCALHOST])
+    return record
+
+
+def _load(record: RunRecord, journal: SqlJournal, listeners: Sequence[Listener], tasks: TaskRegistry) -> Run:
+    return Run(
+        record,
+        Plan.from_json(journal.plan(record.id)),
+        journal,
+        [*listeners, *tasks.listeners()],
+        nodes=journal.nodes(record.id),
+        rollbacks=journal.rollbacks(record.id),
+    )
+
+
+def _drive(
+    run: Run, settings: Settings, tasks: TaskRegistry, journal: SqlJournal, stop: Stop, command: str
+) -> RunSummary:
+    renderer = wiring.renderer_for(run.plan)
+    with wiring.executor(settings, run.plan, tasks, renderer) as executor:
+        engine = Engine(run, executor=executor, journal=journal, renderer=renderer, stop=stop)
+        code = {"apply": engine.apply, "resume": engine.resume, "rollback": engine.rollback}[command]()
+    return RunSummary(run_id=run.id, state=run.state, exit_code=code, counts=run.counts(), hint=next_command(run))
+
+
+def _to_revert(run: Run) -> tuple[NodePlanned, ...]:
+    return tuple(
+        NodePlanned(
+            run_id=run.id,
+            node=node.id,
+            step=node.step,
+            host=node.host,
+            action=Action.CHANGE,
+            reversible=run.plan.task_of(node.id).reversible,
+            summary=f"revert: {node.to_revert()[0].preview.get('summary', '')}",
+            diff="",
+            needs=(),
+        )
+        for node in reversed(run.nodes.values())
+        if node.to_revert()
+    )
+
+
+def _refuse_later_changes(record: RunRecord, plan: Plan, journal: SqlJournal, *, force: bool) -> None:
+    later = journal.later_changes(record.id, [h for h in plan.hosts if h != LOCALHOST])
+    if later and not force:
+        raise HostsHeld(
+            f"later runs changed the same hosts: {', '.join(later)}",
+            holders={},
+            hint=f"roll those back first, or say --force: opsflow rollback {record.id} --force",
+        )
+
+
+def _ended(state: RunState) -> str:
+    return "succeeded" if state is RunState.SUCCEEDED else "been rolled back"

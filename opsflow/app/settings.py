@@ -1,0 +1,95 @@
+"""What holds for every command: from the command line, else from `opsflow.toml`, else the default."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from opsflow.tomlfile import Border, border_problems, raise_problems, read
+
+FILE = "opsflow.toml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Settings of one process.
+
+    Attributes:
+        project: Directory of the user's project, absolute.
+        journal: URL of the journal.
+        inventory: Default inventory; empty: none.
+        plugins: Directories of plugins.
+        forks: Nodes at work at a time.
+        executor: `threads` or `serial`.
+    """
+
+    project: Path
+    journal: str
+    inventory: str = ""
+    plugins: tuple[Path, ...] = ()
+    forks: int = 20
+    executor: str = "threads"
+
+
+class _File(Border):
+    """`opsflow.toml`."""
+
+    later = frozenset({"ssh"})
+
+    journal: str = ""
+    inventory: str = ""
+    plugins: tuple[str, ...] = ()
+    forks: int = Field(20, ge=1, le=1000)
+    executor: Literal["threads", "serial"] = "threads"
+
+
+def settings(
+    start: Path,
+    *,
+    journal: str | None = None,
+    plugins: Sequence[Path] = (),
+    forks: int | None = None,
+    executor: str | None = None,
+) -> Settings:
+    """The settings that hold in a directory; arguments that are given win over `opsflow.toml`.
+
+    The project is the nearest directory from `start` upwards that holds an `opsflow.toml`, else `start`.
+
+    Raises:
+        InputError: `opsflow.toml` is wrong.
+    """
+    start = start.absolute()
+    project = next((d for d in (start, *start.parents) if (d / FILE).is_file()), start)
+    found = _read(project / FILE) if (project / FILE).is_file() else _File()
+    own = [project / "plugins", *(project / p for p in found.plugins)]
+    return Settings(
+        project=project,
+        journal=_absolute(journal, start) if journal else _absolute(found.journal, project) or _default(project),
+        inventory=found.inventory,
+        plugins=(*(d for d in own if d.is_dir()), *plugins),
+        forks=forks or found.forks,
+        executor=executor or found.executor,
+    )
+
+
+def _default(project: Path) -> str:
+    return f"sqlite:///{project}/.opsflow/journal.db"
+
+
+def _absolute(url: str, directory: Path) -> str:
+    """A relative SQLite file begins where it was written down, not where the command runs."""
+    prefix = "sqlite:///"
+    if url.startswith(prefix) and not url.startswith(prefix + "/"):
+        return prefix + str(directory / url.removeprefix(prefix))
+    return url
+
+
+def _read(path: Path) -> _File:
+    file = read(path)
+    try:
+        return _File.model_validate(file.data)
+    except ValidationError as error:
+        raise_problems(border_problems(file, _File, error, lambda _: ""))
+        raise

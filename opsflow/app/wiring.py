@@ -1,0 +1,131 @@
+"""Puts the parts together: the only module that knows all of them."""
+
+import getpass
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from opsflow import inventory as inventories
+from opsflow import playbook as playbooks
+from opsflow.app.settings import Settings
+from opsflow.engine.executors import SerialExecutor, ThreadExecutor
+from opsflow.engine.work import Worker
+from opsflow.errors import InputError, Position, Problem
+from opsflow.inventory.native import NativeInventory
+from opsflow.journal import SqlJournal
+from opsflow.model import LOCALHOST, OnFailure, Playbook
+from opsflow.plan import Plan, compile_plan
+from opsflow.playbook import TemplateRenderer
+from opsflow.plugins.registry import TaskRegistry, load_tasks
+from opsflow.ports import Executor, Inventory, Renderer
+from opsflow.transport.pool import HostTransports
+
+
+def operator() -> str:
+    """Who is at the keyboard: `USER@MACHINE`."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def registry(settings: Settings) -> TaskRegistry:
+    """All plugins."""
+    return load_tasks(directories=settings.plugins, project=settings.project)
+
+
+@contextmanager
+def journal(settings: Settings) -> Iterator[SqlJournal]:
+    """The journal, open."""
+    opened = SqlJournal.open(settings.journal)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+@contextmanager
+def executor(settings: Settings, plan: Plan, tasks: TaskRegistry, renderer: Renderer) -> Iterator[Executor]:
+    """A place where the plan's jobs are worked on, with connections to its hosts made when first used."""
+    transports = HostTransports(plan.hosts)
+    worker = Worker(tasks=tasks, transports=transports, renderer=renderer, secret=tasks.secret)
+    made: Executor = (
+        SerialExecutor(worker) if settings.executor == "serial" else ThreadExecutor(worker, forks=settings.forks)
+    )
+    try:
+        yield made
+    finally:
+        made.close()
+        transports.close()
+
+
+def renderer_for(plan: Plan) -> TemplateRenderer:
+    """The templates' renderer of a stored plan: what it knows of hosts is the plan's."""
+    return TemplateRenderer(directory=plan.playbook.directory, hosts=_plan_hosts(plan))
+
+
+def compiled(
+    path: Path,
+    inventory: str,
+    extra: Sequence[str],
+    tasks: TaskRegistry,
+    *,
+    settings: Settings,
+    on_failure: OnFailure | None = None,
+) -> Plan:
+    """Read the files and compile them.
+
+    Raises:
+        InputError: all that is wrong with them.
+    """
+    found = playbooks.load(path)
+    if on_failure:
+        found = replace(found, steps=tuple(replace(s, on_failure=on_failure) for s in found.steps))
+    variables = playbooks.extra_variables(extra)
+    machines: Inventory | None = None
+    if inventory:
+        machines = inventories.load(inventory, project=settings.project)
+    renderer = TemplateRenderer(directory=found.directory, hosts=_inventory_hosts(machines))
+    try:
+        values = playbooks.input_values(found, variables)
+        plan = compile_plan(
+            found,
+            machines,
+            tasks,
+            renderer,
+            inputs={k: v for k, v in values.items() if k not in variables},
+            extra={**variables, **{k: v for k, v in values.items() if k in variables}},
+            now=datetime.now(UTC),
+        )
+    except InputError as error:
+        raise InputError(_with_lines(error.problems, found), hint=error.hint) from error
+    # What runs is what is stored, not what it was stored from.
+    return Plan.from_json(plan.to_json())
+
+
+def _inventory_hosts(machines: Inventory | None) -> Callable[[str], Sequence[str]]:
+    def names(pattern: str) -> Sequence[str]:
+        return [host.name for host in machines.select(pattern)] if machines else []
+
+    return names
+
+
+def _plan_hosts(plan: Plan) -> Callable[[str], Sequence[str]]:
+    machines = NativeInventory(
+        path=plan.inventory,
+        digest=plan.inventory_digest,
+        hosts=[host for host in plan.hosts.values() if host.name != LOCALHOST],
+        directory=Path(plan.playbook.directory),
+    )
+    return _inventory_hosts(machines)
+
+
+def _with_lines(problems: Sequence[Problem], found: Playbook) -> list[Problem]:
+    """Problems that were found after reading know where they are, not what stands there."""
+    lines = Path(found.path).read_text(encoding="utf-8").splitlines()
+
+    def line(position: Position | None) -> str:
+        own = position is not None and position.file == found.path and position.line <= len(lines)
+        return lines[position.line - 1].replace("\t", " ") if own and position else ""
+
+    return [p if p.line else replace(p, line=line(p.position)) for p in problems]
