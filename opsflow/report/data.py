@@ -1,0 +1,146 @@
+"""What programs read: the JSON forms of runs, nodes, attempts, plans and events."""
+
+import dataclasses
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any
+
+from opsflow.errors import InputError, OpsflowError
+from opsflow.events import Event, NodePlanned
+from opsflow.model import AttemptRecord, Failure, NodeRecord, RollbackRecord, RunRecord
+
+Data = dict[str, Any]
+
+
+def run_data(run: RunRecord) -> Data:
+    """A run, as `opsflow runs` lists it."""
+    return {
+        "id": run.id,
+        "state": str(run.state),
+        "playbook": run.playbook,
+        "inventory": run.inventory,
+        "command": run.command,
+        "operator": run.operator,
+        "fingerprint": run.fingerprint,
+        "started": timestamp(run.started),
+        "finished": timestamp(run.finished),
+        "exit_code": run.exit_code,
+    }
+
+
+def show_data(run: RunRecord, nodes: Iterable[NodeRecord], rollbacks: Iterable[RollbackRecord]) -> Data:
+    """One run in full."""
+    return {
+        "run": run_data(run),
+        "nodes": [_node_data(node) for node in nodes],
+        "rollbacks": [
+            {
+                "id": rollback.id,
+                "scope": rollback.scope,
+                "nodes": list(rollback.nodes),
+                "complete": rollback.complete,
+                "started": timestamp(rollback.started),
+                "finished": timestamp(rollback.finished),
+            }
+            for rollback in rollbacks
+        ],
+    }
+
+
+def plan_data(planned: Sequence[NodePlanned]) -> Data:
+    """A dry run."""
+    keys = ("step", "host", "action", "reversible", "summary", "diff", "needs")
+    return {"nodes": [{"id": node.node} | {key: plain(getattr(node, key)) for key in keys} for node in planned]}
+
+
+def event_data(event: Event) -> Data:
+    """An event: `event` is its class name in snake_case, then come its fields."""
+    fields: Data = plain(event)
+    return {"event": _snake(type(event).__name__)} | fields
+
+
+def error_data(error: OpsflowError) -> Data:
+    """An error that ended a command."""
+    problems = error.problems if isinstance(error, InputError) else ()
+    return {
+        "error": {
+            "type": type(error).__name__,
+            "message": error.message,
+            "hint": error.hint,
+            "problems": [
+                {
+                    "message": problem.message,
+                    "hint": problem.hint,
+                    "file": problem.position.file if problem.position else None,
+                    "line": problem.position.line if problem.position else None,
+                    "column": problem.position.column if problem.position else None,
+                }
+                for problem in problems
+            ],
+        }
+    }
+
+
+def timestamp(at: datetime | None) -> str | None:
+    """RFC 3339 in UTC, to the millisecond."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if at else None
+
+
+def plain(value: Any) -> Any:
+    """Anything of the model or the events as JSON. Tracebacks are left out."""
+    match value:
+        case Failure():
+            found: Any = _failure_data(value)
+        case Enum():
+            found = value.value
+        case datetime():
+            found = timestamp(value)
+        case Mapping():
+            found = {str(plain(key)): plain(part) for key, part in value.items()}
+        case list() | tuple():
+            found = [plain(part) for part in value]
+        case _ if dataclasses.is_dataclass(value):
+            found = {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        case _:
+            found = value
+    return found
+
+
+def _node_data(node: NodeRecord) -> Data:
+    return {
+        "id": node.id,
+        "step": node.step,
+        "host": node.host,
+        "task": node.task,
+        "state": str(node.state),
+        "outputs": dict(node.outputs),
+        "error": _failure_data(node.error),
+        "attempts": [_attempt_data(attempt) for attempt in node.attempts],
+    }
+
+
+def _attempt_data(attempt: AttemptRecord) -> Data:
+    return {
+        "id": attempt.id,
+        "phase": str(attempt.phase),
+        "n": attempt.n,
+        "state": str(attempt.state),
+        "exit_status": attempt.exit_status,
+        "started": timestamp(attempt.started),
+        "finished": timestamp(attempt.finished),
+        "undoes": attempt.undoes,
+        "error": _failure_data(attempt.error),
+    }
+
+
+def _failure_data(failure: Failure | None) -> Data | None:
+    if failure is None:
+        return None
+    keys = ("kind", "message", "command", "exit_status", "stderr", "hint")
+    return {key: getattr(failure, key) for key in keys}
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

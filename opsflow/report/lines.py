@@ -1,0 +1,117 @@
+"""Events in words: the lines that the terminal and the pipe have in common."""
+
+from datetime import datetime
+from functools import singledispatchmethod
+
+from opsflow import events
+from opsflow.model import Failure, NodeState, Phase
+from opsflow.report.text import BOLD, DIM, WARN, Paint, clean, duration, last_lines, one_line, plural, some
+
+STDERR_LINES = 20
+BROKEN = frozenset({NodeState.FAILED, NodeState.UNKNOWN, NodeState.REVERT_FAILED})
+"""States that a failure block goes with."""
+
+_WIDTH = len("succeeded")
+
+
+class Lines:
+    """Writes events in words.
+
+    Args:
+        paint: Colours.
+        debug: Show tracebacks too.
+    """
+
+    def __init__(self, paint: Paint, *, debug: bool = False) -> None:
+        self._paint = paint
+        self._debug = debug
+        self._began: dict[str, datetime] = {}
+
+    @singledispatchmethod
+    def say(self, event: events.Event) -> list[str]:  # noqa: ARG002 - of other events there is nothing to say
+        """The event's lines; more than one only for failures, output and the end."""
+        return []
+
+    @say.register
+    def _(self, event: events.RunStarted) -> list[str]:
+        what = f"{one_line(event.playbook)}: {plural(event.nodes, 'node')} on {plural(event.hosts, 'host')}"
+        return [f"{self._paint(event.command, BOLD)} {what} {self._paint(f'(run {event.run_id})', DIM)}"]
+
+    @say.register
+    def _(self, event: events.NodeStarted) -> list[str]:
+        self._began[event.node] = event.at
+        again = f", attempt {event.n}" if event.n > 1 else ""
+        doing = "reverting" if event.phase is Phase.REVERT else "running"
+        return [f"{self._paint(doing.ljust(_WIDTH), DIM)} {event.node}{again}{_about(event.summary)}"]
+
+    @say.register
+    def _(self, event: events.NodeFinished) -> list[str]:
+        return self.failure(event) if event.state in BROKEN else [self.finished(event)]
+
+    @say.register
+    def _(self, event: events.NodeRetrying) -> list[str]:
+        why = _about(event.error.message) if event.error else ""
+        head = self._paint("retrying".ljust(_WIDTH), WARN)
+        return [f"{head} {event.node} in {duration(event.delay)}, attempt {event.n} failed{why}"]
+
+    @say.register
+    def _(self, event: events.NodeOutput) -> list[str]:
+        return [f"{self._paint(f'{event.node} |', DIM)} {line}" for line in clean(event.text).splitlines()]
+
+    @say.register
+    def _(self, event: events.RollbackBegan) -> list[str]:
+        head = self._paint("rolling back", WARN)
+        return [f"{head} {one_line(event.scope)}: {plural(len(event.nodes), 'node')}{_about(event.cause)}"]
+
+    @say.register
+    def _(self, event: events.RunStopping) -> list[str]:
+        head = self._paint("stopping", WARN)
+        waits = f": waiting for {some(event.running)}; Ctrl-C again leaves them to themselves" if event.running else ""
+        return [head + waits]
+
+    @say.register
+    def _(self, event: events.RunFinished) -> list[str]:
+        counts = ", ".join(f"{event.counts[state]:,} {state}" for state in NodeState if event.counts.get(state))
+        where = self._paint(f"  (run {event.run_id}, exit code {event.exit_code})", DIM)
+        lines = [self._paint.state(event.state) + (f": {counts}" if counts else "") + where]
+        return [*lines, f"next: {self._paint(clean(event.hint), BOLD)}"] if event.hint else lines
+
+    def finished(self, event: events.NodeFinished) -> str:
+        """A node has come to a state: one line."""
+        began = self._began.pop(event.node, None)
+        took = self._paint(f"  {duration((event.at - began).total_seconds())}", DIM) if began else ""
+        about = event.error.message if event.error else event.summary
+        return f"{self._paint.state(event.state, _WIDTH)} {event.node}{_about(about)}{took}"
+
+    def failure(
+        self, event: events.NodeFinished, stderr_lines: int = STDERR_LINES, *, shown: bool = False
+    ) -> list[str]:
+        """Everything about a failed node; `shown`: the reader is looking at the run already."""
+        error = event.error or Failure(kind="", message="")
+        step, _, host = event.node.rpartition("@")
+        status = "" if error.exit_status is None else str(error.exit_status)
+        stderr = "\n".join(last_lines(error.stderr, stderr_lines))
+        facts = [
+            ("step", f"{step} at {event.source}" if event.source else step),
+            ("host", host),
+            ("command", clean(error.command).strip()),
+            ("exit", status),
+            ("stderr", stderr),
+            ("hint", clean(error.hint)),
+            ("trace", clean(error.trace) if self._debug else ""),
+            ("next", "" if shown else f"opsflow show {event.run_id}"),
+        ]
+        lines = [self.finished(event)]
+        for name, value in facts:
+            if value:
+                lines += self._fact(name, value)
+        return lines
+
+    def _fact(self, name: str, value: str) -> list[str]:
+        first, *rest = value.splitlines()
+        pad = " " * 8
+        return [f"    {self._paint(name.ljust(8), DIM)} {first}", *(f"    {pad} {line}" for line in rest)]
+
+
+def _about(text: str) -> str:
+    return f": {one_line(text)}" if text else ""
