@@ -1,0 +1,195 @@
+from datetime import timedelta
+
+import pytest
+
+from opsflow.errors import HostsHeld, InputError, Position, Problem
+from opsflow.model import (
+    AttemptRecord,
+    AttemptState,
+    Failure,
+    NodeRecord,
+    NodeState,
+    Phase,
+    RollbackRecord,
+    RunRecord,
+    RunState,
+)
+from opsflow.report.data import error_data, run_data, show_data
+from opsflow.report.history import runs_lines, show_lines
+from opsflow.report.text import Paint
+
+PLAIN = Paint(colour=False)
+
+
+@pytest.fixture
+def run(start):
+    return RunRecord(
+        id="01RUN",
+        state=RunState.ROLLBACK_INCOMPLETE,
+        playbook="playbooks/up.toml",
+        inventory="prod",
+        fingerprint="abc",
+        command="apply",
+        operator="ops@ctl",
+        started=start,
+        finished=start + timedelta(seconds=65),
+        exit_code=4,
+    )
+
+
+def attempt(start, node, phase=Phase.EXECUTE, state=AttemptState.SUCCEEDED, **fields):
+    base = {"n": 1, "started": start, "finished": start + timedelta(seconds=2)}
+    return AttemptRecord(
+        id=f"01RUN/{node}/{phase}/1", run_id="01RUN", node=node, phase=phase, state=state, **base | fields
+    )
+
+
+@pytest.fixture
+def nodes(start):
+    error = Failure(
+        kind="CommandFailed", message="exit status 1: boom", command="boom", exit_status=1, stderr="\x1b[2J"
+    )
+    return [
+        NodeRecord(
+            id="stop@web",
+            step="stop",
+            host="web",
+            task="stop_server",
+            state=NodeState.REVERT_FAILED,
+            outputs={"was": "running"},
+            error=error,
+            attempts=(
+                attempt(start, "stop@web"),
+                attempt(start, "stop@web", Phase.REVERT, AttemptState.FAILED, exit_status=1, undoes=1, error=error),
+            ),
+        ),
+        NodeRecord(id="start@web", step="start", host="web", task="start_server", state=NodeState.PENDING),
+    ]
+
+
+@pytest.fixture
+def rollbacks(start):
+    return [
+        RollbackRecord(id="01RUN/1", run_id="01RUN", scope="run", nodes=("stop@web",), started=start, complete=False)
+    ]
+
+
+def test_a_run_is_shown_with_its_attempts_failures_and_what_comes_next(run, nodes, rollbacks):
+    assert "\n".join(show_lines(run, nodes, rollbacks, PLAIN)) == (
+        "run 01RUN: apply rollback_incomplete, exit code 4\n"
+        "  playbook     playbooks/up.toml\n"
+        "  inventory    prod\n"
+        "  operator     ops@ctl\n"
+        "  started      2026-11-24T20:00:00Z\n"
+        "  finished     2026-11-24T20:01:05Z  1m05s\n"
+        "  fingerprint  abc\n"
+        "\n"
+        "  revert_failed  stop@web   stop_server   execute 1 succeeded (2.0s) · revert 1 failed (2.0s, exit 1)\n"
+        "  pending        start@web  start_server\n"
+        "\n"
+        "nodes: 1 pending, 1 revert_failed\n"
+        "rollback of run: incomplete; stop@web\n"
+        "\n"
+        "revert_failed stop@web: exit status 1: boom\n"
+        "    step     stop\n"
+        "    host     web\n"
+        "    command  boom\n"
+        "    exit     1\n"
+        "    stderr   \\x1b[2J\n"
+        "\n"
+        "next: opsflow rollback 01RUN"
+    )
+
+
+def test_a_large_run_is_shown_by_step_unless_verbose(run):
+    nodes = [
+        NodeRecord(id=f"stop@w{n}", step="stop", host=f"w{n}", task="t", state=NodeState.SUCCEEDED) for n in range(500)
+    ]
+    short = show_lines(run, nodes, [], PLAIN)
+    assert "  stop  500 succeeded" in short
+    assert len(short) < 20
+    assert any("stop@w499" in line for line in show_lines(run, nodes, [], PLAIN, verbose=True))
+
+
+def test_an_attempt_that_did_not_end_says_so(run, start):
+    node = NodeRecord(
+        id="a@h",
+        step="a",
+        host="h",
+        task="t",
+        state=NodeState.RUNNING,
+        attempts=(attempt(start, "a@h", state=AttemptState.RUNNING, finished=None),),
+    )
+    assert any("execute 1 running (not ended)" in line for line in show_lines(run, [node], [], PLAIN))
+
+
+def test_runs_are_a_table(run):
+    head, line = runs_lines([run], PLAIN)
+    assert head.split() == ["RUN", "STATE", "COMMAND", "PLAYBOOK", "STARTED", "TOOK", "EXIT", "OPERATOR"]
+    assert line.split() == [
+        *("01RUN", "rollback_incomplete", "apply", "playbooks/up.toml"),
+        *("2026-11-24T20:00:00Z", "1m05s", "4", "ops@ctl"),
+    ]
+    assert runs_lines([], PLAIN) == ["no runs yet"]
+
+
+def test_the_json_form_of_a_run(run, nodes, rollbacks):
+    data = show_data(run, nodes, rollbacks)
+    assert (
+        data["run"]
+        == run_data(run)
+        == {
+            "id": "01RUN",
+            "state": "rollback_incomplete",
+            "playbook": "playbooks/up.toml",
+            "inventory": "prod",
+            "command": "apply",
+            "operator": "ops@ctl",
+            "fingerprint": "abc",
+            "started": "2026-11-24T20:00:00.000Z",
+            "finished": "2026-11-24T20:01:05.000Z",
+            "exit_code": 4,
+        }
+    )
+    stop, begin = data["nodes"]
+    assert {key: stop[key] for key in ("id", "step", "host", "task", "state", "outputs")} == {
+        "id": "stop@web",
+        "step": "stop",
+        "host": "web",
+        "task": "stop_server",
+        "state": "revert_failed",
+        "outputs": {"was": "running"},
+    }
+    assert stop["error"]["exit_status"] == 1
+    assert stop["attempts"][1] == {
+        "id": "01RUN/stop@web/revert/1",
+        "phase": "revert",
+        "n": 1,
+        "state": "failed",
+        "exit_status": 1,
+        "started": "2026-11-24T20:00:00.000Z",
+        "finished": "2026-11-24T20:00:02.000Z",
+        "undoes": 1,
+        "error": stop["error"],
+    }
+    assert (begin["error"], begin["attempts"]) == (None, [])
+    assert data["rollbacks"][0]["complete"] is False
+
+
+def test_the_json_form_of_errors():
+    where = Position(file="p.toml", line=3, column=5)
+    data = error_data(
+        InputError([Problem(message="no such task", position=where), Problem(message="no hosts")], hint="h")
+    )
+    assert data["error"]["type"] == "InputError"
+    assert data["error"]["hint"] == "h"
+    assert data["error"]["problems"] == [
+        {"message": "no such task", "hint": "", "file": "p.toml", "line": 3, "column": 5},
+        {"message": "no hosts", "hint": "", "file": None, "line": None, "column": None},
+    ]
+    assert error_data(HostsHeld("held", holders={}))["error"] == {
+        "type": "HostsHeld",
+        "message": "held",
+        "hint": "",
+        "problems": [],
+    }

@@ -1,0 +1,91 @@
+import io
+import json
+
+from opsflow import events
+from opsflow.model import NodeState, RunState
+from opsflow.report.jsonl import JsonLines
+
+
+def written(happened):
+    stream = io.StringIO()
+    report = JsonLines(stream)
+    for event in happened:
+        report(event)
+    report.close()
+    return stream.getvalue()
+
+
+def test_every_event_is_a_line_and_the_last_one_tells_the_end(story):
+    lines = written([story.begin(), story.start("a@h"), story.end(RunState.FAILED, 1, "opsflow resume", failed=1)])
+    first, second, last = map(json.loads, lines.splitlines())
+    assert first == {
+        "event": "run_started",
+        "run_id": "01RUN",
+        "at": "2026-11-24T20:00:01.000Z",
+        "playbook": "upgrade",
+        "command": "apply",
+        "nodes": 2,
+        "hosts": 1,
+    }
+    assert (second["event"], second["phase"]) == ("node_started", "execute")
+    assert last == {
+        "event": "run_finished",
+        "run_id": "01RUN",
+        "at": "2026-11-24T20:00:03.000Z",
+        "state": "failed",
+        "exit_code": 1,
+        "counts": {"failed": 1},
+        "hint": "opsflow resume",
+    }
+
+
+def test_failures_come_without_their_traceback(story):
+    (line,) = map(json.loads, written([story.fail("a@h")]).splitlines())
+    assert line["error"] == {
+        "kind": "CommandFailed",
+        "message": "exit status 3: migrate",
+        "command": "migrate --now",
+        "exit_status": 3,
+        "stderr": "warming up\nno such table\n",
+        "hint": "look at the schema",
+    }
+
+
+def test_lines_hold_ascii_only(story, evil):
+    text = written([story(events.NodeOutput, node="a@h", stream="stdout", text=evil + "\n")])
+    assert text.count("\n") == 1
+    assert text.isascii()
+    assert text[:-1].isprintable()
+    assert json.loads(text)["text"] == evil + "\n"
+
+
+def test_every_kind_of_event_can_be_written(story):
+    kinds = {kind.__name__ for kind in events.Event.__subclasses__()}
+    from opsflow.model import Action, Phase
+
+    made = [
+        story.begin(),
+        story.start("a@h"),
+        story.finish("a@h", NodeState.SUCCEEDED, outputs={"n": [1, None]}),
+        story(events.NodeOutput, node="a@h", stream="log", text="x"),
+        story(events.NodeProgressed, node="a@h", done=1, total=2),
+        story(events.NodeRetrying, node="a@h", n=1, delay=1.5, error=None),
+        story(events.RollbackBegan, scope="run", nodes=("a@h",), cause="x"),
+        story(events.RunStopping, running=()),
+        story.end(),
+        story(
+            events.NodePlanned,
+            node="a@h",
+            step="a",
+            host="h",
+            action=Action.CHANGE,
+            reversible=True,
+            summary="",
+            diff="",
+            needs=(),
+        ),
+    ]
+    names = [json.loads(line)["event"] for line in written(made).splitlines()]
+    assert {type(event).__name__ for event in made} == kinds
+    assert names[2:4] == ["node_finished", "node_output"]
+    assert Phase.EXECUTE in written(made)

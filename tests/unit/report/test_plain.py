@@ -1,0 +1,110 @@
+import io
+
+import pytest
+
+from opsflow import events
+from opsflow.model import Failure, NodeState, Phase, RunState
+from opsflow.report.plain import Plain
+
+
+def written(happened, **options):
+    stream = io.StringIO()
+    report = Plain(stream, **options)
+    for event in happened:
+        report(event)
+    report.close()
+    return stream.getvalue()
+
+
+def test_a_run_is_told_line_by_line(story):
+    told = written(
+        [
+            story.begin(),
+            story.start("stop@web", summary="stop nginx"),
+            story.finish("stop@web", summary="stopped"),
+            story.start("migrate@db", n=2),
+            story(events.NodeOutput, node="migrate@db", stream="stdout", text="not shown\n"),
+            story(events.NodeOutput, node="migrate@db", stream="log", text="from version 3\n"),
+            story(events.NodeProgressed, node="migrate@db", done=1, total=2),
+            story(
+                events.NodeRetrying,
+                node="migrate@db",
+                n=2,
+                delay=90,
+                error=Failure(kind="TaskFailed", message="locked"),
+            ),
+            story.fail("migrate@db"),
+            story(events.RollbackBegan, scope="run", nodes=["stop@web"], cause="migrate@db failed"),
+            story.start("stop@web", Phase.REVERT),
+            story(events.RunStopping, running=["stop@web"]),
+            story.finish("stop@web", NodeState.REVERTED, phase=Phase.REVERT),
+            story.end(RunState.ROLLED_BACK, 3, "opsflow show 01RUN", failed=1, reverted=1),
+        ]
+    )
+    assert told == (
+        "2026-11-24T20:00:01Z apply upgrade: 2 nodes on 1 host (run 01RUN)\n"
+        "2026-11-24T20:00:02Z running   stop@web: stop nginx\n"
+        "2026-11-24T20:00:03Z succeeded stop@web: stopped  1.0s\n"
+        "2026-11-24T20:00:04Z running   migrate@db, attempt 2\n"
+        "2026-11-24T20:00:06Z migrate@db | from version 3\n"
+        "2026-11-24T20:00:08Z retrying  migrate@db in 1m30s, attempt 2 failed: locked\n"
+        "2026-11-24T20:00:09Z failed    migrate@db: exit status 3: migrate  5.0s\n"
+        "    step     migrate at playbooks/up.toml:12:1\n"
+        "    host     db\n"
+        "    command  migrate --now\n"
+        "    exit     3\n"
+        "    stderr   warming up\n"
+        "             no such table\n"
+        "    hint     look at the schema\n"
+        "    next     opsflow show 01RUN\n"
+        "2026-11-24T20:00:10Z rolling back run: 1 node: migrate@db failed\n"
+        "2026-11-24T20:00:11Z reverting stop@web\n"
+        "2026-11-24T20:00:12Z stopping: waiting for stop@web; Ctrl-C again leaves them to themselves\n"
+        "2026-11-24T20:00:13Z reverted  stop@web  2.0s\n"
+        "2026-11-24T20:00:14Z rolled_back: 1 failed, 1 reverted  (run 01RUN, exit code 3)\n"
+        "2026-11-24T20:00:14Z next: opsflow show 01RUN\n"
+    )
+
+
+def test_what_hosts_say_cannot_steer_the_terminal(story, evil):
+    told = written(
+        [
+            story(events.NodeOutput, node="a@h", stream="stdout", text=f"{evil}\n"),
+            story.start("a@h", summary=evil),
+            story.fail("a@h", stderr=evil, command=evil),
+            story(events.RollbackBegan, scope=evil, nodes=[], cause=evil),
+        ],
+        verbose=True,
+    )
+    assert told.isprintable() or not (set(told) - {"\n"}) & set(evil) & set("\x1b\x07\u202e\x9b")
+    assert r"\x1b]0;owned\x07\x1b[2J\u202e\x9b31m" in told
+
+
+def test_verbose_shows_output_with_its_origin(story):
+    output = story(events.NodeOutput, node="a@h", stream="stdout", text="one\ntwo\n")
+    assert written([output], verbose=True).splitlines() == [
+        "2026-11-24T20:00:01Z a@h | one",
+        "2026-11-24T20:00:01Z a@h | two",
+    ]
+    assert written([output]) == ""
+
+
+@pytest.mark.parametrize(("debug", "shown"), [(True, True), (False, False)])
+def test_a_traceback_is_for_debugging_only(story, debug, shown):
+    assert ("secret internals" in written([story.fail("a@h")], debug=debug)) is shown
+
+
+def test_quiet_says_nothing_of_a_run_that_went_well(story):
+    assert written([story.begin(), story.start("a@h"), story.finish("a@h"), story.end(succeeded=1)], quiet=True) == ""
+
+
+def test_quiet_still_says_what_went_wrong(story):
+    told = written([story.begin(), story.fail("a@h"), story.end(RunState.FAILED, 1, failed=1)], quiet=True)
+    assert "failed    a@h: exit status 3" in told
+    assert "failed: 1 failed  (run 01RUN, exit code 1)" in told
+    assert "apply" not in told
+
+
+def test_a_blocked_node_says_why(story):
+    event = story.finish("b@h", NodeState.BLOCKED, summary="it needs a@h, which failed")
+    assert written([event]) == "2026-11-24T20:00:01Z blocked   b@h: it needs a@h, which failed\n"

@@ -1,0 +1,102 @@
+import pytest
+
+from opsflow.events import NodePlanned
+from opsflow.model import Action
+from opsflow.report.data import plan_data
+from opsflow.report.planview import plan_lines
+from opsflow.report.text import Paint
+
+PLAIN = Paint(colour=False)
+
+
+def planned(node, action=Action.CHANGE, needs=(), **fields):
+    step, host = node.split("@")
+    base = {"reversible": True, "summary": "", "diff": ""}
+    return NodePlanned(run_id="", node=node, step=step, host=host, action=action, needs=needs, **base | fields)
+
+
+@pytest.fixture
+def plan():
+    return [
+        planned("stop@web-1", summary="stop nginx"),
+        planned("stop@web-2", Action.UNCHANGED, summary="is stopped"),
+        planned("migrate@db", needs=("stop@web-1", "stop@web-2"), reversible=False, summary="2 scripts"),
+        planned("config@web-1", needs=("migrate@db",), diff="--- a\n+++ b\n-old\n+new\n"),
+        planned("config@web-2", needs=("migrate@db",), diff="--- a\n+++ b\n-old\n+new\n"),
+        planned("start@web-1", Action.UNKNOWN, needs=("config@web-1",), summary="depends on what is before"),
+        planned("check@web-1", Action.FAIL, summary="no curl"),
+        planned("notify@web-1", Action.SKIP, reversible=False),
+    ]
+
+
+def test_steps_hosts_order_diffs_and_what_to_know(plan):
+    assert "\n".join(plan_lines(plan, PLAIN)) == (
+        "  1. stop\n"
+        "     ~ change     web-1  stop nginx\n"
+        "     = unchanged  web-2  is stopped\n"
+        "  2. migrate  after stop\n"
+        "     ~ change     db  2 scripts  cannot be undone\n"
+        "  3. config  after migrate\n"
+        "     ~ change     web-1, web-2\n"
+        "  4. start  after config\n"
+        "     ? unknown    web-1  depends on what is before\n"
+        "  5. check\n"
+        "     ! fail       web-1  no curl\n"
+        "  6. notify\n"
+        "     - skip       web-1\n"
+        "\n"
+        "diff of config@web-1, config@web-2:\n"
+        "    --- a\n"
+        "    +++ b\n"
+        "    -old\n"
+        "    +new\n"
+        "\n"
+        "not known before the run: start@web-1\n"
+        "cannot be undone: migrate@db\n"
+        "would fail: check@web-1\n"
+        "\n"
+        "plan: 4 to change, 1 unchanged, 1 unknown until run, 1 to skip, 1 would fail; 1 cannot be undone"
+    )
+
+
+def test_a_thousand_hosts_that_are_alike_are_one_line():
+    lines = plan_lines([planned(f"stop@web-{n}", summary="stop it") for n in range(1000)], PLAIN)
+    assert lines[1] == "     ~ change     1,000 hosts: web-0, web-1, web-2 and 997 more  stop it"
+    assert len(lines) == 4
+
+
+def test_verbose_names_every_host():
+    nodes = [planned(f"stop@web-{n}") for n in range(20)]
+    assert "web-19" not in "\n".join(plan_lines(nodes, PLAIN))
+    assert "web-19" in "\n".join(plan_lines(nodes, PLAIN, verbose=True))
+
+
+def test_long_and_many_diffs_are_cut_unless_verbose():
+    nodes = [planned(f"copy@web-{n}", diff=f"+{n}\n" + "+line\n" * 99) for n in range(12)]
+    short = plan_lines(nodes, PLAIN)
+    assert "    60 more lines (-v shows all)" in short
+    assert "2 more diffs (-v shows all)" in short
+    assert "    +11" in plan_lines(nodes, PLAIN, verbose=True)
+
+
+def test_nothing_to_do_is_said():
+    assert plan_lines([], PLAIN)[-1] == "plan: nothing to do"
+
+
+def test_hosts_cannot_steer_the_terminal(evil):
+    text = "\n".join(plan_lines([planned("a@h", summary=evil, diff=evil + "\n")], PLAIN))
+    assert not set("\x1b\x07\x9b\u202e") & set(text)
+    assert text.count(r"\x1b]0;owned") == 2
+
+
+def test_the_json_form_has_the_names_of_the_contract(plan):
+    assert plan_data(plan)["nodes"][2] == {
+        "id": "migrate@db",
+        "step": "migrate",
+        "host": "db",
+        "action": "change",
+        "reversible": False,
+        "summary": "2 scripts",
+        "diff": "",
+        "needs": ["stop@web-1", "stop@web-2"],
+    }
