@@ -10,7 +10,16 @@ from opsflow.params import SECRET_KEY
 from opsflow.playbook.sandbox import Missing, Sandbox, SecretReference, as_data
 from opsflow.tomlfile import did_you_mean
 
-FAULTS = (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+FAULTS = (
+    jinja2.TemplateError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 """What an expression can raise."""
 
 Evaluate = Callable[["Scope"], Any]

@@ -132,7 +132,7 @@ def _told(source: str) -> Iterator[None]:
     """What is wrong with a source becomes a `TemplateError`."""
     try:
         yield
-    except (jinja2.TemplateSyntaxError, RecursionError, SyntaxError) as error:
+    except (jinja2.TemplateSyntaxError, RecursionError, SyntaxError, ValueError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(getattr(error, "message", error))
         raise TemplateError(f"`{source.strip()}`: {reason}") from error
 

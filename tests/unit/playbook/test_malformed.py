@@ -1,0 +1,200 @@
+"""Every malformed playbook is refused with the place and a sentence that names the fault."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from opsflow.errors import InputError
+from opsflow.playbook import load
+
+STEP = '[[step]]\nid = "a"\ntask = "command"\nhosts = "all"\n'
+
+MALFORMED = [
+    # text, line, column, part of the message, part of the hint
+    ("", 1, 1, "`step` is missing", "add a [[step]]"),
+    ("name = \n" + STEP, 1, 8, "not valid TOML: invalid value", "text needs quotes"),
+    ("name = x\n" + STEP, 1, 8, "not valid TOML", "text needs quotes"),
+    ('name = "x\n' + STEP, 1, 10, "not valid TOML: illegal character", ""),
+    ('name = "x', 1, 10, "not valid TOML: unterminated string", "quote"),
+    ("name\n" + STEP, 1, 5, "expected '='", "key = value"),
+    ('name = "a"\nname = "b"\n', 2, 11, "cannot overwrite a value", "already, further up"),
+    ("[vars]\n[vars]\n", 2, 6, "cannot declare `vars` twice", ""),
+    ("!\n", 1, 1, "invalid statement", "[[table]]"),
+    ("x = [1 2]\n", 1, 8, "unclosed array", "comma"),
+    ("x = {a = 1 b = 2}\n", 1, 12, "unclosed inline table", "comma"),
+    (STEP + "vars.x = " + "[" * 60 + "]" * 60, 5, 57, "nested too deeply", "50"),
+    (STEP + "vars.x = 1979-05-27", 5, 6, "date or time", "quotes"),
+    (STEP + "vars = {x = [nan]}", 5, 14, "`nan` is not a usable number", "finite"),
+    ('nme = "x"\n' + STEP, 1, 1, "unknown key `nme`", "did you mean `name`?"),
+    ("zzz = 1\n" + STEP, 1, 1, "unknown key `zzz`", "known are: name"),
+    ("name = 3\n" + STEP, 1, 1, "`name` must be text", ""),
+    ('flow = "lineer"\n' + STEP, 1, 1, "`flow` must be 'linear', 'graph' or 'unordered'", "did you mean `linear`?"),
+    ('[[steps]]\nid = "a"\n' + STEP, 1, 3, "unknown key `steps`", "did you mean `step`?"),
+    ('[step]\nid = "a"\n', 1, 2, "`step` must be a list", "write [[step]]"),
+    ("step = []\n", 1, 1, "`step` must not be empty", ""),
+    ("[with]\nx = 1\n" + STEP, 1, 2, "unknown key `with`", "write [step.with]"),
+    ("[retry]\nattempts = 1\n" + STEP, 1, 2, "unknown key `retry`", "write [step.retry]"),
+    ('hosts = "all"\n' + STEP, 1, 1, "unknown key `hosts`", "below the [[step]]"),
+    ('[rollout]\nby = "host"\n' + STEP, 1, 2, "`rollout` is not supported by this version", ""),
+    ('[vars]\nflow = "graph"\n' + STEP, 2, 1, "`flow` stands below [vars]", "move it above [vars]"),
+    ("[vars]\nhost = 1\n" + STEP, 2, 1, "`host` cannot be a variable's name", ""),
+    ("vars = 3\n" + STEP, 1, 1, "`vars` must be a table", ""),
+    ('[defaults]\nflow = "graph"\n' + STEP, 2, 1, "unknown key `flow`", "move it above [defaults]"),
+    ("[defaults]\nbecome = true\n" + STEP, 2, 1, "`become` is not supported by this version", ""),
+    ('[defaults]\nhosts = "all"\n' + STEP, 2, 1, "unknown key `hosts`", "known are: timeout"),
+    ('[defaults]\ntimeout = "10"\n' + STEP, 2, 1, "`timeout` is not a duration", ""),
+    ("[defaults.retry]\natempts = 2\n" + STEP, 2, 1, "unknown key `atempts`", "did you mean `attempts`?"),
+    ('[inputs]\nflow = "graph"\n' + STEP, 2, 1, "`flow` must be a table", "move it above [inputs]"),
+    ('[inputs]\nx = { typ = "string" }\n' + STEP, 2, 7, "unknown key `typ`", "did you mean `type`?"),
+    ('[inputs]\nx = { type = "text" }\n' + STEP, 2, 7, "`type` must be 'string'", ""),
+    ('[inputs]\nx = { type = ["list"], default = 1 }\n' + STEP, 2, 7, "`type` must be 'string'", ""),
+    (
+        '[inputs]\nx = { type = "integer", default = "1" }\n' + STEP,
+        2,
+        25,
+        "default of input `x` is not of type integer",
+        "",
+    ),
+    (
+        "[inputs]\nx = { required = true, default = 'a' }\n" + STEP,
+        2,
+        24,
+        "`x` is required: its default",
+        "take one out",
+    ),
+    ("[inputs.steps]\n" + STEP, 1, 9, "`steps` cannot be a variable's name", ""),
+    ('[[step]]\ntask = "command"\nhosts = "all"\n', 1, 1, "`id` is missing", ""),
+    ('[[step]]\nid = "a"\nhosts = "all"\n', 1, 1, "`task` is missing", ""),
+    ('[[step]]\nid = "a"\ntask = "command"\n', 1, 1, "`hosts` is missing", ""),
+    (
+        '[[step]]\nid = "a"\nhosts = "all"\n[step.with]\ntask = "x"\n',
+        1,
+        1,
+        "`task` is missing",
+        "stands below [step.with]",
+    ),
+    (STEP + STEP, 6, 1, "`a` is already the id of the step in line 2", ""),
+    ('[[step]]\nid = "a/b"\ntask = "t"\nhosts = "h"\n', 2, 1, "`a/b` cannot be a step's id", "letters"),
+    ('[[step]]\nid = "-a"\ntask = "t"\nhosts = "h"\n', 2, 1, "`-a` cannot be a step's id", ""),
+    ('[[step]]\nid = ""\ntask = "t"\nhosts = "h"\n', 2, 1, "`` cannot be a step's id", ""),
+    ('[[step]]\nid = "a\\n"\ntask = "t"\nhosts = "h"\n', 2, 1, "cannot be a step's id", ""),
+    ('[[step]]\nid = 3\ntask = "t"\nhosts = "h"\n', 2, 1, "`id` must be text", ""),
+    ('[[step]]\nid = "a"\ntask = ""\nhosts = "h"\n', 3, 1, "`task` must not be empty", ""),
+    ('[[step]]\nid = "a"\ntask = "t"\nhosts = ["h"]\n', 4, 1, "`hosts` must be text", "one pattern"),
+    (STEP + "needs = 'a'", 5, 1, "`needs` must be a list", ""),
+    (STEP + "needs = ['a']", 5, 10, "step `a` needs itself", ""),
+    (STEP + "needs = [\n  'ab',\n]", 6, 3, "there is no step `ab`", "did you mean `a`?"),
+    (STEP + "needs = [{ step = 'b' }]", 5, 12, "there is no step `b`", ""),
+    (STEP + "needs = [3]", 5, 10, "`needs[0]` must be a step's id or a table", ""),
+    (STEP + "needs = [{ per = 'host' }]", 5, 10, "`step` is missing", ""),
+    (STEP + "needs = [{ step = 'b', optinal = true }]", 5, 24, "unknown key `optinal`", "did you mean `optional`?"),
+    (STEP + "timeout = '5 minutes'", 5, 1, "`timeout` is not a duration", ""),
+    (STEP + "timeout = 0", 5, 1, "`timeout` must be greater than 0", ""),
+    (STEP + "revert_timeout = '-3s'", 5, 1, "`revert_timeout` is not a duration", ""),
+    (STEP + "retry = 3", 5, 1, "`retry` must be a table", ""),
+    (STEP + "retry = { attempts = 0 }", 5, 11, "`attempts` must be greater than or equal to 1", ""),
+    (STEP + "retry = { attempts = 2, vary = {} }", 5, 25, "`vary` is not supported by this version", ""),
+    (STEP + "retry.revert_between = true", 5, 7, "`revert_between` is not supported by this version", ""),
+    (STEP + "[step.retry]\nattempts = 2\ntimeout = '3s'", 7, 1, "unknown key `timeout`", "move it above [step.retry]"),
+    (STEP + "[step.vars]\nwhen = 'x'", 6, 1, "`when` stands below [step.vars]", "move it above [step.vars]"),
+    (STEP + "[step.vars]\nnow = 1", 6, 1, "`now` cannot be a variable's name", ""),
+    (STEP + "flow = 'graph'", 5, 1, "unknown key `flow`", "above the first [[step]]"),
+    (STEP + "when = '{{ x }}'", 5, 1, "`when` is an expression already", ""),
+    (STEP + "when = true", 5, 1, "`when` must be text", ""),
+    (STEP + "run_once = 3", 5, 1, "`run_once` must be true, false or the name of a variable", ""),
+    (STEP + "at_once = '3'", 5, 1, "`at_once` must be a whole number", ""),
+    (STEP + "at_once = true", 5, 1, "`at_once` must be a whole number", ""),
+    (STEP + "on_failure = 'rolback'", 5, 1, "`on_failure` must be", "did you mean `rollback`?"),
+    (STEP + "on_unknown = 'skip'", 5, 1, "`on_unknown` must be 'ask', 'rerun' or 'revert'", ""),
+    (STEP + "irreversible = true", 5, 1, "`irreversible` must be 'stop' or 'allow'", ""),
+    (STEP + "tags = 'x'", 5, 1, "`tags` must be a list", ""),
+    (STEP + "tags = ['x', 3]", 5, 14, "`tags[1]` must be text", ""),
+    (STEP + "with = 'x'", 5, 1, "`with` must be a table", ""),
+    (STEP + "params = {}", 5, 1, "unknown key `params`", ""),
+    (STEP + "\tfrobnicate = 1", 5, 2, "unknown key `frobnicate`", "known are: "),
+    *[
+        (STEP + f"{key} = true", 5, 1, f"`{key}` is not supported by this version", "")
+        for key in ("skip_depth", "foreach", "on", "become", "include", "finally")
+    ],
+]
+
+
+@pytest.mark.parametrize(("text", "line", "column", "message", "hint"), MALFORMED)
+def test_a_malformed_playbook_is_refused_with_the_place_of_its_fault(problems_of, text, line, column, message, hint):
+    matching = [p for p in problems_of(text) if message in p.message]
+    assert len(matching) == 1
+    (problem,) = matching
+    assert problem.position is not None
+    assert (problem.position.line, problem.position.column) == (line, column)
+    assert problem.position.file.endswith("p.toml")
+    assert hint in problem.hint
+    lines = text.split("\n")
+    assert problem.line == (lines[line - 1].replace("\t", " ") if line <= len(lines) else "")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"), [("[" * 1000, "nested too deeply"), ("9" * 5000, "a number in it is too long")]
+)
+def test_what_the_toml_parser_gives_up_on_is_refused_without_a_traceback(problems_of, value, message):
+    (problem,) = problems_of(f"x = {value}")
+    assert problem.message == message
+
+
+def test_all_problems_are_told_at_once_in_file_order(problems_of):
+    found = problems_of('nme = 1\n[[step]]\nid = "a"\nneeds = ["b"]\ntimeout = "x"\nhosts = 3\nvars.x = 1979-05-27\n')
+    assert [(p.position.line, p.position.column) for p in found] == [(1, 1), (2, 1), (4, 10), (5, 1), (6, 1), (7, 6)]
+
+
+def test_an_error_reads_as_file_line_column_message_line_caret_and_hint(write):
+    path = write("\t nme = 'x'\n" + STEP)
+    with pytest.raises(InputError) as caught:
+        load(path)
+    assert str(caught.value) == (f"{path}:1:3: unknown key `nme`\n      nme = 'x'\n      ^\n    did you mean `name`?")
+
+
+def test_a_file_that_is_not_utf8_is_refused_at_the_first_wrong_byte(write):
+    path = write("")
+    path.write_bytes("name = 'ä'\r\n# é".encode() + b"\xff\n")
+    with pytest.raises(InputError) as caught:
+        load(path)
+    (problem,) = caught.value.problems
+    assert str(problem.position) == f"{path}:2:4"
+    assert problem.message == "not UTF-8"
+
+
+def test_a_missing_file_and_a_directory_are_refused(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        load(tmp_path / "nope.toml")
+    with pytest.raises(InputError, match="directory"):
+        load(tmp_path)
+
+
+def test_a_variable_in_an_inline_table_may_be_named_like_a_key(load_text):
+    playbook = load_text("vars = { name = 'x' }\n" + STEP + "vars = { when = 'y' }\n")
+    assert playbook.vars == {"name": "x"}
+    assert playbook.steps[0].vars == {"when": "y"}
+
+
+def test_a_variable_may_be_named_like_a_key_that_is_there(load_text):
+    assert load_text("name = 'n'\n[vars]\nname = 'x'\n" + STEP).vars == {"name": "x"}
+
+
+TOKENS = st.sampled_from(
+    ["[[step]]", "[step]", "[step.with]", "[vars]", "[inputs]", "[defaults]", "[inputs.a]", "[[step.needs]]", "[step.vars]"]
+    + [f"{key} = {value}" for key in ("id", "task", "hosts", "needs", "timeout", "retry", "step", "vars", "type", "default")
+       for value in ("'a'", "3", "[1]", "['a']", "{}", "{step = 'a'}", "[{step = []}]", "true", "nan", "1979-05-27", "[[]]")]
+    + ["a.b = 1", "id.x = 1", "needs.x = 1", "vars.host = 2", "'' = 1", '"\\u0000" = 1']
+)  # fmt: skip
+
+
+@given(st.lists(TOKENS, max_size=12))
+@settings(max_examples=300, deadline=None)
+def test_whatever_stands_in_the_file_the_answer_is_a_playbook_or_positioned_problems(tmp_path_factory, lines):
+    path = tmp_path_factory.getbasetemp() / "fuzz.toml"
+    path.write_text("\n".join(lines))
+    try:
+        places = [step.source for step in load(path).steps]
+    except InputError as error:
+        places = [problem.position for problem in error.problems]
+    assert places
+    assert None not in places
