@@ -8,6 +8,7 @@ import getpass
 import ipaddress
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -39,6 +40,7 @@ UseDNS no
 PrintMotd no
 PrintLastLog no
 MaxStartups 1000
+MaxSessions {sessions}
 LogLevel VERBOSE
 """
 
@@ -57,6 +59,7 @@ class SshdFleet:
         first_address: Loopback address of the first host, the others have the next ones. Where only 127.0.0.1
             exists (macOS), all have that one. Ports are free ones.
         addresses: Fixed address and port by name instead.
+        sessions: How many sessions a connection may have, the ssh server's `MaxSessions`.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class SshdFleet:
         *,
         first_address: str = "127.0.10.1",
         addresses: Mapping[str, tuple[str, int]] | None = None,
+        sessions: int = 10,
     ) -> None:
         self.directory = Path(directory).absolute()
         self.names = tuple(names)
@@ -74,6 +78,7 @@ class SshdFleet:
         self.known_hosts = self.directory / ".fleet" / "known_hosts"
         self._first = ipaddress.ip_address(first_address)
         self._addresses = dict(addresses or {})
+        self._sessions_allowed = sessions
         self._servers: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
@@ -132,6 +137,12 @@ class SshdFleet:
         listener = self._listener(name)
         if listener is not None:
             kill(self._sessions(listener))
+
+    def freeze(self, name: str) -> None:
+        """Make a host's connections fall silent: SIGSTOP to its sessions. New connections are taken."""
+        listener = self._listener(name)
+        for session in self._sessions(listener) if listener is not None else ():
+            os.kill(session, signal.SIGSTOP)
 
     def restart(self, name: str) -> None:
         """Start a host again, on the same address, with the same key and home."""
@@ -202,6 +213,7 @@ class SshdFleet:
             client_key=self.client_key,
             home=self.home(name),
             mark=_MARK,
+            sessions=self._sessions_allowed,
         )
         (self._files(name) / "sshd_config").write_text(text)
 
@@ -224,8 +236,9 @@ class SshdFleet:
     def _await(self, name: str) -> None:
         ends = time.monotonic() + _READY_WITHIN
         while time.monotonic() < ends and self._servers[name].poll() is None:
-            if (self._files(name) / "pid").exists():  # written once it listens
-                return
+            with suppress(OSError):
+                if (self._files(name) / "pid").read_text():  # written once it listens
+                    return
             time.sleep(0.005)
         raise RuntimeError(f"sshd of {name} does not start; it says:\n{self.log(name)}")
 

@@ -102,9 +102,9 @@ def _chain(host: Host, hops: list[fabric.Connection]) -> fabric.Connection:
 def _options(host: Host) -> dict[str, Any]:
     wanted = host.connection
     options: dict[str, Any] = {
-        "banner_timeout": max(wanted.connect_timeout, 5.0),
+        "banner_timeout": wanted.connect_timeout,
         "auth_timeout": _AUTH_TIMEOUT,
-        "channel_timeout": max(wanted.connect_timeout, 5.0),
+        "channel_timeout": wanted.connect_timeout,
     }
     if wanted.key_file:
         key = Path(wanted.key_file).expanduser()

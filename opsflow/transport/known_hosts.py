@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from paramiko import HostKeys, PKey
+from paramiko import HostKeys, PKey, SSHException
 from paramiko.hostkeys import HostKeyEntry, InvalidHostKey
 
 SYSTEM_FILES = (Path("/etc/ssh/ssh_known_hosts"), Path("/etc/ssh/ssh_known_hosts2"))
@@ -33,13 +33,14 @@ def known_keys(name: str, files: Iterable[Path]) -> KnownKeys:
     Raises:
         OSError: a file is there and cannot be read.
     """
+    name = name.lower()
     trusted: list[PKey] = []
     revoked: list[PKey] = []
     for file in files:
         if file.exists():
             for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
                 # A cheap look first: files may have many thousand lines.
-                if name in line or "|1|" in line or "*" in line or "?" in line:
+                if name in line.lower() or "|1|" in line or "*" in line or "?" in line:
                     _take(line.split(), name, trusted, revoked)
     return KnownKeys(trusted=tuple(trusted), revoked=tuple(revoked))
 
@@ -59,7 +60,7 @@ def _take(words: list[str], name: str, trusted: list[PKey], revoked: list[PKey])
         return
     try:
         entry = HostKeyEntry.from_line(" ".join(("host", *words[1:3])))
-    except InvalidHostKey:
+    except (InvalidHostKey, SSHException):
         return  # as ssh does: a damaged line is no key
     if entry is not None and entry.key is not None:
         target.append(entry.key)
@@ -76,4 +77,4 @@ def _names(field: str, name: str) -> bool:
 
 def _matches(pattern: str, name: str) -> bool:
     # Brackets are part of a name with a port, not a set of characters.
-    return fnmatchcase(name.lower(), pattern.lower().replace("[", "[[]"))
+    return fnmatchcase(name, pattern.lower().replace("[", "[[]"))

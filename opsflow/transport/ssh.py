@@ -3,8 +3,9 @@
 import logging
 import select
 import threading
+import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 
 import fabric
 import paramiko
@@ -20,6 +21,8 @@ CHANNELS = 8
 
 _LOST = (paramiko.SSHException, OSError, EOFError)
 _LAST_BREATH = 0.05
+_SESSION_WAIT = 3.0
+_SESSION_PAUSE = 0.1
 
 logging.getLogger("paramiko").addHandler(logging.NullHandler())  # what it has to say comes as an exception as well
 
@@ -39,16 +42,17 @@ class SshTransport(ShellTransport):
         self._connection: fabric.Connection | None = None
         self._lock = threading.Lock()
         self._channels = threading.BoundedSemaphore(CHANNELS)
+        self._open: set[paramiko.Channel] = set()
 
     def start(self) -> "SshProcess":
         """Start the fixed command on a channel of its own; waits while too many are open."""
-        self._channels.acquire()
-        try:
+        with ExitStack() as undo:
+            self._channels.acquire()
+            undo.callback(self._channels.release)
             channel = self._channel()
-        except BaseException:
-            self._channels.release()
-            raise
-        return SshProcess(channel, self.where, self._channels.release)
+            self._open.add(channel)
+            undo.callback(self._open.discard, channel)
+            return SshProcess(channel, self.where, undo.pop_all().close)
 
     def close(self) -> None:
         """Close the connection, if there is one."""
@@ -59,19 +63,33 @@ class SshTransport(ShellTransport):
 
     def _channel(self) -> paramiko.Channel:
         """A channel on which the fixed command was started. As long as it has no input, it does nothing."""
+        began = time.monotonic()
         while True:
             transport, is_new = self._transport()
+            asked = time.monotonic()
             try:
-                channel = transport.open_session(timeout=self._host.connection.connect_timeout)
-                channel.exec_command(COMMAND)
-            except paramiko.ChannelException as error:
-                raise Unreachable(f"{self.where} opens no session: {error.text}") from error
+                return self._session(transport)
             except _LOST as error:
-                transport.close()
-                if is_new:
-                    raise Unreachable(f"{self.where} opens no session: {error or 'connection lost'}") from error
-            else:
-                return channel
+                # What paramiko raises tells little: threads whose channels are refused get each other's errors.
+                now = time.monotonic()
+                failed = Unreachable(f"{self.where} opens no session: {error or 'connection lost'}")
+                if not transport.is_active() or now - asked >= self._host.connection.connect_timeout:
+                    if is_new or (self._open and transport.is_active()):  # others may still be served
+                        raise failed from error
+                    transport.close()
+                elif not self._open and now - began > _SESSION_WAIT:
+                    raise failed from error
+                else:  # the server allows fewer sessions than we do, or has not seen yet that one has ended
+                    time.sleep(_SESSION_PAUSE)
+
+    def _session(self, transport: paramiko.Transport) -> paramiko.Channel:
+        channel = transport.open_session(timeout=self._host.connection.connect_timeout)
+        try:
+            channel.exec_command(COMMAND)
+        except BaseException:
+            channel.close()
+            raise
+        return channel
 
     def _transport(self) -> tuple[paramiko.Transport, bool]:
         """The connection, and whether it was just made."""
