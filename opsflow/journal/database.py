@@ -53,15 +53,27 @@ class Database:
         Raises:
             JournalUnavailable: the URL is none, its driver is missing, or SQLite's file cannot be made.
         """
-        parsed, extra = _parse(url)
+        parsed = _parse(url)
+        name, extra = _DRIVERS.get(parsed.drivername, (parsed.drivername, ""))
         self.shown = parsed.set(query={}).render_as_string(hide_password=True)
         self._password = str(parsed.password or "")
         try:
-            self.engine = _engine(parsed)
+            self.engine = _engine(parsed.set(drivername=name))
         except ModuleNotFoundError as error:
             hint = f"pip install 'opsflow[{extra}]'" if extra else f"install the Python module {error.name}"
             raise JournalUnavailable(f"journal {self.shown}: its driver is not installed", hint=hint) from error
         except (NoSuchModuleError, OSError, TypeError) as error:
+            raise self._unavailable(error) from error
+
+    def check(self) -> None:
+        """Connect once.
+
+        Raises:
+            JournalUnavailable: that is not possible, for whatever reason.
+        """
+        try:
+            self.engine.connect().close()
+        except Exception as error:  # drivers meet options that they don't know with any error at all
             raise self._unavailable(error) from error
 
     def read(self, work: Callable[[Connection], T]) -> T:
@@ -109,16 +121,14 @@ class Database:
         return reason.replace(self._password, "***") if self._password else reason
 
 
-def _parse(url: str) -> tuple[URL, str]:
+def _parse(url: str) -> URL:
     try:
-        parsed = make_url(url)
+        return make_url(url)
     except (ArgumentError, ValueError):
         # From None: the cause quotes the URL with its password.
         raise JournalUnavailable(
             "the journal's URL is not one", hint="sqlite:///PATH, mysql://USER:PASSWORD@HOST/DATABASE, postgresql://..."
         ) from None
-    name, extra = _DRIVERS.get(parsed.drivername, (parsed.drivername, ""))
-    return parsed.set(drivername=name), extra
 
 
 def _engine(url: URL) -> Engine:

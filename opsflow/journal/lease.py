@@ -96,7 +96,7 @@ def refuse_living(connection: Connection, run: int) -> None:
 
 def disown(connection: Connection, run: int) -> None:
     """Leave a run without a writer, fencing the one it may have had."""
-    connection.execute(update(owners).where(owners.c.run == run).values(token=None, epoch=owners.c.epoch + 1))
+    connection.execute(update(owners).where(owners.c.run == run).values(token=None))
 
 
 def hold(connection: Connection, run: int, hosts: Sequence[str]) -> None:

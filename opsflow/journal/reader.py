@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, Select, func, or_, select
 from opsflow.errors import UnknownRun
 from opsflow.journal.columns import unpack
 from opsflow.journal.ids import TAIL_AT, attempt_id
-from opsflow.journal.tables import attempts, nodes, plans, printed, rollbacks, runs
+from opsflow.journal.tables import attempts, nodes, owners, plans, printed, rollbacks, runs
 from opsflow.model import AttemptRecord, Failure, NodeRecord, RollbackRecord, RunRecord, RunState
 
 PAGE = 64
@@ -111,15 +111,15 @@ def later_changes(connection: Connection, run_id: str, hosts: Sequence[str]) -> 
     me = connection.execute(select(runs.c.key, runs.c.started).where(runs.c.id == run_id)).first()
     if me is None:
         raise UnknownRun(f"there is no run {run_id}", hint="opsflow runs")
+    resumed_later = (runs.c.key < me.key) & (owners.c.epoch > 1) & (attempts.c.started > me.started)
     query = (
         select(runs.c.key, runs.c.id, nodes.c.host)
         .distinct()
         .select_from(runs)
         .join(attempts, attempts.c.run == runs.c.key)
         .join(nodes, (nodes.c.run == attempts.c.run) & (nodes.c.n == attempts.c.node))
-        .where(runs.c.key != me.key)
-        .where(or_(runs.c.key > me.key, runs.c.finished.is_(None), runs.c.finished > me.started))
-        .where(or_(runs.c.key > me.key, attempts.c.started > me.started))
+        .join(owners, owners.c.run == runs.c.key)
+        .where(or_(runs.c.key > me.key, resumed_later))
         .order_by(runs.c.key)
     )
     wanted = set(hosts)

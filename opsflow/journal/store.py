@@ -39,6 +39,7 @@ class SqlJournal:
         """
         database = Database(url)
         try:
+            database.check()
             if not database.read(upgrade.is_current):
                 database.write(upgrade.upgrade)
         except BaseException:

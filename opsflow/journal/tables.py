@@ -8,7 +8,6 @@ from sqlalchemy import (
     Column,
     ForeignKey,
     ForeignKeyConstraint,
-    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -17,6 +16,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
+from sqlalchemy.dialects.mysql import LONGBLOB
 
 from opsflow.journal.columns import Instant, Json, Word
 from opsflow.model import AttemptState, NodeState, Phase, RunState
@@ -27,7 +27,7 @@ HEAD = "0001"
 VERSION_TABLE = "journal_version"
 
 _KEY = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers only INTEGER keys by itself
-_BLOB = LargeBinary(2**32 - 1)  # the length makes it a LONGBLOB on MySQL
+_BLOB = LargeBinary().with_variant(LONGBLOB(), "mysql", "mariadb")
 # Binary collation: `Web-1` and `web-1` are two hosts.
 _MYSQL: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 
@@ -71,7 +71,7 @@ leases = Table(
     "leases",
     metadata,
     Column("host", String(255), primary_key=True),
-    Column("run", _KEY, ForeignKey("runs.key"), nullable=False, index=True),
+    Column("run", _KEY, ForeignKey("runs.key"), nullable=False),
     **_MYSQL,
 )
 
@@ -133,7 +133,7 @@ printed = Table(
     Column("stream", String(20), nullable=False),
     Column("at", Instant, nullable=False),
     Column("text", _BLOB, nullable=False),
-    Index("printed_by_node", "run", "node", "n"),
+    UniqueConstraint("run", "node", "n", name="printed_by_node"),
     **_MYSQL,
 )
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects.mysql import LONGTEXT
+from sqlalchemy.dialects.mysql import LONGBLOB, LONGTEXT
 
 revision = "0001"
 down_revision = None
 
 _KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-_BLOB = sa.LargeBinary(2**32 - 1)
+_BLOB = sa.LargeBinary().with_variant(LONGBLOB(), "mysql", "mariadb")
 _JSON = sa.Text().with_variant(LONGTEXT(), "mysql", "mariadb")
 
 
@@ -74,7 +74,7 @@ def _run_tables() -> None:
     _table(
         "leases",
         sa.Column("host", sa.String(255), primary_key=True),
-        sa.Column("run", _KEY, sa.ForeignKey("runs.key"), nullable=False, index=True),
+        _of_run(),
     )
     _table(
         "plans",
@@ -130,7 +130,7 @@ def _output_tables() -> None:
         sa.Column("stream", sa.String(20), nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),
         sa.Column("text", _BLOB, nullable=False),
-        sa.Index("printed_by_node", "run", "node", "n"),
+        sa.UniqueConstraint("run", "node", "n", name="printed_by_node"),
     )
     _table(
         "rollbacks",
