@@ -1,0 +1,3 @@
+# Expects: question, the functions of an engine.
+ready
+query "$question"

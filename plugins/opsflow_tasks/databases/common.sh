@@ -1,0 +1,39 @@
+# Expects: nothing. Defines what all scripts here use.
+set -u
+
+fail() {
+    printf '%s\n' "$1" >&2
+    exit 1
+}
+
+# The path $1, absolute: relative ones begin in the login directory.
+absolute() {
+    case $1 in
+        /*) printf '%s' "$1" ;;
+        "~/"*) printf '%s' "$HOME/${1#"~/"}" ;;
+        *) printf '%s' "$PWD/$1" ;;
+    esac
+}
+
+# The SHA-256 of the file $1.
+checksum() {
+    set -- "$({ sha256sum 2>/dev/null || openssl dgst -r -sha256; } <"$1")"
+    printf '%s' "${1%% *}"
+}
+
+# The KiB that are free where $1 is or will be; nothing if the file system does not say.
+free_kib() {
+    set -- "$1"
+    while [ ! -d "$1" ]; do
+        set -- "${1%/*}"
+        set -- "${1:-/}"
+    done
+    df -Pk -- "$1" | sed -n '2s/^.* \([0-9][0-9]*\)  *[0-9][0-9]*%.*$/\1/p'
+}
+
+# Whether the stage $1 of a pipe, described by $2, ended well: plain sh knows the status of the last stage only.
+ended() {
+    status=
+    read -r status 2>/dev/null <"$work/$1.status"
+    [ "$status" = 0 ] || fail "$2 failed (exit status ${status:-not recorded})"
+}

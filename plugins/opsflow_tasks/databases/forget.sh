@@ -1,0 +1,3 @@
+# Expects: directory, name. Takes away what an attempt left unfinished; a backup with a manifest is a good one.
+rm -rf -- "$directory/.$name.partial"
+[ -f "$directory/$name.manifest.json" ] || rm -f -- "$directory/$name"

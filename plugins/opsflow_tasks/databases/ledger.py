@@ -1,0 +1,133 @@
+"""The history table of one database: read, and run programs against."""
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+
+from opsflow import Context, TaskFailed
+from opsflow_tasks.databases.history import History, parse
+from opsflow_tasks.databases.mysql import MysqlPrograms
+from opsflow_tasks.databases.params import Database
+from opsflow_tasks.databases.programs import AT, CHANGED, LOCKED, REFUSED, Program, Programs
+from opsflow_tasks.databases.shell import act, look, reason
+from opsflow_tasks.databases.sqlite import SqlitePrograms
+
+_ERROR_PLACE = re.compile(r"(?<=Error|error|rror:) near line \d+| at line \d+(?=: )")
+
+
+class LedgerError(TaskFailed):
+    """The history cannot be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """A program that did not come to its end.
+
+    Attributes:
+        place: Where it was: a statement's number, `verify N`, or empty: before the first.
+        why: What the client said.
+        refused: Whether a verify query was not satisfied.
+    """
+
+    place: str
+    why: str
+    refused: bool
+
+
+class Ledger:
+    """Reads the history and runs programs.
+
+    Args:
+        ctx: Where.
+        database: The database.
+        table: Name of the history table.
+        lock_timeout: Seconds to wait for others.
+    """
+
+    def __init__(self, ctx: Context, database: Database, table: str, lock_timeout: float) -> None:
+        self._ctx = ctx
+        self._database = database
+        self._lock_timeout = lock_timeout
+        kind = SqlitePrograms if database.engine == "sqlite" else MysqlPrograms
+        self.programs: Programs = kind(table, lock_timeout)
+
+    def read(self) -> History:
+        """The history as it is now.
+
+        Raises:
+            LedgerError: the database cannot be asked.
+        """
+        result = look(self._ctx, self._database, "history", lock_ms=self._lock_ms, **self.programs.queries())
+        if not result.ok:
+            raise LedgerError(reason(result))
+        if result.truncated:
+            raise LedgerError(f"the table {self.programs.table} is too large to be read")
+        try:
+            return parse(result.stdout)
+        except ValueError:
+            raise LedgerError(f"the table {self.programs.table} is not one that opsflow made") from None
+
+    def settled(self) -> History:
+        """The history when nobody is in the middle of a script.
+
+        Raises:
+            TaskFailed: somebody still was after the time to wait for the lock, or the database cannot be asked.
+        """
+        history = self.read()
+        while history.open and history.busy:
+            with suppress(StateChanged):
+                self.run(self.programs.wait(history), "wait for another migration")
+            history = self.read()
+        return history
+
+    def undo_text(self, version: int) -> str | None:
+        """The text that undoes a version, as it was stored; None if there is none.
+
+        Raises:
+            LedgerError: the database cannot be asked.
+        """
+        query = self.programs.undo_text(version)
+        result = look(self._ctx, self._database, "ask", lock_ms=self._lock_ms, question=query)
+        if not result.ok or result.truncated:
+            raise LedgerError(reason(result))
+        text = result.stdout.strip()
+        return None if text in {"", "NULL"} else bytes.fromhex(text).decode()
+
+    def run(self, program: Program, what: str) -> Failed | None:
+        """Run a program as one operation; None: it came to its end.
+
+        Raises:
+            TaskFailed: somebody else held the lock for too long, or the time of the operation was over.
+            StateChanged: somebody else changed the history since it was read; nothing was done.
+        """
+        given = program.text
+        result = act(
+            self._ctx,
+            self._database,
+            "program",
+            what,
+            given=given,
+            bytes=len(given.encode()),
+            failed=program.failed,
+            program_options=self.programs.options,
+            lock_ms=self._lock_ms,
+        )
+        if result.ok:
+            return None
+        place = result.stdout.strip().removeprefix(AT).strip()
+        if CHANGED in result.stderr:
+            raise StateChanged(f"cannot {what}: somebody else migrated the database meanwhile")
+        if LOCKED in result.stderr or (not place and "database is locked" in result.stderr):
+            raise TaskFailed(
+                f"cannot {what}: another migration held the lock of {self._database.database} for more than"
+                f" {self._lock_timeout:g} s; nothing was done"
+            )
+        return Failed(place=place, why=_ERROR_PLACE.sub("", reason(result)), refused=REFUSED in result.stderr)
+
+    @property
+    def _lock_ms(self) -> int:
+        return round(self._lock_timeout * 1000)
+
+
+class StateChanged(TaskFailed):
+    """The history was not as it was read."""

@@ -1,0 +1,64 @@
+# Expects: database, and the functions of the connection: sql (the client), dump.
+if command -v mariadb >/dev/null 2>&1; then sql=mariadb; else sql=mysql; fi
+if command -v mariadb-dump >/dev/null 2>&1; then dumper=mariadb-dump; else dumper=mysqldump; fi
+
+ready() {
+    command -v "$sql" >/dev/null 2>&1 || fail "neither mariadb nor mysql is installed"
+    command -v "$dumper" >/dev/null 2>&1 || fail "neither mariadb-dump nor mysqldump is installed"
+}
+
+client() {
+    connected "$sql" --default-character-set=utf8mb4 --connect-timeout=15 --batch --skip-column-names --raw \
+        --unbuffered --database="$database" "$@"
+}
+
+query() { client --execute="$1"; }
+
+about() {
+    facts=$(query "SELECT CONCAT('size ', COALESCE(SUM(DATA_LENGTH), 0), CHAR(10), 'loose ',
+        COALESCE(SUM(ENGINE <> 'InnoDB'), 0)) FROM information_schema.TABLES
+        WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE'") || exit 1
+    printf 'database %s\n%s\n' "$database" "$facts"
+}
+
+tool() { "$dumper" --version | head -n 1 | tr -cd '[:alnum:] .,():/_-'; }
+
+prepare() { :; }
+
+produce() {
+    # Oracle's dump would set the target's GTIDs, MariaDB's does not know the option.
+    case $("$dumper" --version) in *MariaDB*) gtid= ;; *) gtid=--set-gtid-purged=OFF ;; esac
+    connected "$dumper" --default-character-set=utf8mb4 --single-transaction --quick --routines --triggers --events \
+        --hex-blob --no-tablespaces --comments --dump-date ${gtid:+"$gtid"} -- "$database"
+}
+
+complete() {
+    { unpack <"$work/data"; echo $? >"$work/unpack.status"; } | tail -n 3 | grep -q '^-- Dump completed' || return 1
+    ended unpack "reading the backup again"
+}
+
+# The statements that empty the database, but for the mark that says it is being restored.
+emptying() {
+    echo "SET FOREIGN_KEY_CHECKS = 0;"
+    query "SELECT CONCAT('DROP ', IF(TABLE_TYPE LIKE '%VIEW', 'VIEW', IF(TABLE_TYPE = 'SEQUENCE', 'SEQUENCE', 'TABLE')),
+        ' IF EXISTS \`', REPLACE(TABLE_NAME, '\`', '\`\`'), '\`;')
+        FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME <> '$mark'" || return 1
+    query "SELECT CONCAT('DROP ', ROUTINE_TYPE, ' IF EXISTS \`', REPLACE(ROUTINE_NAME, '\`', '\`\`'), '\`;')
+        FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE()" || return 1
+    query "SELECT CONCAT('DROP EVENT IF EXISTS \`', REPLACE(EVENT_NAME, '\`', '\`\`'), '\`;')
+        FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE()"
+}
+
+restore() {
+    { unpack <"$backup"; echo $? >"$work/unpack.status"; } | tail -n 3 | grep -q '^-- Dump completed' ||
+        fail "$backup is not a complete dump"
+    ended unpack "unpacking $backup"
+    emptying >"$work/emptying" || exit 1
+    # The mark goes last, and only if all of the dump was sent: without it nobody would know of half a restore.
+    {
+        printf '%s\n' "$marking"
+        cat -- "$work/emptying"
+        unpack <"$backup" && printf '%s\n' "$unmarking" && echo 0 >"$work/feed.status"
+    } | client || exit 1
+    ended feed "sending the dump"
+}

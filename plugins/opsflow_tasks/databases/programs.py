@@ -1,0 +1,90 @@
+"""The SQL programs in which scripts are run: under a lock, on the state that was read, with what was done recorded."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from opsflow_tasks.databases.history import COLUMNS, History, Row
+from opsflow_tasks.databases.scripts import Script
+from opsflow_tasks.databases.sql import Dialect
+
+TEXTS = frozenset({"name", "checksum", "state", "applied_at", "run_id", "node"})
+LOCKED = "opsflow_somebody_else_holds_the_lock"
+CHANGED = "opsflow_the_state_changed"
+REFUSED = "opsflow_verify_refused"
+AT = "opsflow-at"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """What the client gets.
+
+    Attributes:
+        text: The SQL.
+        failed: SQL for after an error that the server reported, whose statement therefore had no effect.
+    """
+
+    text: str
+    failed: str = ""
+
+
+class Programs(ABC):
+    """Writes the programs of one engine.
+
+    Args:
+        table: Name of the history table; letters, digits and underscores.
+        lock_seconds: How long to wait for the lock.
+    """
+
+    dialect: Dialect
+    options: str
+    """Of the client, for programs."""
+
+    def __init__(self, table: str, lock_seconds: float) -> None:
+        self.table = table
+        self.lock_seconds = lock_seconds
+
+    @property
+    def mark(self) -> str:
+        """Table that is there while a backup is restored."""
+        return f"{self.table}_restoring"
+
+    @abstractmethod
+    def queries(self) -> dict[str, str]:
+        """What `history.sh` asks: `exists`, `rows`, `marked`."""
+
+    @abstractmethod
+    def undo_text(self, version: int) -> str:
+        """Query of the undo text of a version, in hexadecimal."""
+
+    @abstractmethod
+    def apply(self, script: Script, seen: History, row: Row) -> Program:
+        """Apply a script; `row` is its row of the history as of now, or as it is to be."""
+
+    @abstractmethod
+    def undo(self, row: Row, statements: Sequence[str], offset: int, seen: History) -> Program:
+        """Undo a script by the statements from `offset` on, and take its row away."""
+
+    @abstractmethod
+    def wait(self, seen: History) -> Program:
+        """Do nothing but take the lock, and see whether the history is what it was."""
+
+    @abstractmethod
+    def forget(self) -> Program:
+        """Drop the history table if it is empty."""
+
+    @abstractmethod
+    def literal(self, text: str) -> str:
+        """A text as SQL, whatever is in it."""
+
+    def inserted(self, row: Row, undo: str | None) -> str:
+        """Columns and values of a new row."""
+        cells = (getattr(row, name) for name in COLUMNS)
+        values = [self.literal(cell) if isinstance(cell, str) else str(cell) for cell in cells]
+        values.append("NULL" if undo is None else self.literal(undo))
+        return f"({', '.join(COLUMNS)}, undo_sql) VALUES ({', '.join(values)})"
+
+
+def at(place: str) -> str:
+    """A statement that says how far the program is."""
+    return f"SELECT '{AT} {place}'"

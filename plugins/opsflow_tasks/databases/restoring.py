@@ -1,0 +1,58 @@
+"""A backup that `backup_db` made, put back in place of the database."""
+
+import json
+from typing import Any
+
+from opsflow import Context, TaskFailed, TransferFailed
+from opsflow_tasks.databases.mysql import MysqlPrograms
+from opsflow_tasks.databases.params import Database
+from opsflow_tasks.databases.programs import Programs
+from opsflow_tasks.databases.shell import act, reason
+
+
+def restore(ctx: Context, database: Database, backup: str, programs: Programs) -> None:
+    """Restore a backup as one operation, its checksum checked first.
+
+    SQLite's restore is one transaction. A server's is not: while it lasts a table is there whose name the history's
+    queries know, so that half a restore is never taken for a database.
+
+    Args:
+        ctx: Where.
+        database: What to restore.
+        backup: Path of the backup.
+        programs: The engine's.
+
+    Raises:
+        TaskFailed: it is not restored.
+    """
+    if why := unusable(ctx, database, backup):
+        raise TaskFailed(f"cannot restore {database.database}: {why}")
+    values = {"backup": backup, "sum": str(_manifest(ctx, backup).get("sha256"))}
+    if isinstance(programs, MysqlPrograms):
+        marking = programs.marking(ctx.run_id, ctx.node)
+        values |= {"mark": programs.mark, "marking": marking, "unmarking": programs.unmarking()}
+    ctx.log(f"restoring {database.database} from {backup}")
+    result = act(ctx, database, "restore", f"restore {backup}", **values)
+    if not result.ok:
+        raise TaskFailed(f"cannot restore {database.database} from {backup}: {reason(result)}")
+
+
+def unusable(ctx: Context, database: Database, backup: str) -> str:
+    """Why a backup cannot be restored, as far as its manifest tells; empty if it can."""
+    found = _manifest(ctx, backup)
+    if not found:
+        return f"{backup} has no readable manifest"
+    name = str(found.get("database"))
+    same = name == database.database
+    if database.engine == "sqlite":  # the manifest holds the file's absolute path
+        same = same or name.endswith("/" + database.database.removeprefix("~/"))
+    return "" if same and found.get("engine") == database.engine else f"{backup} is of another database: {name}"
+
+
+def _manifest(ctx: Context, backup: str) -> dict[str, Any]:
+    """The manifest of a backup; empty if there is none."""
+    try:
+        found = json.loads(ctx.get(f"{backup}.manifest.json"))
+    except (TransferFailed, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,62 @@
+"""The scripts for the target: texts beside this file, with the values they expect before them."""
+
+from pathlib import Path
+
+from opsflow import CommandFailed, CommandResult, Context, TaskFailed
+from opsflow_tasks.databases.params import Connection, Database
+
+
+def look(ctx: Context, database: Database, action: str, **values: str | int) -> CommandResult:
+    """Run the text of an action as a read."""
+    env = database.connection.environment(ctx)
+    return ctx.probe(_script(ctx, database, action, values), timeout=database.timeout, env=env)
+
+
+def act(
+    ctx: Context, database: Database, action: str, what: str, *, given: str | None = None, **values: str | int
+) -> CommandResult:
+    """Run the text of an action as one operation.
+
+    Args:
+        ctx: Where.
+        database: On which database.
+        action: Name of the text.
+        what: What it does, for the message: "back up game".
+        given: Its standard input.
+        values: Shell variables.
+
+    Raises:
+        TaskFailed: its time was over. Any other end is the caller's to judge.
+    """
+    env = database.connection.environment(ctx)
+    try:
+        return ctx.run(
+            _script(ctx, database, action, values), check=False, input=given, timeout=database.timeout, env=env
+        )
+    except CommandFailed as error:  # its message would be the whole script
+        raise TaskFailed(f"cannot {what}: {error.hint or 'it took too long'}") from None
+
+
+def reason(result: CommandResult) -> str:
+    """What a script said why it failed: the first lines, where the cause is."""
+    lines = [line.strip() for line in result.stderr.splitlines() if line.strip()]
+    return "; ".join(lines[:3]) or f"it ended with status {result.exit_status} and said nothing"
+
+
+def _script(ctx: Context, database: Database, action: str, values: dict[str, str | int]) -> str:
+    given = {"database": database.database, "lock_ms": 15_000, **values}
+    assigned = (f"{name}={ctx.quote(value)}" for name, value in given.items())
+    return "\n".join(
+        (*assigned, _connected(ctx, database.connection), *map(_text, ("common", database.engine, action)))
+    )
+
+
+def _connected(ctx: Context, connection: Connection) -> str:
+    """The function that starts a client with the options of a connection."""
+    # An option file of the login would beat the password in the environment.
+    home = "HOME=/nonexistent " if connection.password else ""
+    return f'connected() {{ program=$1; shift; {home}"$program" {connection.options(ctx)} "$@"; }}'
+
+
+def _text(name: str) -> str:
+    return Path(__file__).with_name(f"{name}.sh").read_text("utf-8")

@@ -1,0 +1,40 @@
+# Expects: database, lock_ms.
+database=$(absolute "$database")
+
+ready() {
+    command -v sqlite3 >/dev/null 2>&1 || fail "sqlite3 is not installed"
+    [ -f "$database" ] || fail "there is no database $database"
+    [ -r "$database" ] || fail "the database $database may not be read"
+}
+
+client() { sqlite3 -batch -bail -init /dev/null -cmd ".timeout $lock_ms" "$database" "$@"; }
+
+# Opened as usual but not written: a read-only connection would leave the files of the write-ahead log behind.
+query() { client "PRAGMA query_only=1; $1"; }
+
+whole() { [ "$(sqlite3 -batch -init /dev/null "$1" 'PRAGMA integrity_check')" = ok ]; }
+
+about() {
+    size=$(wc -c <"$database") || exit 1
+    [ ! -f "$database-wal" ] || size=$((size + $(wc -c <"$database-wal")))
+    query "SELECT 'integer' FROM sqlite_master LIMIT 1" >/dev/null || exit 1
+    printf 'database %s\nsize %d\nloose 0\n' "$database" "$size"
+}
+
+tool() { printf 'sqlite3 %s' "$(sqlite3 -version | cut -d ' ' -f 1)"; }
+
+prepare() {
+    (cd -- "$work" && client ".backup main copy" && whole copy) || fail "the copy of $database is not whole"
+}
+
+produce() { cat -- "$work/copy"; }
+
+complete() {
+    { unpack <"$work/data"; echo $? >"$work/unpack.status"; } | cmp -s - "$work/copy" || return 1
+    ended unpack "reading the backup again"
+}
+
+restore() {
+    (cd -- "$work" && unpack <"$backup" >copy && whole copy) || fail "$backup does not hold a whole database"
+    (cd -- "$work" && client ".restore main copy") || exit 1
+}

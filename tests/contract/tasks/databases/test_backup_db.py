@@ -1,0 +1,352 @@
+"""backup_db on real databases: consistent, complete, private, or not there at all."""
+
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import stat
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from opsflow.errors import TaskFailed
+from opsflow.model import Action
+from opsflow_tasks import backup_db
+
+DATA = {
+    "sqlite": "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT); INSERT INTO t (v) VALUES ('ä ''x''')",
+    "mysql": "CREATE TABLE t (id INTEGER PRIMARY KEY AUTO_INCREMENT, v TEXT, b BLOB) ENGINE=InnoDB;"
+    "INSERT INTO t (v, b) VALUES ('ä ''x'' 😀', 0x00ff0a27)",
+}
+
+
+@pytest.fixture
+def backup(database, node):
+    database.execute(DATA[database.engine])
+    return node(backup_db, database, database.params())
+
+
+def files(home):
+    return sorted(p.name for p in (home / "backups").rglob("*")) if (home / "backups").exists() else []
+
+
+def test_a_backup_is_what_its_outputs_and_its_manifest_say(backup, home):
+    outputs = backup.apply()
+    path = Path(outputs["path"])
+    assert path.parent == home / "backups"
+    assert outputs["bytes"] == path.stat().st_size
+    assert outputs["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    manifest = json.loads(Path(outputs["manifest"]).read_text())
+    assert {k: manifest[k] for k in ("engine", "database", "sha256", "bytes", "run")} == {
+        k: outputs[k] for k in ("engine", "database", "sha256", "bytes")
+    } | {"run": backup.run_id}
+    assert manifest["tool"].startswith(("sqlite3 3", "mariadb-dump"))
+    assert manifest["created"].endswith("Z")
+
+
+def test_files_are_private(backup, home):
+    outputs = backup.apply()
+    for name in ("path", "manifest"):
+        assert stat.S_IMODE(os.stat(outputs[name]).st_mode) == 0o600
+    assert stat.S_IMODE((home / "backups").stat().st_mode) == 0o700
+
+
+def test_the_preview_names_database_engine_size_and_file(backup):
+    summary = backup.plan().summary
+    assert backup.database.engine in summary
+    assert " to backups/" in summary
+    assert "KiB" in summary
+
+
+def test_plan_takes_one_round_trip_and_changes_nothing(backup, home):
+    backup.plan()
+    assert backup.transport.reads == 1
+    assert files(home) == []
+
+
+def test_an_interrupted_attempt_whose_backup_is_there_is_settled_with_the_same_outputs(backup):
+    outputs = backup.apply()
+    settled = backup.plan()
+    assert settled.action is Action.UNCHANGED
+    assert settled.outputs == outputs
+    assert backup.again(attempt=2).plan().outputs == outputs
+
+
+def test_another_run_makes_its_own_backup(backup):
+    backup.apply()
+    assert backup.again(run_id="another").plan().action is Action.CHANGE
+
+
+def test_a_damaged_backup_of_this_run_does_not_settle_it(backup):
+    outputs = backup.apply()
+    with open(outputs["path"], "ab") as file:
+        file.write(b"x")
+    assert backup.plan().action is Action.CHANGE
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_an_interruption_leaves_a_good_backup_or_nothing(backup, home, before):
+    preview = backup.plan()
+    assert backup.interrupted(preview, 1, before=before)
+    backup.revert(preview)
+    backup.revert(preview)
+    assert len(files(home)) == (0 if before else 2)
+    assert backup.plan().action is (Action.CHANGE if before else Action.UNCHANGED)
+
+
+def test_a_revert_removes_only_what_is_its_own(backup, home):
+    kept = backup.again(run_id="another").apply()
+    preview = backup.plan()
+    name = preview.before["name"]
+    (home / "backups" / f".{name}.partial").mkdir()
+    (home / "backups" / f".{name}.partial" / "data").touch()
+    (home / "backups" / name).touch()
+    (home / "backups" / "mine.txt").touch()
+    backup.revert(preview)
+    assert files(home) == sorted([Path(kept["path"]).name, Path(kept["manifest"]).name, "mine.txt"])
+
+
+def test_a_revert_keeps_a_good_backup(backup):
+    preview = backup.plan()
+    outputs = backup.execute(preview)
+    backup.revert(preview, outputs)
+    assert Path(outputs["path"]).exists()
+
+
+def test_old_backups_go_and_protected_ones_and_those_of_this_run_stay(backup):
+    old = [backup.again(run_id=f"run-{n}", params={"directory": f"other-{n}"}).apply() for n in range(4)]
+    directory = Path(old[0]["path"]).parents[1] / "backups"
+    directory.mkdir()
+    for n, outputs in enumerate(old):  # a second apart, as they would be
+        for key in ("path", "manifest"):
+            shutil.move(outputs[key], directory)
+        name = Path(outputs["path"]).name
+        manifest = json.loads((directory / f"{name}.manifest.json").read_text())
+        manifest["created"] = f"2026-01-01T00:00:0{n}Z"
+        (directory / f"{name}.manifest.json").write_text(json.dumps(manifest, indent=0))
+    names = [Path(outputs["path"]).name for outputs in old]
+    (directory / "foreign.manifest.json").write_text('{"engine": "sqlite", "database": "/else", "created": "1"}')
+    newest = backup.again(params={"keep": 2, "protect": [str(directory / names[0])]})
+    outputs = newest.apply()
+    left = {p.name for p in directory.iterdir() if not p.name.endswith(".json")}
+    assert left == {names[0], names[3], Path(outputs["path"]).name}
+    assert (directory / "foreign.manifest.json").exists()
+    assert backup.again(attempt=2, params={"keep": 1}, run_id="run-3").plan().action is Action.UNCHANGED
+
+
+def test_a_missing_database_fails_the_preview(backup):
+    missing = backup.again(params={"database": "nowhere"}).plan()
+    assert missing.action is Action.FAIL
+    assert "nowhere" in missing.why
+
+
+def test_postgresql_is_refused_by_name():
+    with pytest.raises(ValidationError, match="postgresql is not supported by this version"):
+        backup_db.Params(engine="postgresql", database="x")
+
+
+def test_a_connection_is_refused_for_a_file():
+    with pytest.raises(ValidationError, match="an sqlite database is a file"):
+        backup_db.Params(engine="sqlite", database="x", connection={"port": 1})
+
+
+def test_two_passwords_are_refused():
+    with pytest.raises(ValidationError, match="exclude each other"):
+        backup_db.Params(
+            engine="mysql", database="x", connection={"password": {"$secret": "env:X"}, "defaults_file": "/f"}
+        )
+
+
+def test_an_sqlite_backup_taken_while_others_write_is_whole(sqlite, node):
+    sqlite.execute("PRAGMA journal_mode=WAL; CREATE TABLE t (a, b); INSERT INTO t VALUES (0, 0)")
+    over = threading.Event()
+
+    def write():
+        connection = sqlite3.connect(sqlite.path, timeout=10)
+        while not over.is_set():
+            with connection:
+                connection.execute("UPDATE t SET a = a + 1")
+                connection.execute("UPDATE t SET b = b + 1")
+        connection.close()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        outputs = node(backup_db, sqlite, sqlite.params(compress="none")).apply()
+    finally:
+        over.set()
+        thread.join()
+    connection = sqlite3.connect(outputs["path"])
+    assert connection.execute("SELECT a = b, (SELECT COUNT(*) FROM t) FROM t").fetchall() == [(1, 1)]
+    connection.close()
+
+
+def test_a_look_at_an_sqlite_database_leaves_no_files_behind(sqlite, node, home):
+    sqlite.execute("PRAGMA journal_mode=WAL; CREATE TABLE t (a)")
+    node(backup_db, sqlite, sqlite.params()).plan()
+    assert [p.name for p in home.iterdir()] == [sqlite.name]
+
+
+def test_a_file_that_is_no_database_fails_the_preview(sqlite, node):
+    sqlite.path.write_bytes(b"this is no database at all" * 100)
+    preview = node(backup_db, sqlite, sqlite.params()).plan()
+    assert preview.action is Action.FAIL
+    assert "not a database" in preview.why
+
+
+def test_a_missing_tool_fails_the_preview(sqlite, node, monkeypatch, tmp_path):
+    for name in ("sh", "cat"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    preview = node(backup_db, sqlite, sqlite.params()).plan()
+    assert preview.action is Action.FAIL
+    assert "sqlite3 is not installed" in preview.why
+
+
+@pytest.mark.parametrize("compress", ["gzip", "none"])
+def test_a_mysql_backup_fed_to_another_schema_makes_it_equal(mysql, node, compress):
+    mysql.execute(DATA["mysql"])
+    mysql.execute("CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET NEW.v = CONCAT(NEW.v, ';')")
+    mysql.execute("DELIMITER $$\nCREATE PROCEDURE p() BEGIN SELECT 1; SELECT 2; END $$")
+    outputs = node(backup_db, mysql, mysql.params(compress=compress)).apply()
+    data = Path(outputs["path"]).read_bytes()
+    text = (gzip.decompress(data) if compress == "gzip" else data).decode()
+    mysql.server.create("scratch")
+    mysql.execute(text, "scratch")
+    assert mysql.dump("scratch") == mysql.dump()
+    assert len(mysql.dump()) >= 4
+
+
+def test_tables_that_a_transaction_does_not_hold_are_pointed_out(mysql, node):
+    mysql.execute("CREATE TABLE m (a INT) ENGINE=MyISAM")
+    assert "1 of its tables are not transactional" in node(backup_db, mysql, mysql.params()).plan().summary
+
+
+def test_the_password_is_on_no_command_line(mysql, node, watch):
+    mysql.execute(DATA["mysql"])
+    backup = node(backup_db, mysql, mysql.params())
+    outputs, seen = watch(backup.apply)
+    assert outputs["bytes"]
+    assert any("mariadb-dump" in line for line in seen)
+    assert not any(mysql.secrets["env:DATABASE_PASSWORD"] in line for line in seen)
+
+
+def test_an_option_file_of_the_login_does_not_beat_the_password(mysql, node, home):
+    (home / ".my.cnf").write_text("[client]\npassword=wrong\n")
+    assert node(backup_db, mysql, mysql.params()).plan().action is Action.CHANGE
+
+
+def test_an_option_file_can_hold_everything(mysql, node, home):
+    file = home / "options.cnf"
+    file.write_text(f"[client]\nsocket={mysql.server.socket}\nuser=tester\npassword={mysql.server.password}\n")
+    given = {"engine": "mysql", "database": mysql.name, "connection": {"defaults_file": str(file)}}
+    assert node(backup_db, mysql, given).apply()["bytes"]
+
+
+def test_a_wrong_password_fails_the_preview_with_what_the_client_says(mysql, node):
+    mysql.secrets = {"env:DATABASE_PASSWORD": "wrong"}
+    preview = node(backup_db, mysql, mysql.params()).plan()
+    assert preview.action is Action.FAIL
+    assert "Access denied" in preview.why
+
+
+@pytest.mark.parametrize("compress", ["gzip", "none"])
+def test_a_dump_that_is_killed_is_no_backup(mysql, node, find_process, compress):
+    mysql.execute(DATA["mysql"])
+    backup = node(backup_db, mysql, mysql.params(compress=compress))
+    preview = backup.plan()
+    blocker = subprocess.Popen(
+        [
+            "mariadb",
+            "--no-defaults",
+            f"--socket={mysql.server.socket}",
+            "--user=tester",
+            f"--database={mysql.name}",
+            "-nN",
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=os.environ | {"MYSQL_PWD": mysql.server.password},
+    )
+    blocker.stdin.write(b"LOCK TABLES t WRITE; SELECT 'locked';\n")
+    blocker.stdin.flush()
+    assert b"locked" in blocker.stdout.readline()
+
+    def kill():
+        os.kill(find_process("mariadb-dump", f"--port={mysql.server.port}"), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        with pytest.raises(TaskFailed, match=r"the dump failed \(exit status 137\)"):
+            backup.execute(preview)
+    finally:
+        killer.join()
+        blocker.communicate()
+    assert files(mysql.home) == []
+
+
+def test_a_stage_that_is_killed_in_an_sqlite_backup_is_noticed(sqlite, node, tmp_path, monkeypatch):
+    sqlite.execute(DATA["sqlite"])
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    gzip_program = tools / "gzip"
+    gzip_program.write_text(f'#!/bin/sh\n{shutil.which("gzip")} "$@"\nkill -9 $$\n')
+    gzip_program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    with pytest.raises(TaskFailed, match=r"writing the backup failed \(exit status 137\)"):
+        node(backup_db, sqlite, sqlite.params()).apply()
+    assert files(sqlite.home) == []
+
+
+def test_too_little_space_fails_the_preview(database, node, small_disk):
+    fill(database)
+    preview = node(backup_db, database, database.params(directory=str(small_disk), compress="none")).plan()
+    assert preview.action is Action.FAIL
+    assert "not enough space" in preview.why
+
+
+def test_a_disk_that_fills_up_fails_clearly_and_holds_nothing_partial(database, node, small_disk):
+    fill(database)
+    backup = node(backup_db, database, database.params(directory=str(small_disk), compress="none"))
+    roomy = backup.again(params={"directory": "backups"}).plan()
+    preview = type(roomy)(
+        **{
+            **roomy.to_json(),
+            "action": Action.CHANGE,
+            "before": {**roomy.before, "directory": str(small_disk), "needed_kib": 1},
+        }
+    )
+    with pytest.raises(TaskFailed, match=r"cannot back up .*(full|No space|writing|not whole|Errcode: 28)"):
+        backup.execute(preview)
+    assert list(small_disk.iterdir()) == []
+
+
+def fill(database):
+    if database.engine == "sqlite":
+        database.execute("CREATE TABLE t (v BLOB); INSERT INTO t VALUES (randomblob(3000000))")
+    else:
+        database.execute(
+            "CREATE TABLE t (v LONGBLOB) ENGINE=InnoDB; INSERT INTO t VALUES (REPEAT('0123456789', 300000));"
+            "ANALYZE TABLE t"
+        )
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    if os.geteuid():
+        pytest.skip("a small file system takes root")
+    path = tmp_path / "small"
+    path.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", path], check=False).returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", path], check=True)
