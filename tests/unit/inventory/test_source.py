@@ -1,0 +1,85 @@
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from opsflow.errors import InputError
+from opsflow.inventory import load
+from opsflow.model import Connection
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    (tmp_path / "inventories").mkdir()
+    (tmp_path / "inventories" / "prod.toml").write_text('[groups.g]\nhosts = ["from-prod"]\n')
+    (tmp_path / "inventories" / "stage.toml").write_text("[hosts.from-stage]\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_name_is_a_file_below_inventories(project):
+    inventory = load("prod", project=project)
+    assert list(inventory.hosts) == ["from-prod"]
+    assert Path(inventory.path) == project / "inventories" / "prod.toml"
+
+
+def test_a_name_means_the_projects_inventory_even_if_a_file_of_that_name_is_here(project):
+    (project / "prod").write_text("[hosts.wrong]\n")
+    assert list(load("prod", project=project).hosts) == ["from-prod"]
+
+
+@pytest.mark.parametrize("source", ["inventories/stage.toml", "./inventories/stage.toml"])
+def test_a_path_is_taken_from_where_the_caller_is(project, source):
+    inventory = load(source, project=Path("/nowhere"))
+    assert list(inventory.hosts) == ["from-stage"]
+
+
+def test_names_with_commas_are_a_literal_list(project):
+    source = "b.example, a-[1:2],b.example,localhost,"
+    inventory = load(source, project=project)
+    assert list(inventory.hosts) == ["b.example", "a-1", "a-2", "localhost"]
+    assert inventory.groups == {"all": ["b.example", "a-1", "a-2", "localhost"]}
+    assert inventory.hosts["a-1"].connection == Connection(address="a-1")
+    assert inventory.hosts["localhost"].connection.transport == "local"
+    assert inventory.path == source
+    assert inventory.digest == hashlib.sha256(source.encode()).hexdigest()
+
+
+@pytest.mark.parametrize(("source", "count"), [(",", 1), ("a[3:1],b c,d", 2)])
+def test_a_malformed_literal_list_is_refused_with_all_its_faults(project, source, count):
+    with pytest.raises(InputError) as caught:
+        load(source, project=project)
+    assert len(caught.value.problems) == count
+
+
+def test_a_name_that_is_not_there_is_told_with_what_is(project):
+    with pytest.raises(InputError) as caught:
+        load("prd", project=project)
+    (problem,) = caught.value.problems
+    assert problem.message == "there is no inventory `prd`"
+    assert problem.hint == "did you mean `prod`? there is: prod, stage"
+
+
+def test_without_any_inventory_the_way_to_give_a_single_host_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"-i 'web\.example,'"):
+        load("web.example", project=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["x.yml", "x.yaml", "x.ini", "x"])
+def test_ansibles_kinds_of_inventory_are_refused(project, name):
+    (project / "inventories" / name).write_text("")
+    for source in ("x", f"inventories/{name}"):
+        with pytest.raises(InputError, match="not supported by this version"):
+            load(source, project=project)
+
+
+def test_directories_and_executables_are_refused(project):
+    (project / "inventories" / "many").mkdir()
+    script = project / "inventories" / "script"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    with pytest.raises(InputError, match="a directory is not supported"):
+        load("many", project=project)
+    with pytest.raises(InputError, match="an executable is not supported"):
+        load("script", project=project)
