@@ -19,5 +19,8 @@ class JsonLines:
         # ASCII only, which json's default is: control characters of hosts then reach no terminal.
         self._stream.line(json.dumps(event_data(event)))
 
+    def pause(self) -> None:
+        """Nothing is on the screen that could be in the way."""
+
     def close(self) -> None:
         """Nothing is held back."""

@@ -1,0 +1,143 @@
+"""What the commands have in common: their options, how they are made, how they end."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from enum import StrEnum
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Concatenate, ParamSpec
+
+import typer
+
+from opsflow.cli.ending import ending
+
+if TYPE_CHECKING:
+    from opsflow.app import Settings
+
+P = ParamSpec("P")
+
+
+class Output(StrEnum):
+    """How a command says what it has to say."""
+
+    TEXT = "text"
+    JSON = "json"
+    JSONL = "jsonl"
+    QUIET = "quiet"
+
+
+class Executor(StrEnum):
+    """Where nodes are worked on."""
+
+    THREADS = "threads"
+    SERIAL = "serial"
+
+
+class OnFailure(StrEnum):
+    """What a failed node does to its run; the names of `opsflow.model.OnFailure`."""
+
+    ROLLBACK = "rollback"
+    HALT = "halt"
+    CONTINUE = "continue"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Common:
+    """The options of every command."""
+
+    journal: Annotated[
+        str | None,
+        typer.Option(
+            envvar="OPSFLOW_JOURNAL",
+            metavar="URL",
+            help="Database of runs, sqlite:///PATH or mysql://...; default: .opsflow/journal.db in the project.",
+        ),
+    ] = None
+    plugins: Annotated[
+        list[Path] | None, typer.Option(metavar="DIR", help="One more directory of task plugins. Repeatable.")
+    ] = None
+    output: Annotated[
+        Output, typer.Option("--output", help="text for people; json or jsonl on stdout for programs; quiet.")
+    ] = Output.TEXT
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what commands print, and every host.")] = False
+    no_color: Annotated[bool, typer.Option("--no-color", help="No colours. NO_COLOR=1 does the same.")] = False
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False
+
+    @property
+    def machine(self) -> bool:
+        """Whether a program reads the output."""
+        return self.output in (Output.JSON, Output.JSONL)
+
+    def settings(
+        self, playbook: Path | None = None, *, forks: int | None = None, executor: Executor | None = None
+    ) -> "Settings":
+        """The settings of the playbook's project; without a playbook, of the current directory's."""
+        from opsflow import app  # noqa: PLC0415 - start-up time
+        from opsflow.tomlfile import project_directory  # noqa: PLC0415 - start-up time
+
+        return app.settings(
+            project_directory(playbook or Path.cwd() / "-"),
+            journal=self.journal,
+            plugins=[path.absolute() for path in self.plugins or ()],
+            forks=forks,
+            executor=executor,
+        )
+
+
+Playbook = Annotated[Path, typer.Argument(metavar="PLAYBOOK", help="The playbook's file.", show_default=False)]
+Run = Annotated[
+    str | None,
+    typer.Argument(metavar="[RUN]", help="Id of the run, or how it begins; default: the newest.", show_default=False),
+]
+Inventory = Annotated[
+    str,
+    typer.Option(
+        "--inventory",
+        "-i",
+        metavar="INV",
+        help="Name (in inventories/), path, or list of hosts ('a,b,'); default: what opsflow.toml says.",
+        show_default=False,
+    ),
+]
+Extra = Annotated[
+    list[str] | None,
+    typer.Option("--extra", "-e", metavar="K=V", help="Variable: k=TEXT, k:=TOML value, or @FILE of them. Repeatable."),
+]
+Forks = Annotated[int | None, typer.Option(min=1, max=1000, help="Nodes at work at a time; default: 20.")]
+Where = Annotated[
+    Executor | None, typer.Option("--executor", help="Work on nodes in threads (default), or one after the other.")
+]
+FailurePolicy = Annotated[
+    OnFailure | None, typer.Option("--on-failure", help="What a failure does, whatever the playbook says.")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
+
+
+def command(group: typer.Typer, name: str | None = None) -> Callable[[Callable[Concatenate[Common, P], int]], None]:
+    """Make a function a command.
+
+    Its first parameter gets the common options, which come behind its own in the help. It returns the exit code, or
+    raises what `ending` knows how to tell.
+    """
+
+    def decorate(function: Callable[Concatenate[Common, P], int]) -> None:
+        own = list(inspect.signature(function).parameters.values())[1:]
+        shared = [
+            inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, annotation=field.type, default=field.default)
+            for field in dataclasses.fields(Common)
+        ]
+        names = [parameter.name for parameter in shared]
+
+        @wraps(function)
+        def run(*args: P.args, **options: P.kwargs) -> None:
+            common = Common(**{name: options.pop(name) for name in names})  # type: ignore[arg-type]
+            code = ending(lambda: function(common, *args, **options), machine=common.machine, debug=common.debug)
+            raise typer.Exit(code)
+
+        # Typer reads the options from these two.
+        run.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in [*own, *shared]}
+        group.command(name)(run)
+
+    return decorate

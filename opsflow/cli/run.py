@@ -1,0 +1,169 @@
+"""validate, plan, apply, resume, rollback: the commands about playbooks and their runs.
+
+What they need is imported when they run, so that `--help` and completion stay quick.
+"""
+# ruff: noqa: PLC0415
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from opsflow.cli.options import (
+    Common,
+    Extra,
+    FailurePolicy,
+    Forks,
+    Inventory,
+    OnFailure,
+    Output,
+    Playbook,
+    Run,
+    Where,
+    Yes,
+    command,
+)
+
+if TYPE_CHECKING:
+    from opsflow.app import Request
+
+group = typer.Typer()
+
+
+@command(group)
+def validate(common: Common, playbook: Playbook, inventory: Inventory = "", extra: Extra = None) -> int:
+    """Find every mistake in the files; connect to nothing.
+
+    Without an inventory only what the playbook itself says is checked.
+    """
+    from opsflow import app
+    from opsflow.cli.screen import write_data, write_lines
+
+    settings = common.settings(playbook)
+    app.validate(_request(playbook, inventory or settings.inventory, extra), settings)
+    if common.machine:
+        write_data({"problems": []}, common)
+    elif common.output is Output.TEXT:
+        write_lines([f"{playbook}: no problems found"])
+    return 0
+
+
+@command(group)
+def plan(
+    common: Common,
+    playbook: Playbook,
+    inventory: Inventory = "",
+    extra: Extra = None,
+    forks: Forks = None,
+    executor: Where = None,
+) -> int:
+    """Show what `apply` would do; read-only on the hosts.
+
+    Exit code 1 if something would fail.
+    """
+    from opsflow import app
+    from opsflow.cli.session import Session
+
+    session = Session(common, common.settings(playbook, forks=forks, executor=executor))
+    request = _request(playbook, inventory, extra)
+    return session.drive(lambda: app.preview(request, session.settings, session.listeners, stop=session.stop))
+
+
+@command(group)
+def apply(
+    common: Common,
+    playbook: Playbook,
+    inventory: Inventory = "",
+    extra: Extra = None,
+    yes: Yes = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan, like `opsflow plan`.")] = False,
+    on_failure: FailurePolicy = None,
+    abandon: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Give up this open run's hold on its hosts first.", show_default=False),
+    ] = None,
+    forks: Forks = None,
+    executor: Where = None,
+) -> int:
+    """Plan, show, ask, run; a failure puts back what was changed.
+
+    Ctrl-C once stops after what is running; twice leaves it to itself. Both can be resumed.
+
+    Exit codes: 0 done, 1 failed and resumable, 2 wrong input, 3 failed and rolled back, 4 needs a person, 5 hosts are
+    held by another run, 6 no journal, 7 nobody could be asked, 130 interrupted and resumable.
+    """
+    from opsflow import app
+    from opsflow.cli.session import Session
+
+    session = Session(common, common.settings(playbook, forks=forks, executor=executor))
+    request = _request(playbook, inventory, extra, on_failure=on_failure, abandon=abandon)
+    if dry_run:
+        return session.drive(lambda: app.preview(request, session.settings, session.listeners, stop=session.stop))
+    confirm = None if yes else session.confirm
+    return session.drive(
+        lambda: app.apply(request, session.settings, session.listeners, confirm=confirm, stop=session.stop)
+    )
+
+
+@command(group)
+def resume(common: Common, run: Run = None, forks: Forks = None, executor: Where = None) -> int:
+    """Go on with a run that was interrupted, halted, or failed.
+
+    What was running is looked at first: nothing is done twice.
+    """
+    from opsflow import app
+    from opsflow.cli.session import Session
+
+    session = Session(common, common.settings(forks=forks, executor=executor))
+    return session.drive(lambda: app.resume(run, session.settings, session.listeners, stop=session.stop))
+
+
+@command(group)
+def rollback(
+    common: Common,
+    run: Run = None,
+    yes: Yes = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be reverted.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Even if a later run changed the same hosts.")] = False,
+    forks: Forks = None,
+    executor: Where = None,
+) -> int:
+    """Put back what a run changed, or finish a rollback.
+
+    Also of a run that succeeded. What the run did not change is left alone.
+    """
+    from opsflow import app
+    from opsflow.cli.session import Session
+
+    session = Session(common, common.settings(forks=forks, executor=executor))
+    confirm = None if yes or dry_run else session.confirm
+    return session.drive(
+        lambda: app.rollback(
+            run,
+            session.settings,
+            session.listeners,
+            dry_run=dry_run,
+            force=force,
+            confirm=confirm,
+            stop=session.stop,
+        )
+    )
+
+
+def _request(
+    playbook: Path,
+    inventory: str,
+    extra: list[str] | None,
+    *,
+    on_failure: OnFailure | None = None,
+    abandon: str | None = None,
+) -> "Request":
+    from opsflow import app, model
+
+    return app.Request(
+        playbook=playbook,
+        inventory=inventory,
+        extra=tuple(extra or ()),
+        on_failure=model.OnFailure(on_failure) if on_failure else None,
+        abandon=abandon,
+    )
