@@ -7,6 +7,7 @@ below `.demo/`, and every process it started is gone when it ends, however it en
 
 import hashlib
 import json
+import os
 import shlex
 import shutil
 import signal
@@ -16,7 +17,6 @@ import sys
 import tarfile
 import time
 import tomllib
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -94,7 +94,7 @@ class World:
             try:
                 with urllib.request.urlopen(f"http://{address}:7000/version", timeout=5) as answer:
                     found[name] = json.load(answer)
-            except urllib.error.URLError:
+            except OSError:  # refused, reset, late
                 found[name] = None
         return found
 
@@ -112,15 +112,26 @@ class World:
 
 def opsflow(*arguments: str, exit_code: int = 0) -> None:
     """Show a command and what it prints; fail if it ends with another status."""
-    say(f"$ opsflow {shlex.join(arguments)}")
-    status = subprocess.run([OPSFLOW, *arguments, "--journal", JOURNAL], cwd=PROJECT, check=False).returncode
+    with started(*arguments) as command:
+        status = command.wait()
     if status != exit_code:
         raise DemoFailed(f"opsflow ended with {status} where {exit_code} was to be")
 
 
+@contextmanager
+def started(*arguments: str) -> "Iterator[subprocess.Popen[bytes]]":
+    """Show a command and start it; it does not outlive the block."""
+    say(f"$ opsflow {shlex.join(arguments)}")
+    with subprocess.Popen([OPSFLOW, *arguments], cwd=PROJECT) as command:
+        try:
+            yield command
+        finally:
+            command.kill()  # does nothing to one that has ended and was waited for
+
+
 def record(run: str = "") -> dict[str, Any]:
     """What the journal says of a run; of the newest if none is named."""
-    command = [OPSFLOW, "show", *([run] if run else []), "--output", "json", "--journal", JOURNAL]
+    command = [OPSFLOW, "show", *([run] if run else []), "--output", "json"]
     shown: dict[str, Any] = json.loads(subprocess.run(command, cwd=PROJECT, check=True, capture_output=True).stdout)
     return shown
 
@@ -153,7 +164,7 @@ def first_release(world: World) -> None:
         build(release)
     for database in world.databases:
         world.sql(database, "VACUUM")
-    opsflow(*upgrade("1.0"))
+    opsflow(*upgrade("1.0"), "--output", "quiet")
     for database, players in (("db-a", "('Ada', 12), ('Kim', 7)"), ("db-b", "('Bo', 3), ('Kim', 5), ('Kim', 9)")):
         world.sql(database, f"INSERT INTO player (name, gold) VALUES {players}")  # noqa: S608 - the line above
     check("four game servers answer with release 1.0", holds=running(world, "1.0"))
@@ -193,10 +204,10 @@ def show_resume(world: World) -> None:
     """A controller that is killed while a migration is under way."""
     chapter("4. The second Kim is renamed; the upgrade to 3.0 again; its controller is killed in the middle")
     world.sql("db-b", "UPDATE player SET name = 'Kim the Second' WHERE id = 3")
-    say(f"$ opsflow {shlex.join(upgrade('3.0'))}")
-    with subprocess.Popen([OPSFLOW, *upgrade("3.0"), "--journal", JOURNAL], cwd=PROJECT) as controller:
+    with started(*upgrade("3.0")) as controller:
         eventually("both databases are being migrated", lambda: migrating(world))
         controller.kill()
+        controller.wait()
     half_done = not any(world.versions().values()) and not migrated(world)
     run = record()["run"]["id"]
     say(f"\n   kill -9 {controller.pid}: the controller of run {run} is dead")
@@ -246,6 +257,7 @@ def main() -> int:
     """Tell the whole story. Returns the exit status: 0 if all of it holds."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
+    os.environ["OPSFLOW_JOURNAL"] = JOURNAL
     began = time.monotonic()
     inventory = tomllib.loads((PROJECT / "inventories" / "demo.toml").read_text())
     addresses = {name: host["address"] for name, host in inventory["hosts"].items()}
@@ -262,7 +274,7 @@ def main() -> int:
         say("\nInterrupted; the hosts are stopped.")
         return 130
     say(f"\nAll of it held, in {time.monotonic() - began:.0f} s. What it made lies in .demo/; see for yourself:")
-    say(f"$ .venv/bin/opsflow runs --journal {JOURNAL}")
+    say(f"$ OPSFLOW_JOURNAL={JOURNAL} .venv/bin/opsflow runs")
     return 0
 
 

@@ -10,7 +10,7 @@ export PATH="$PATH:/usr/sbin:/sbin" # Debian keeps sshd and mariadbd there, whic
 case ${1-} in
 demo) needed='sshd:openssh-server ssh-keygen:openssh-client sqlite3:sqlite3 ps:procps curl:curl' ;;
 test) needed='sshd:openssh-server ssh-keygen:openssh-client sqlite3:sqlite3 ps:procps curl:curl
-              mariadbd:mariadb-server mariadb-install-db:mariadb-server mariadb-dump:mariadb-client' ;;
+              mariadbd:mariadb-server mariadb-install-db:mariadb-server mariadb:mariadb-client mariadb-dump:mariadb-client' ;;
 *) sed -n 's/^# //p' "$0" >&2 && exit 2 ;;
 esac
 kind=$1
@@ -77,10 +77,10 @@ echo 'Installing opsflow and its libraries into .venv'
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CACHE_DIR="${PIP_CACHE_DIR:-$PWD/.cache/pip}"
 "$python" -m venv --clear .venv
 case $kind in
-demo) .venv/bin/python -m pip install --quiet --editable . ;;
+demo) .venv/bin/python -m pip install -qq --editable . ;;
 test)
-    .venv/bin/python -m pip install --quiet --upgrade 'pip>=25.1' # the first that knows dependency groups
-    .venv/bin/python -m pip install --quiet --editable . --group dev
+    .venv/bin/python -m pip install -qq --upgrade 'pip>=25.1' # the first that knows dependency groups
+    .venv/bin/python -m pip install -qq --editable . --group dev
     ;;
 esac
 printf '%s\n' "$state" >".venv/made-for-$kind"
