@@ -63,7 +63,8 @@ _PUT = r"""
 fail() { echo "$1" >&2; exit 1; }
 umask 077
 [ ! -d "$1" ] || fail "$1: is a directory"
-trap 'rm -f -- "$3"' EXIT
+temporary=$3  # inside a function, where bash runs the trap, $3 is another
+trap 'rm -f -- "$temporary"' EXIT
 trap 'exit 1' HUP INT TERM PIPE
 set -C
 exec 3> "$3" || exit 1
@@ -75,6 +76,11 @@ sum=$(sha256sum < "$3" 2>/dev/null || busybox sha256sum < "$3" 2>/dev/null || op
 sync "$3" 2>/dev/null || sync
 mv -f -- "$3" "$1" || exit 1
 sync "$2" 2>/dev/null || sync
+"""
+# $1 path, $2 how many bytes
+_GET = """
+[ ! -d "$1" ] || { echo "$1: is a directory" >&2; exit 1; }
+head -c "$2" -- "$1"
 """
 _IDENTITY = """
 cat /etc/machine-id 2>/dev/null || echo -
@@ -175,7 +181,7 @@ class ShellTransport(ABC):
     def get(self, path: str) -> bytes:
         """The whole content of a file of at most 64 MiB. See `ports.Transport.get`."""
         out, err = Capture("stdout", _LARGEST_FILE), Capture("stderr", _KEPT)
-        line = script(f"head -c {_LARGEST_FILE + 1} -- {shlex.quote(path)}")
+        line = script(f"set -- {shlex.quote(path)} {_LARGEST_FILE + 1}\n{_GET}")
         status, _ = self._run(line, None, out, err, None)
         if status:
             raise TransferFailed(f"cannot read {path} on {self.where}: {_last_line(err) or f'exit status {status}'}")
