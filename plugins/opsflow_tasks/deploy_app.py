@@ -52,7 +52,7 @@ class Params(BaseModel):
     keep: int = Field(
         5,
         ge=1,
-        description="How many good releases stay, the newest ones; what is live and what was before it always do.",
+        description="How many good releases stay: what is live, what was before it, and the newest of the others.",
     )
     shared: list[Shared] = Field(
         default_factory=list,

@@ -31,7 +31,7 @@ inspect() {
             sub(/^[^ ]+ +[^ ]+ +[0-9]+ [^ ]+ [^ ]+ /, "", line)
             kind = substr($0, 1, 1)
             parts = kind == "l" ? split(line, half, / -> /) : 1
-            if (kind == "l" && parts != 2) refuse("not understood")
+            if (kind == "l" ? parts != 2 : line ~ / -> /) refuse("not a file, directory or link") # a hard link, perhaps
             name = kind == "l" ? half[1] : line
             if (name ~ /^\// || "/" name "/" ~ /\/\.\.\//) refuse("outside of the release")
             gsub(/\/(\.?\/)*/, "/", name); sub(/^(\.\/)+/, "", name); sub(/\/\.?$/, "", name)

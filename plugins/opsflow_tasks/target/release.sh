@@ -87,13 +87,14 @@ point() { # TARGET: at every moment the link is there, the old one or the new on
     [ "$(readlink "$o_at")" = "$1" ] || die "$o_at cannot be pointed to $1"
 }
 
-prune() { # the newest good ones stay, and always what is live and what was before it; newest: last made live
-    o_count=0
+prune() { # what is live and what was before it stay, and of the other good ones the newest; newest: last made live
+    o_count=1
+    if [ "${o_current#releases/}" != "$o_current" ] && read_marker "$o_root/$o_current"; then o_count=2; fi
     for o_marker in $(cd "$o_root/releases" && ls -t -- */.opsflow-release 2>/dev/null); do
         o_id=${o_marker%/*}
+        case releases/$o_id in "releases/$o_release" | "$o_current") continue ;; esac
         read_marker "$o_root/releases/$o_id"
         [ "$o_state" != good ] || o_count=$((o_count + 1))
-        case releases/$o_id in "releases/$o_release" | "$o_current") continue ;; esac
         if [ "$o_state" != good ] || [ "$o_count" -gt "$o_keep" ]; then trash "$o_root/releases/$o_id"; fi
     done
     rm -rf -- "$o_root"/releases/.trash.*

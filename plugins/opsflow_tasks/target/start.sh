@@ -19,7 +19,7 @@ answers() { # the status stands in the last line of curl's output, in the last H
         o_body=$(curl -sS --max-time 10 -w '\n%{http_code}' "$o_http" 2>&1)
         o_code=$(printf '%s\n' "$o_body" | tail -n 1)
     elif command -v wget >/dev/null; then
-        o_body=$(wget -q -S -O - -T 10 -t 1 "$o_http" 2>&1)
+        o_body=$($o_limit wget -q -S -O - "$o_http" 2>&1)
         o_code=$(printf '%s\n' "$o_body" | awk '/^ *HTTP\// { code = $2 } END { print code }')
     else
         die "$o_http cannot be asked: neither curl nor wget is there"

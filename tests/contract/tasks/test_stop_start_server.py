@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import signal
@@ -90,6 +91,13 @@ def alive(pid):
         return False
 
 
+def held_by(pid):
+    """What a process has open; it may close some of it while we look."""
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            yield os.readlink(f"/proc/{pid}/fd/{name}")
+
+
 @pytest.fixture
 def port():
     with socket.socket() as probe:
@@ -154,8 +162,7 @@ class TestStartServer:
         assert (home / "log/game.log").read_text() == "ready\n"
         assert (home / "run").stat().st_mode & 0o777 == 0o700
         assert (home / "run/game.pid").stat().st_mode & 0o777 == 0o600
-        held = {os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()}
-        assert not [target for target in held if target.startswith("pipe:")]
+        assert not [target for target in held_by(pid) if target.startswith("pipe:")]
 
     def test_a_second_look_finds_it_unchanged_with_the_same_outputs(self, drive, daemon):
         task = drive(start_server, **daemon)
