@@ -20,6 +20,8 @@ _PACKING = {"gzip": ("gzip -c", "gzip -dc", ".gz"), "none": ("cat", "cat", "")}
 _SPACE = {("sqlite", "gzip"): 1.5, ("sqlite", "none"): 2.0, ("mysql", "gzip"): 0.5, ("mysql", "none"): 1.0}
 """What a backup may take on disk, of the database's size: SQLite is copied first, a dump is streamed."""
 _KIB = 1024
+_CHECKING = 6 * 3600.0
+"""Seconds for a look, which reads the whole of a backup that this run has made already."""
 
 
 class Params(Database):
@@ -33,7 +35,7 @@ class Params(Database):
         description="How many backups of this database to keep in the directory, this one included. None: all. Backups"
         " of this run stay in any case: an open run may need them, and it is the only open one of its hosts.",
     )
-    protect: list[Plain] = Field(default_factory=list, description="Paths of backups that are never removed.")
+    protect: list[Plain] = Field(default_factory=list, description="Absolute paths of backups that are never removed.")
 
 
 @hookimpl
@@ -46,7 +48,7 @@ def params() -> type[Params]:
 def plan(ctx: Context, params: Params) -> Preview:
     """Is the database there, is there space, and has this run made the backup already?"""
     tag = hashlib.sha256(f"{ctx.run_id}/{ctx.node}".encode()).hexdigest()[:8]
-    result = look(ctx, params, "look", tag=tag, directory=params.directory)
+    result = look(ctx, params, "look", {"tag": tag, "directory": params.directory}, patience=_CHECKING)
     if not result.ok:
         return Preview.fail(f"cannot back up {params.database}: {reason(result)}")
     lines = [line.partition(" ")[::2] for line in result.stdout.splitlines()]
@@ -83,24 +85,24 @@ def execute(ctx: Context, params: Params, preview: Preview) -> dict[str, Any]:
     """Copy, check, publish; then remove old ones."""
     before = preview.before
     pack, unpack, _ = _PACKING[params.compress]
-    made = act(
-        ctx,
-        params,
-        "backup",
-        f"back up {params.database}",
-        directory=before["directory"],
-        name=before["name"],
-        needed_kib=before["needed_kib"],
-        manifest=_manifest(ctx, params, before),
-        packer=pack,
-        unpacker=unpack,
-    )
+    values = {
+        "directory": before["directory"],
+        "name": before["name"],
+        "needed_kib": before["needed_kib"],
+        "manifest": _manifest(ctx, params, before),
+        "packer": pack,
+        "unpacker": unpack,
+    }
+    made = act(ctx, params, "backup", values, what=f"back up {params.database}")
     facts = dict(line.partition(" ")[::2] for line in made.stdout.splitlines())
     if not made.ok or "sha256" not in facts:
         raise TaskFailed(f"cannot back up {params.database}: {reason(made)}")
     outputs = _outputs(params, before, facts["sha256"], int(facts["bytes"]))
     if params.keep is not None:
-        _prune(ctx, params, before, params.keep)
+        try:
+            _prune(ctx, params, before, params.keep)
+        except TaskFailed as error:
+            ctx.log(f"old backups stay: {error.message}")
     return outputs
 
 
@@ -109,21 +111,15 @@ def revert(ctx: Context, params: Params, preview: Preview, outputs: Mapping[str,
     """Remove what was left unfinished. A finished backup is kept."""
     del outputs  # what is on the disk counts
     before = preview.before
-    gone = act(
-        ctx,
-        params,
-        "forget",
-        f"clean up after the backup of {params.database}",
-        directory=before["directory"],
-        name=before["name"],
-    )
+    values = {"directory": before["directory"], "name": before["name"]}
+    gone = act(ctx, params, "forget", values, what=f"clean up after the backup of {params.database}")
     if not gone.ok:
         raise TaskFailed(f"cannot clean up {before['directory']}: {reason(gone)}")
 
 
 def _prune(ctx: Context, params: Params, before: Mapping[str, Any], keep: int) -> None:
     """Remove the oldest backups of this database. What goes wrong is only said: the new backup is good."""
-    listed = look(ctx, params, "list", directory=before["directory"])
+    listed = look(ctx, params, "list", {"directory": before["directory"]})
     mine = []
     for line in listed.stdout.splitlines():
         path, _, text = line.partition("\t")
@@ -135,7 +131,7 @@ def _prune(ctx: Context, params: Params, before: Mapping[str, Any], keep: int) -
     ]
     if not old or listed.truncated:
         return
-    removed = act(ctx, params, "remove", "remove old backups", paths="\n".join(old))
+    removed = act(ctx, params, "remove", {"paths": "\n".join(old)}, what="remove old backups")
     ctx.log(f"removed {len(old)} old backups" if removed.ok else f"old backups stay: {reason(removed)}")
 
 

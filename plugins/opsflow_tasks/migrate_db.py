@@ -28,7 +28,7 @@ class Params(Database):
         " `0001_name.verify.sql` (queries of one value that must not be NULL, 0 or empty afterwards)."
     )
     to: int | None = Field(None, ge=1, description="Version to migrate to; None: the newest.")
-    table: Annotated[str, Field(pattern=r"^(?!sqlite_)[A-Za-z_][A-Za-z0-9_]{0,47}$")] = Field(
+    table: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,47}$")] = Field(
         "opsflow_migrations", description="Table of the database in which the history is kept."
     )
     restore_from: Plain | None = Field(

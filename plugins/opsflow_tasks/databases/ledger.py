@@ -9,7 +9,7 @@ from opsflow_tasks.databases.history import History, parse
 from opsflow_tasks.databases.mysql import MysqlPrograms
 from opsflow_tasks.databases.params import Database
 from opsflow_tasks.databases.programs import AT, CHANGED, LOCKED, REFUSED, Program, Programs
-from opsflow_tasks.databases.shell import act, look, reason
+from opsflow_tasks.databases.shell import Values, act, look, reason
 from opsflow_tasks.databases.sqlite import SqlitePrograms
 
 _ERROR_PLACE = re.compile(r"(?<=Error|error|rror:) near line \d+| at line \d+(?=: )")
@@ -57,7 +57,7 @@ class Ledger:
         Raises:
             LedgerError: the database cannot be asked.
         """
-        result = look(self._ctx, self._database, "history", lock_ms=self._lock_ms, **self.programs.queries())
+        result = look(self._ctx, self._database, "history", self.programs.queries())
         if not result.ok:
             raise LedgerError(reason(result))
         if result.truncated:
@@ -87,7 +87,7 @@ class Ledger:
             LedgerError: the database cannot be asked.
         """
         query = self.programs.undo_text(version)
-        result = look(self._ctx, self._database, "ask", lock_ms=self._lock_ms, question=query)
+        result = look(self._ctx, self._database, "ask", {"question": query})
         if not result.ok or result.truncated:
             raise LedgerError(reason(result))
         text = result.stdout.strip()
@@ -100,18 +100,13 @@ class Ledger:
             TaskFailed: somebody else held the lock for too long, or the time of the operation was over.
             StateChanged: somebody else changed the history since it was read; nothing was done.
         """
-        given = program.text
-        result = act(
-            self._ctx,
-            self._database,
-            "program",
-            what,
-            given=given,
-            bytes=len(given.encode()),
-            failed=program.failed,
-            program_options=self.programs.options,
-            lock_ms=self._lock_ms,
-        )
+        values: Values = {
+            "bytes": len(program.text.encode()),
+            "failed": program.failed,
+            "program_options": self.programs.options,
+            "lock_ms": round(self._lock_timeout * 1000),
+        }
+        result = act(self._ctx, self._database, "program", values, what=what, given=program.text)
         if result.ok:
             return None
         place = result.stdout.strip().removeprefix(AT).strip()
@@ -123,10 +118,6 @@ class Ledger:
                 f" {self._lock_timeout:g} s; nothing was done"
             )
         return Failed(place=place, why=_ERROR_PLACE.sub("", reason(result)), refused=REFUSED in result.stderr)
-
-    @property
-    def _lock_ms(self) -> int:
-        return round(self._lock_timeout * 1000)
 
 
 class StateChanged(TaskFailed):

@@ -32,7 +32,7 @@ def restore(ctx: Context, database: Database, backup: str, programs: Programs) -
         marking = programs.marking(ctx.run_id, ctx.node)
         values |= {"mark": programs.mark, "marking": marking, "unmarking": programs.unmarking()}
     ctx.log(f"restoring {database.database} from {backup}")
-    result = act(ctx, database, "restore", f"restore {backup}", **values)
+    result = act(ctx, database, "restore", values, what=f"restore {backup}")
     if not result.ok:
         raise TaskFailed(f"cannot restore {database.database} from {backup}: {reason(result)}")
 

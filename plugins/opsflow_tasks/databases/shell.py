@@ -1,19 +1,27 @@
 """The scripts for the target: texts beside this file, with the values they expect before them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from opsflow import CommandFailed, CommandResult, Context, TaskFailed
 from opsflow_tasks.databases.params import Connection, Database
 
+Values = Mapping[str, str | int]
+"""Shell variables."""
 
-def look(ctx: Context, database: Database, action: str, **values: str | int) -> CommandResult:
-    """Run the text of an action as a read."""
+_PATIENCE = 60.0
+
+
+def look(
+    ctx: Context, database: Database, action: str, values: Values, *, patience: float = _PATIENCE
+) -> CommandResult:
+    """Run the text of an action as a read, of at most `patience` seconds."""
     env = database.connection.environment(ctx)
-    return ctx.probe(_script(ctx, database, action, values), timeout=database.timeout, env=env)
+    return ctx.probe(_script(ctx, database, action, values), timeout=patience, env=env)
 
 
 def act(
-    ctx: Context, database: Database, action: str, what: str, *, given: str | None = None, **values: str | int
+    ctx: Context, database: Database, action: str, values: Values, *, what: str, given: str | None = None
 ) -> CommandResult:
     """Run the text of an action as one operation.
 
@@ -21,18 +29,17 @@ def act(
         ctx: Where.
         database: On which database.
         action: Name of the text.
+        values: Its shell variables.
         what: What it does, for the message: "back up game".
         given: Its standard input.
-        values: Shell variables.
 
     Raises:
         TaskFailed: its time was over. Any other end is the caller's to judge.
     """
     env = database.connection.environment(ctx)
+    command = _script(ctx, database, action, values)
     try:
-        return ctx.run(
-            _script(ctx, database, action, values), check=False, input=given, timeout=database.timeout, env=env
-        )
+        return ctx.run(command, check=False, input=given, timeout=database.timeout, env=env)
     except CommandFailed as error:  # its message would be the whole script
         raise TaskFailed(f"cannot {what}: {error.hint or 'it took too long'}") from None
 
@@ -43,7 +50,7 @@ def reason(result: CommandResult) -> str:
     return "; ".join(lines[:3]) or f"it ended with status {result.exit_status} and said nothing"
 
 
-def _script(ctx: Context, database: Database, action: str, values: dict[str, str | int]) -> str:
+def _script(ctx: Context, database: Database, action: str, values: Values) -> str:
     given = {"database": database.database, "lock_ms": 15_000, **values}
     assigned = (f"{name}={ctx.quote(value)}" for name, value in given.items())
     return "\n".join(

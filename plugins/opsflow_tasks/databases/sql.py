@@ -77,7 +77,8 @@ def split(text: str, dialect: Dialect) -> tuple[str, ...]:
             start = at
     rest = text[start:]
     if not (dialect.mysql or _empty(rest, dialect) or sqlite3.complete_statement(f"{rest}\n;")):
-        raise SqlError(f"line {_line(text, start)}: the statement that begins here has no end")
+        begin = len(text) - len(_bare(rest, dialect))
+        raise SqlError(f"line {_line(text, begin)}: the statement that begins here has no end")
     return tuple(s.strip() for s in (*found, rest) if not _empty(s, dialect))
 
 

@@ -53,8 +53,8 @@ def undo_of(row: Row, text: str | None, dialect: Dialect) -> Undo:
         ""
         if len(found) == row.statements
         else (
-            f"only {row.position} of {row.statements} statements of {row.name}.sql were applied, and its undo script has"
-            f" {len(found)}: which of them belong to these cannot be told"
+            f"only {row.position} of {row.statements} statements of {row.name}.sql were applied, and its undo script"
+            f" has {len(found)}: which of them belong to these cannot be told"
         )
     )
     return Undo(row=row, statements=found, offset=row.statements - row.position, trouble=trouble)

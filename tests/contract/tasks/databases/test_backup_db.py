@@ -201,7 +201,7 @@ def test_a_file_that_is_no_database_fails_the_preview(sqlite, node):
 
 
 def test_a_missing_tool_fails_the_preview(sqlite, node, monkeypatch, tmp_path):
-    for name in ("sh", "cat"):
+    for name in ("sh", "cat", "sleep"):
         (tmp_path / name).symlink_to(shutil.which(name))
     monkeypatch.setenv("PATH", str(tmp_path))
     preview = node(backup_db, sqlite, sqlite.params()).plan()
