@@ -111,10 +111,12 @@ def _inventory_hosts(machines: Inventory | None) -> Callable[[str], Sequence[str
 
 
 def _plan_hosts(plan: Plan) -> Callable[[str], Sequence[str]]:
+    known = [host for host in plan.hosts.values() if host.name != LOCALHOST]
     machines = NativeInventory(
         path=plan.inventory,
         digest=plan.inventory_digest,
-        hosts=[host for host in plan.hosts.values() if host.name != LOCALHOST],
+        hosts=known,
+        groups={group for host in known for group in host.groups},
         directory=Path(plan.playbook.directory),
     )
     return _inventory_hosts(machines)

@@ -59,7 +59,9 @@ class Forward:
         self._timers = Timers()
         self._lanes = Lanes(run.plan)
         # Attempts whose end nobody saw: a session before this one ended first.
-        self._unsettled = set(run.in_state(NodeState.RUNNING, NodeState.UNKNOWN))
+        lost = [n for n in run.in_state(NodeState.RUNNING, NodeState.UNKNOWN) if not closed(n)]
+        self._to_settle = deque(lost)
+        self.unsettled = set(lost)
         self._frontier = Frontier(run.plan, self._through)
         self.halted = False
 
@@ -70,7 +72,8 @@ class Forward:
     @property
     def idle(self) -> bool:
         """Whether nothing waits to be started."""
-        return self.halted or not (self._ready or self._prepared or self._timers.remaining() is not None)
+        waiting = self._ready or self._prepared or self._timers.remaining() is not None
+        return not self._to_settle and (self.halted or not waiting)
 
     @property
     def wait(self) -> float | None:
@@ -84,6 +87,10 @@ class Forward:
     def next(self, free: int) -> list[Job]:
         """Up to `free` jobs to submit after the next flush: acts first, so that what was begun ends."""
         found: list[Job] = []
+        while self._to_settle and len(found) < free:
+            attempt = self._run.nodes[self._to_settle.popleft()].last(Phase.EXECUTE)
+            assert attempt is not None
+            found.append(self._jobs.settle(attempt))
         if self.halted:
             return found
         self._ready.extend(node for node in self._timers.due() if self._pending(node))
@@ -96,12 +103,13 @@ class Forward:
         held: list[str] = []
         while self._ready and len(found) < free:
             node = self._ready.popleft()
-            if node not in self._unsettled and not self._pending(node):
+            if not self._pending(node):
                 continue
             if not self._lanes.take(self._run.nodes[node].step):
                 held.append(node)
                 continue
-            found.append(self._look(node))
+            self._tries[node] += 1
+            found.append(self._jobs.prepare(node))
         self._ready.extendleft(reversed(held))
         return found
 
@@ -122,15 +130,15 @@ class Forward:
                 self._run.move(node, "block", error=Failure(kind="Blocked", message=why))
                 self._say_finished(node)
                 blocked.append(node)
-        for node in blocked:
-            if self._frontier.reached(node):
-                self._reach(self._frontier.settle(node))
+        # Passing one reaches others, which then pass by themselves.
+        for node in [n for n in blocked if self._frontier.reached(n)]:
+            self._pass(node)
         return blocked
 
     # Inside
 
     def _through(self, node: str) -> bool:
-        return self._run.nodes[node].state not in _OPEN and node not in self._unsettled
+        return self._run.nodes[node].state not in _OPEN and node not in self.unsettled
 
     def _pending(self, node: str) -> bool:
         return self._run.nodes[node].state is NodeState.PENDING
@@ -146,16 +154,13 @@ class Forward:
                 self._run.move(node, "block", error=_rolled_back())
                 self._say_finished(node)
                 queue.extend(self._frontier.settle(node))
-            else:
+            elif self._pending(node):
                 self._ready.append(node)
 
-    def _look(self, node: str) -> Job:
-        if node in self._unsettled:
-            attempt = self._run.nodes[node].last(Phase.EXECUTE)
-            assert attempt is not None
-            return self._jobs.settle(attempt)
-        self._tries[node] += 1
-        return self._jobs.prepare(node)
+    def _pass(self, node: str) -> None:
+        """A node is through."""
+        if self._frontier.reached(node):  # else it is passed when it is reached
+            self._reach(self._frontier.settle(node))
 
     def _act(self, outcome: Outcome) -> Job:
         node = outcome.job.node
@@ -173,6 +178,7 @@ class Forward:
         if self._closed(node):
             self._lanes.give(outcome.job.step)
             self.block([node], _rolled_back().message)
+            self._failed(node, [])
             return
         if outcome.verdict is Verdict.PREPARED:
             self._prepared.append(outcome)
@@ -210,8 +216,7 @@ class Forward:
 
     def _take_settlement(self, outcome: Outcome) -> None:
         node = outcome.job.node
-        self._lanes.give(outcome.job.step)
-        self._unsettled.discard(node)
+        self.unsettled.discard(node)
         attempt = self._run.nodes[node].last(Phase.EXECUTE)
         assert attempt is not None
         rule = self._step(node).on_unknown
@@ -220,10 +225,14 @@ class Forward:
             self._end(attempt, AttemptState.SUCCEEDED, outcome.outputs)
             self._run.move(node, "succeed", outputs=outcome.outputs)
             self._done(node, "found done")
+        elif self._closed(node):
+            self._end(attempt, AttemptState.UNKNOWN)
+            self._lose(node, _INTERRUPTED)
         elif asked and rule is OnUnknown.RERUN and self._run.plan.task_of(node).idempotent:
             self._end(attempt, AttemptState.FAILED)
             self._run.move(node, "retry")
-            self._ready.append(node)
+            if self._frontier.reached(node):
+                self._ready.append(node)
         elif asked and rule is OnUnknown.REVERT:
             self._end(attempt, AttemptState.UNKNOWN)
             self._fail(node, _INTERRUPTED)
@@ -251,18 +260,18 @@ class Forward:
         self._say_finished(node)
         blocked = self.block(self._spread.dependants([node]), f"it needs {node}, which failed")
         self._failed(node, blocked)
-        self._reach(self._frontier.settle(node))
+        self._pass(node)
 
     def _lose(self, node: str, failure: Failure | None) -> None:
         if self._run.nodes[node].state is NodeState.RUNNING:
             self._run.move(node, "lose", error=failure)
         self._say_finished(node)
         self.block(self._spread.dependants([node]), f"it needs {node}, whose fate is unknown")
-        self._reach(self._frontier.settle(node))
+        self._pass(node)
 
     def _done(self, node: str, summary: str) -> None:
         self._say_finished(node, summary)
-        self._reach(self._frontier.settle(node))
+        self._pass(node)
 
     def _say_finished(self, node: str, summary: str = "") -> None:
         status = self._run.nodes[node]

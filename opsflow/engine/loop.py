@@ -9,7 +9,7 @@ from opsflow.engine.forward import Forward
 from opsflow.engine.graph import Spread
 from opsflow.engine.jobs import Jobs
 from opsflow.engine.machine import loop_machine
-from opsflow.engine.resume import end_interrupted, failed_before, reopen
+from opsflow.engine.resume import end_interrupted, failed_before, policy, reopen
 from opsflow.engine.rollback import Undo
 from opsflow.engine.run import Run
 from opsflow.engine.scopes import Scopes
@@ -68,14 +68,12 @@ class Engine:
     def resume(self) -> int:
         """Go on with a run that stopped; the exit code."""
         self._say_started("resume")
-        lost = self._run.state is not RunState.FAILED
         self._undo.restore()
         reopen(self._run, self._undo.closed, self._spread)
         self._undo.take_up()
         self._go_forward()
-        if lost:
-            for node in failed_before(self._run, self._undo.closed):
-                self._failed(node, [])
+        for node in failed_before(self._run, self._undo.closed):
+            self._failed(node, [])
         return self._drive()
 
     def rollback(self) -> int:
@@ -101,7 +99,7 @@ class Engine:
     def _drive(self, *, wanted_back: bool = False) -> int:
         machine = loop_machine()
         state = "resuming"
-        self._undo.advance(self._flying)
+        self._undo.advance(self._at_work())
         state = machine.after(state, "ready")
         messages: Iterable[Message] = ()
         while state != "finished":
@@ -114,7 +112,7 @@ class Engine:
             else:
                 for message in messages:
                     self._take(message)
-                self._undo.advance(self._flying)
+                self._undo.advance(self._at_work())
                 event = "looked"
             state = machine.after(state, event)
         return self._finish(wanted_back=wanted_back)
@@ -168,22 +166,25 @@ class Engine:
 
     def _failed(self, node: str, blocked: list[str]) -> None:
         """A node failed, and others were blocked by it: each does to its scope what its step says."""
-        policy = self._policy(node)
-        if policy is OnFailure.CONTINUE or self._forward is None:
+        first = policy(self._run, node)
+        if first is OnFailure.CONTINUE or self._forward is None:
             return
-        if policy is OnFailure.HALT:
+        if first is OnFailure.HALT:
             self._forward.halt()
             return
         queue = deque([node, *blocked])
         while queue:
             failed = queue.popleft()
-            if self._policy(failed) is OnFailure.HALT:
+            if policy(self._run, failed) is OnFailure.HALT:
                 self._forward.halt()
-            elif self._policy(failed) is OnFailure.ROLLBACK:
-                queue.extend(self._forward.block(self._undo.close(failed, self._flying), f"{node} failed: rolled back"))
+            elif policy(self._run, failed) is OnFailure.ROLLBACK:
+                queue.extend(
+                    self._forward.block(self._undo.close(failed, self._at_work()), f"{node} failed: rolled back")
+                )
 
-    def _policy(self, node: str) -> OnFailure:
-        return self._run.plan.steps[self._run.nodes[node].step].on_failure
+    def _at_work(self) -> set[str]:
+        """Nodes with a job, and those of which it is still to be found out what became of them."""
+        return {*self._flying, *(self._forward.unsettled if self._forward else ())}
 
     def _say_started(self, command: str) -> None:
         plan = self._run.plan

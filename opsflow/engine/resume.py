@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from opsflow.engine.graph import Spread
 from opsflow.engine.run import Run
-from opsflow.model import AttemptState, Failure, NodeState, OnFailure, Phase, RunState
+from opsflow.model import AttemptState, Failure, NodeState, OnFailure, OnUnknown, Phase, RunState
 
 _INTERRUPTED = Failure(kind="Interrupted", message="the control process ended before the attempt did")
 
@@ -34,7 +34,7 @@ def reopen(run: Run, closed: Callable[[str], bool], spread: Spread) -> None:
             _end_attempts(run, node.id, (Phase.EXECUTE,))
             if node.state is NodeState.RUNNING:
                 run.move(node.id, "lose", error=_INTERRUPTED)
-        elif failed_run and node.state is NodeState.FAILED:
+        elif failed_run and node.state is NodeState.FAILED and policy(run, node.id) is not OnFailure.ROLLBACK:
             run.move(node.id, "retry")
     bad = [n.id for n in run.nodes.values() if n.state is NodeState.FAILED or closed(n.id)]
     stay = set(bad).union(spread.dependants(bad))
@@ -45,11 +45,18 @@ def reopen(run: Run, closed: Callable[[str], bool], spread: Spread) -> None:
 
 def failed_before(run: Run, closed: Callable[[str], bool]) -> list[str]:
     """Nodes whose failure was written down, but not yet what follows from it."""
-    return [
-        n
-        for n in run.in_state(NodeState.FAILED)
-        if not closed(n) and run.plan.steps[run.nodes[n].step].on_failure is not OnFailure.CONTINUE
-    ]
+    return [n for n in run.in_state(NodeState.FAILED) if not closed(n) and policy(run, n) is not OnFailure.CONTINUE]
+
+
+def policy(run: Run, node: str) -> OnFailure:
+    """What a node that failed does to its run.
+
+    An attempt of unknown fate that is to be reverted takes its scope along: going forward over it would repeat it.
+    """
+    step = run.plan.steps[run.nodes[node].step]
+    last = run.nodes[node].last(Phase.EXECUTE)
+    uncertain = last is not None and last.state is AttemptState.UNKNOWN
+    return OnFailure.ROLLBACK if uncertain and step.on_unknown is OnUnknown.REVERT else step.on_failure
 
 
 def _end_attempts(run: Run, node: str, phases: tuple[Phase, ...]) -> None:

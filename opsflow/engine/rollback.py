@@ -59,9 +59,11 @@ class Undo:
         self._scopes = scopes
         self._closed: dict[str, str] = {}  # scope → why
         self._closing: dict[str, set[str]] = {}  # scope → nodes at work that are waited for
+        self._doomed: set[str] = set()  # of those, all that there were
         self._order = ReverseOrder(run.plan)
         self._rollback_of: dict[str, _Rollback] = {}
         self._free: deque[str] = deque()
+        self._engaged: set[str] = set()  # free, at work, or waiting to be tried again
         self._tries: dict[str, int] = {}
         self._timers = Timers()
         self._lanes = Lanes(run.plan)
@@ -70,8 +72,10 @@ class Undo:
     # Closing
 
     def closed(self, node: str) -> bool:
-        """Whether a node's scope is being rolled back or was."""
-        return bool(self._closed) and (SCOPE_RUN in self._closed or self._scopes.of(node) in self._closed)
+        """Whether a node may not start: its scope, or something that it needs, is being rolled back or was."""
+        if not self._closed:
+            return False
+        return SCOPE_RUN in self._closed or node in self._doomed or self._scopes.of(node) in self._closed
 
     def close(self, node: str, flying: Collection[str]) -> list[str]:
         """Close the scope of a failed node: nothing in it starts any more. Nodes that must be blocked.
@@ -123,7 +127,9 @@ class Undo:
         held: list[str] = []
         while self._free and len(found) < free:
             node = self._free.popleft()
-            if self._lanes.take(self._run.nodes[node].step):
+            if not self._order.free(node):  # something after it joined meanwhile, and will free it again
+                self._engaged.discard(node)
+            elif self._lanes.take(self._run.nodes[node].step):
                 found.append(self._begin(node))
             else:
                 held.append(node)
@@ -157,6 +163,7 @@ class Undo:
         starts = [n for n in members if n in at_work or self._run.nodes[n].to_revert()]
         reach = dict.fromkeys([*members, *self._spread.dependants(starts)])
         self._closing[scope] = at_work.intersection(reach)
+        self._doomed |= self._closing[scope]
         return [n for n in reach if n not in at_work and self._run.nodes[n].state is NodeState.PENDING]
 
     def _everything(self, scope: str) -> list[str]:
@@ -193,7 +200,7 @@ class Undo:
                 rollback.open.add(node)
                 self._rollback_of[node] = rollback
                 self._order.add(node)
-        self._free.extend(n for n in record.nodes if n in rollback.open and self._order.free(n))
+        self._offer(n for n in record.nodes if self._order.free(n))
         self._finish_if_done(rollback)
 
     def _changed(self, node: str) -> bool:
@@ -272,10 +279,17 @@ class Undo:
         rollback = self._rollback_of[node]
         rollback.open.discard(node)
         freed = self._order.remove(node)
-        self._free.extend(n for n in freed if n in self._rollback_of and n in self._rollback_of[n].open)
+        self._offer(freed)
         if said:
             self._say_finished(node)
         self._finish_if_done(rollback)
+
+    def _offer(self, nodes: Iterable[str]) -> None:
+        for node in nodes:
+            rollback = self._rollback_of.get(node)
+            if rollback and node in rollback.open and node not in self._engaged:
+                self._engaged.add(node)
+                self._free.append(node)
 
     def _finish_if_done(self, rollback: _Rollback) -> None:
         if not rollback.open:

@@ -1,0 +1,268 @@
+"""A world in which the engine's tests play: tasks that do what a test says, and remember what they did."""
+
+import random
+import threading
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from opsflow.engine.executors import ThreadExecutor
+from opsflow.engine.loop import Engine
+from opsflow.engine.run import Run
+from opsflow.engine.stop import Stop
+from opsflow.engine.work import Worker
+from opsflow.errors import Interrupted, TaskFailed, Unreachable
+from opsflow.inventory.native import NativeInventory
+from opsflow.journal import SqlJournal, new_run_id
+from opsflow.model import Connection, Host, Need, NodeRecord, NodeState, Playbook, Preview, RunRecord, RunState, Step
+from opsflow.plan import Plan, compile_plan
+from opsflow.playbook import TemplateRenderer
+from opsflow.transport.fake import FakeTransport
+
+
+class Crash(BaseException):
+    """The control process dies here."""
+
+
+@dataclass
+class World:
+    """What is true outside, and what shall go wrong. Nodes are named by id."""
+
+    applied: set = field(default_factory=set)
+    log: list = field(default_factory=list)  # ("execute" | "revert", node), in the order of beginning
+    ends: list = field(default_factory=list)
+    fail: Counter = field(default_factory=Counter)  # node -> how many executes fail, after the effect
+    fail_plan: set = field(default_factory=set)
+    lose: set = field(default_factory=set)  # nodes whose link breaks in execute, after the effect
+    unreachable: set = field(default_factory=set)
+    fail_revert: Counter = field(default_factory=Counter)
+    in_place: set = field(default_factory=set)  # nodes that need no change
+    final: set = field(default_factory=set)  # nodes whose change says that it cannot be undone
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def plan(self, ctx):
+        if ctx.node in self.fail_plan:
+            return Preview.fail("cannot be")
+        if ctx.node in self.in_place or ctx.node in self.applied:
+            return Preview.unchanged("in place", outputs={"value": ctx.node})
+        return Preview.change("do it", reversible=ctx.node not in self.final)
+
+    def execute(self, ctx):
+        with self.lock:
+            self.log.append(("execute", ctx.node))
+            if ctx.node in self.unreachable:
+                raise Unreachable("no route")
+            ctx.run("true")
+            self.applied.add(ctx.node)
+            self.ends.append(("execute", ctx.node))
+            if ctx.node in self.lose:
+                self.lose.discard(ctx.node)
+                raise Interrupted("link lost")
+            if self.fail[ctx.node] > 0:
+                self.fail[ctx.node] -= 1
+                raise TaskFailed("as told")
+        return {"value": ctx.node}
+
+    def revert(self, ctx):
+        with self.lock:
+            self.log.append(("revert", ctx.node))
+            if self.fail_revert[ctx.node] > 0:
+                self.fail_revert[ctx.node] -= 1
+                raise TaskFailed("stuck")
+            self.applied.discard(ctx.node)
+            self.ends.append(("revert", ctx.node))
+
+
+class PlayTask:
+    def __init__(self, name, world):
+        self.name, self.world = name, world
+        self.doc = self.source = ""
+        self.digest = name
+        self.idempotent = name == "again"
+        self.has_plan = name != "blind"
+        self.reversible = name != "firm"
+
+    def check(self, params, *, ignore=()):
+        return []
+
+    def schema(self):
+        return {}
+
+    def plan(self, ctx, params):
+        return self.world.plan(ctx) if self.has_plan else Preview.change("blindly")
+
+    def execute(self, ctx, params, preview):
+        return self.world.execute(ctx)
+
+    def revert(self, ctx, params, preview, outputs):
+        self.world.revert(ctx)
+
+
+class PlayTasks:
+    """`act` can be undone, `firm` cannot, `again` is idempotent, `blind` has no plan hook."""
+
+    def __init__(self, world):
+        self.tasks = {name: PlayTask(name, world) for name in ("act", "firm", "again", "blind")}
+
+    def names(self):
+        return sorted(self.tasks)
+
+    def get(self, name):
+        return self.tasks.get(name)
+
+
+class ShuffledExecutor:
+    """Works on jobs in the engine's thread, in an order that a seed decides."""
+
+    def __init__(self, perform, *, seed, width=4):
+        self.perform, self.random, self.width = perform, random.Random(seed), width
+        self.jobs = deque()
+
+    @property
+    def free(self):
+        return self.width - len(self.jobs)
+
+    def submit(self, job):
+        self.jobs.append(job)
+
+    def messages(self, timeout):
+        found = []
+        if self.jobs:
+            self.jobs.rotate(self.random.randrange(len(self.jobs)))
+            self.perform(self.jobs[0], found.append)
+            self.jobs.popleft()
+        return found
+
+    def close(self):
+        self.jobs.clear()
+
+
+class FakePool:
+    def __init__(self):
+        self.made = {}
+
+    def to(self, host):
+        return self.made.setdefault(host, FakeTransport(name=host, commands=[("true", "")]))
+
+    def close(self):
+        pass
+
+
+def host(name, **variables):
+    return Host(
+        name=name, connection=Connection(transport="fake"), vars=variables, groups=tuple(variables.pop("groups", ()))
+    )
+
+
+def step(id, hosts="all", *, needs=None, task="act", **more):
+    needed = None if needs is None else tuple(n if isinstance(n, Need) else Need(step=n) for n in needs)
+    return Step(id=id, task=task, hosts=hosts, needs=needed, **more)
+
+
+def make_plan(steps, hosts, world, *, flow="linear", extra=None) -> Plan:
+    inventory = NativeInventory(path="test", digest="", hosts=hosts, groups=(), directory=Path())
+    renderer = TemplateRenderer(directory=".", hosts=lambda p: [h.name for h in inventory.select(p)])
+    playbook = Playbook(name="test", steps=tuple(steps), flow=flow, directory=".")
+    return compile_plan(
+        playbook, inventory, PlayTasks(world), renderer, inputs={}, extra=extra or {}, now=datetime.now(UTC)
+    )
+
+
+class Stage:
+    """One plan, one world, one journal; sessions of the engine over them, each like a process of its own."""
+
+    def __init__(self, tmp_path, plan, world):
+        self.url = f"sqlite:///{tmp_path}/journal.db"
+        self.plan, self.world = plan, world
+        self.renderer = TemplateRenderer(directory=".", hosts=lambda _: [])
+        self.events = []
+        self.run_id = None
+        self.stop = Stop()
+
+    def session(self, what, *, seed=0, crash_at=None, threads=False):
+        journal = SqlJournal.open(self.url)
+        if crash_at is not None:
+            journal = CrashingJournal(journal, crash_at)
+        try:
+            run = self._begin(journal) if what == "apply" else self._load(journal)
+            worker = Worker(
+                tasks=PlayTasks(self.world), transports=FakePool(), renderer=self.renderer, secret=lambda n: n
+            )
+            executor = ThreadExecutor(worker, forks=4) if threads else ShuffledExecutor(worker, seed=seed)
+            engine = Engine(run, executor=executor, journal=journal, renderer=self.renderer, stop=self.stop)
+            self.run = run
+            return getattr(engine, what)()
+        finally:
+            journal.close()
+
+    def apply(self, **more):
+        return self.session("apply", **more)
+
+    def resume(self, **more):
+        return self.session("resume", **more)
+
+    def rollback(self, **more):
+        return self.session("rollback", **more)
+
+    def states(self):
+        """States of nodes as a fresh reader of the journal sees them."""
+        journal = SqlJournal.open(self.url)
+        try:
+            return {n.id: n.state for n in journal.nodes(self.run_id)}
+        finally:
+            journal.close()
+
+    def run_state(self):
+        return self.record().state
+
+    def exit_code(self):
+        return self.record().exit_code
+
+    def record(self):
+        journal = SqlJournal.open(self.url)
+        try:
+            return journal.find(self.run_id)
+        finally:
+            journal.close()
+
+    def _begin(self, journal):
+        now = datetime.now(UTC)
+        self.run_id = new_run_id(now)
+        record = RunRecord(
+            id=self.run_id, state=RunState.PLANNED, playbook="test", inventory="test", fingerprint="",
+            command="apply", operator="test", started=now,
+        )  # fmt: skip
+        nodes = [
+            NodeRecord(id=n.id, step=n.step, host=n.host, task="act", state=NodeState.PENDING) for n in self.plan.nodes
+        ]
+        journal.begin(record, self.plan.to_json(), nodes, list(self.plan.hosts))
+        return Run(record, self.plan, journal, [self.events.append])
+
+    def _load(self, journal):
+        record = journal.find(self.run_id)
+        journal.resume(self.run_id, "test")
+        plan = Plan.from_json(journal.plan(self.run_id))
+        return Run(
+            record, plan, journal, [self.events.append],
+            nodes=journal.nodes(self.run_id), rollbacks=journal.rollbacks(self.run_id),
+        )  # fmt: skip
+
+
+class CrashingJournal:
+    """A journal whose process dies at the n-th commit: just before it, or just after it."""
+
+    def __init__(self, journal, at):
+        self._journal, self._left = journal, at
+
+    def __getattr__(self, name):
+        return getattr(self._journal, name)
+
+    def commit(self, run_id, changes):
+        self._left -= 0.5
+        if self._left <= 0:
+            raise Crash
+        self._journal.commit(run_id, changes)
+        self._left -= 0.5
+        if self._left <= 0:
+            raise Crash
