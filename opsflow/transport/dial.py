@@ -150,7 +150,7 @@ class _Refuse(paramiko.MissingHostKeyPolicy):
 
 
 def _watch(transport: paramiko.Transport) -> None:
-    """Notice within about a minute if the other side has gone without a word."""
+    """Notice within a minute and a half if the other side has gone without a word."""
     transport.set_keepalive(_KEEPALIVE)
     if isinstance(transport.sock, socket.socket):
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
