@@ -127,6 +127,8 @@ def started(*arguments: str) -> "Iterator[subprocess.Popen[bytes]]":
             yield command
         finally:
             command.kill()  # does nothing to one that has ended and was waited for
+            if sys.stdout.isatty():
+                print("\033[?25h", end="", flush=True)
 
 
 def record(run: str = "") -> dict[str, Any]:
@@ -256,7 +258,8 @@ def hosts(addresses: dict[str, tuple[str, int]]) -> Iterator[None]:
 def main() -> int:
     """Tell the whole story. Returns the exit status: 0 if all of it holds."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as below nohup
+            signal.signal(number, signal.default_int_handler)
     os.environ["OPSFLOW_JOURNAL"] = JOURNAL
     began = time.monotonic()
     inventory = tomllib.loads((PROJECT / "inventories" / "demo.toml").read_text())
