@@ -75,9 +75,9 @@ class Screen:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise ApprovalNeeded(f"{question} There is nobody at the terminal to ask", hint="say --yes")
         stderr = LastingStream(sys.stderr)
-        stderr.write(f"{clean(question)} [y/N] ")
-        stderr.flush()
         with asking():
+            stderr.write(f"{clean(question)} [y/N] ")
+            stderr.flush()
             return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
     def pause(self) -> None:

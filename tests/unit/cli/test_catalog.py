@@ -1,0 +1,53 @@
+import json
+
+
+def test_tasks_are_listed_with_what_they_can(project, opsflow):
+    ended = opsflow("task", "list")
+    assert ended.code == 0
+    (line,) = [line for line in ended.out.splitlines() if line.startswith("note ")]
+    assert line.split(maxsplit=3) == ["note", "yes", "yes", "Write a local note."]
+    assert any(line.startswith("command ") for line in ended.out.splitlines())
+
+
+def test_tasks_as_json_have_their_schema(project, opsflow):
+    tasks = {task["name"]: task for task in json.loads(opsflow("task", "list", "--output", "json").out)}
+    note = tasks["note"]
+    assert note["schema"]["required"] == ["path"]
+    assert (note["source"], note["reversible"]) == (str(project / "plugins/note.py"), True)
+
+
+def test_as_json_lines_each_part_has_its_line(project, opsflow):
+    lines = opsflow("task", "list", "--output", "jsonl").out.splitlines()
+    assert "note" in [json.loads(line)["name"] for line in lines]
+
+
+def test_a_broken_plugin_is_an_error_with_its_place(project, opsflow):
+    (project / "plugins/broken.py").write_text("\n\nimport nothing_like_that\n")
+    ended = opsflow("task", "list")
+    assert ended.code == 2
+    assert f"{project}/plugins/broken.py:3:1: plugin `broken` cannot be imported" in ended.err
+
+
+def test_hosts_are_listed_with_how_they_are_reached(project, opsflow):
+    (project / "inventories").mkdir()
+    (project / "inventories/prod.toml").write_text(
+        '[groups.web]\nhosts = ["web-[1:2]"]\n[hosts.web-1]\naddress = "10.0.0.1"\nport = 2222\nuser = "ops"\n'
+    )
+    head, first, second = opsflow("inventory", "list", "-i", "prod").out.splitlines()
+    assert head.split() == ["HOST", "TRANSPORT", "ADDRESS", "PORT", "USER", "GROUPS"]
+    assert first.split() == ["web-1", "ssh", "10.0.0.1", "2222", "ops", "web"]
+    assert second.split() == ["web-2", "ssh", "web-2", "-", "-", "web"]
+    data = json.loads(opsflow("inventory", "list", "-i", "prod", "--output", "json").out)
+    assert data["groups"]["web"] == ["web-1", "web-2"]
+    assert (data["hosts"][0]["port"], data["hosts"][1]["port"]) == (2222, None)
+
+
+def test_the_default_inventory_is_the_projects(project, opsflow):
+    assert "here" in opsflow("inventory", "list").out
+
+
+def test_without_any_inventory_it_is_asked_for(project, opsflow):
+    (project / "opsflow.toml").write_text("")
+    ended = opsflow("inventory", "list")
+    assert ended.code == 2
+    assert "no inventory was named" in ended.err
