@@ -18,7 +18,7 @@ prepare
 # The later stage first: if it dies, the earlier one dies of it.
 ended pack "writing the backup"
 ended produce "the dump"
-complete || fail "the backup is not complete"
+entire || fail "the backup is not complete"
 
 sum=$(checksum "$work/data")
 bytes=$(($(wc -c <"$work/data")))

@@ -32,7 +32,7 @@ produce() {
         --hex-blob --no-tablespaces --comments --dump-date ${gtid:+"$gtid"} -- "$database"
 }
 
-complete() {
+entire() {
     { unpack <"$work/data"; echo $? >"$work/unpack.status"; } | tail -n 3 | grep -q '^-- Dump completed' || return 1
     ended unpack "reading the backup again"
 }

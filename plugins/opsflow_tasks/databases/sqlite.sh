@@ -29,7 +29,7 @@ prepare() {
 
 produce() { cat -- "$work/copy"; }
 
-complete() {
+entire() {
     { unpack <"$work/data"; echo $? >"$work/unpack.status"; } | cmp -s - "$work/copy" || return 1
     ended unpack "reading the backup again"
 }

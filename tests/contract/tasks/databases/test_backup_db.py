@@ -12,6 +12,7 @@ import subprocess
 import threading
 from pathlib import Path
 
+import pymysql
 import pytest
 from pydantic import ValidationError
 
@@ -221,6 +222,20 @@ def test_a_mysql_backup_fed_to_another_schema_makes_it_equal(mysql, node, compre
     mysql.execute(text, "scratch")
     assert mysql.dump("scratch") == mysql.dump()
     assert len(mysql.dump()) >= 4
+
+
+def test_a_mysql_backup_does_not_wait_for_writers_nor_see_what_they_have_not_committed(mysql, node):
+    mysql.execute(DATA["mysql"])
+    server = mysql.server
+    account = {"host": "127.0.0.1", "port": server.port, "user": server.user, "password": server.password}
+    writer = pymysql.connect(database=mysql.name, **account)
+    try:
+        with writer.cursor() as cursor:
+            cursor.execute("INSERT INTO t (v) VALUES ('not committed')")
+        outputs = node(backup_db, mysql, mysql.params(compress="none", timeout="20s")).apply()
+    finally:
+        writer.close()
+    assert "not committed" not in Path(outputs["path"]).read_text()
 
 
 def test_tables_that_a_transaction_does_not_hold_are_pointed_out(mysql, node):

@@ -2,10 +2,12 @@
 
 import os
 import signal
+import sqlite3
 import threading
 import time
 from dataclasses import replace
 
+import pymysql
 import pytest
 from pydantic import ValidationError
 
@@ -467,13 +469,9 @@ class holding:
 
     def __enter__(self):
         if self.database.engine == "sqlite":
-            import sqlite3
-
             self.connection = sqlite3.connect(self.database.path, isolation_level=None)
             self.connection.execute("BEGIN IMMEDIATE")
         else:
-            import pymysql
-
             server = self.database.server
             self.connection = pymysql.connect(
                 host="127.0.0.1",
