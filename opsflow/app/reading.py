@@ -27,7 +27,7 @@ def validate(request: Request, settings: Settings) -> None:
         InputError: everything that is wrong.
     """
     tasks = wiring.registry(settings)
-    wiring.compiled(request.playbook, request.inventory, request.extra, tasks, settings=settings)
+    wiring.compiled(request.playbook, request.inventory, request.extra, tasks, settings=settings, run=False)
 
 
 def runs(settings: Settings, *, limit: int = 50) -> Sequence[RunRecord]:

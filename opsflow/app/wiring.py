@@ -72,8 +72,9 @@ def compiled(
     *,
     settings: Settings,
     on_failure: OnFailure | None = None,
+    run: bool = True,
 ) -> Plan:
-    """Read the files and compile them.
+    """Read the files and compile them; not for a run, inputs may be missing.
 
     Raises:
         InputError: all that is wrong with them.
@@ -87,7 +88,9 @@ def compiled(
         machines = inventories.load(inventory, project=settings.project)
     renderer = TemplateRenderer(directory=found.directory, hosts=_inventory_hosts(machines))
     try:
-        values = playbooks.input_values(found, variables)
+        missing = [i.name for i in found.inputs if i.required and i.name not in variables]
+        asked = found if run else replace(found, inputs=tuple(i for i in found.inputs if i.name not in missing))
+        values = playbooks.input_values(asked, variables)
         plan = compile_plan(
             found,
             machines,
@@ -96,6 +99,7 @@ def compiled(
             inputs={k: v for k, v in values.items() if k not in variables},
             extra={**variables, **{k: v for k, v in values.items() if k in variables}},
             now=datetime.now(UTC),
+            render=run or not missing,
         )
     except InputError as error:
         raise InputError(_with_lines(error.problems, found), hint=error.hint) from error

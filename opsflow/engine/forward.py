@@ -228,7 +228,7 @@ class Forward:
         elif self._closed(node):
             self._end(attempt, AttemptState.UNKNOWN)
             self._lose(node, _INTERRUPTED)
-        elif asked and rule is OnUnknown.RERUN and self._run.plan.task_of(node).idempotent:
+        elif asked and rule is OnUnknown.RERUN and self._may_repeat(attempt):
             self._end(attempt, AttemptState.FAILED)
             self._run.move(node, "retry")
             if self._frontier.reached(node):
@@ -239,6 +239,10 @@ class Forward:
         else:
             self._end(attempt, AttemptState.UNKNOWN)
             self._lose(node, outcome.failure or _INTERRUPTED)
+
+    def _may_repeat(self, attempt: AttemptRecord) -> bool:
+        # A task says it for all its uses, or has a parameter by which the playbook says it for one.
+        return self._run.plan.task_of(attempt.node).idempotent or attempt.params.get("idempotent") is True
 
     def _end(self, attempt: AttemptRecord, state: AttemptState, outputs: Mapping[str, Any] | None = None) -> None:
         error = None if state is AttemptState.SUCCEEDED else _INTERRUPTED

@@ -56,7 +56,8 @@ class ParameterCheck:
                 hint = f"did you mean {close[0]!r}?" if close else "`opsflow task list` shows what there is"
                 found.append(step_problem(step, "task", f"there is no task {step.task!r}", hint))
                 continue
-            if step.on_unknown is OnUnknown.RERUN and not task.idempotent:
+            said = task.idempotent or step.params.get("idempotent") is True
+            if step.on_unknown is OnUnknown.RERUN and not said:
                 hint = 'use on_unknown = "ask" or "revert"'
                 found.append(
                     step_problem(step, "on_unknown", f"the task {step.task!r} does not say that it is idempotent", hint)

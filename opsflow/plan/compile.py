@@ -27,6 +27,7 @@ def compile_plan(
     inputs: Mapping[str, Any],
     extra: Mapping[str, Any],
     now: datetime,
+    render: bool = True,
 ) -> Plan:
     """Compile.
 
@@ -38,11 +39,12 @@ def compile_plan(
         inputs: Input defaults.
         extra: What the caller gave.
         now: The time that templates see, UTC.
+        render: Whether to check rendered parameters; not possible while inputs are missing.
 
     Raises:
         InputError: everything that is wrong, in file order.
     """
-    return _Compiler(playbook, inventory, tasks, renderer, dict(inputs), dict(extra), now).compile()
+    return _Compiler(playbook, inventory, tasks, renderer, dict(inputs), dict(extra), now).compile(render=render)
 
 
 class _Compiler:
@@ -67,13 +69,13 @@ class _Compiler:
         self.hosts: dict[str, Host] = {}
         self.values: dict[tuple[str, str, str], tuple[str, ...] | None] = {}
 
-    def compile(self) -> Plan:
+    def compile(self, *, render: bool) -> Plan:
         references = {step.id: self._references(step) for step in self.playbook.steps}
         needs = {step.id: self._needs(i, step, references[step.id]) for i, step in enumerate(self.playbook.steps)}
         self._check_cycles(needs)
         nodes = self._nodes()
         check = ParameterCheck(self.playbook, self.tasks, self.renderer, self.inputs, self.extra, self.now)
-        self.problems += check.problems(nodes, self.hosts)
+        self.problems += check.problems(nodes if render else [], self.hosts)
         steps = {step.id: step for step in self.playbook.steps}
         edges = EdgeBuilder(self.playbook.steps, nodes, self._values)
         if nodes:
