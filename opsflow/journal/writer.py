@@ -1,7 +1,7 @@
 """The statements of the one writer of a run. Each function is the work of one transaction."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from sqlalchemy import Connection, Update, bindparam, func, insert, or_, select, update
@@ -105,7 +105,7 @@ def begin(
             raise JournalConflict(f"there is a run {run.id} already")
         # A lost COMMIT that did arrive.
         return Held(numbers=rows.Numbers(run_id=run.id, run=known.run, places=places), token=token)
-    row = {name: getattr(run, name) for name in RunRecord.__slots__} | {"hosts": pack(list(hosts))}
+    row = {column.name: getattr(run, column.name) for column in fields(RunRecord)} | {"hosts": pack(list(hosts))}
     inserted = connection.execute(insert(runs), row).inserted_primary_key
     assert inserted is not None
     key = int(inserted[0])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 
 import pytest
 from sqlalchemy import event
@@ -132,7 +133,7 @@ def test_a_commit_whose_answer_was_lost_is_written_exactly_once(mariadb, mariadb
             raw = connection.connection.dbapi_connection
             if arrived:
                 raw.commit()
-            raw._sock.close()
+            raw._sock.shutdown(socket.SHUT_RDWR)
 
     event.listen(journal.engine, "commit", lose_connection)
     changes = [*samples.intent(run.id, "stop@web-1"), samples.printed(run.id, "stop@web-1", "once")]
@@ -146,6 +147,25 @@ def test_a_commit_whose_answer_was_lost_is_written_exactly_once(mariadb, mariadb
         journal.commit(run.id, changes)
 
 
+def test_a_commit_after_one_of_unknown_fate_is_not_taken_for_it(mariadb_journal, samples, monkeypatch):
+    journal = mariadb_journal
+    run = samples.begin(journal, hosts=("web-1", "web-2"))
+    monkeypatch.setattr("opsflow.journal.database._PAUSES", ())
+
+    def lose_connection(connection):
+        raw = connection.connection.dbapi_connection
+        raw.commit()
+        raw._sock.shutdown(socket.SHUT_RDWR)
+
+    event.listen(journal.engine, "commit", lose_connection)
+    with pytest.raises(JournalUnavailable):
+        journal.commit(run.id, samples.intent(run.id, "stop@web-1"))
+    event.remove(journal.engine, "commit", lose_connection)
+    with pytest.raises(JournalConflict):
+        journal.commit(run.id, samples.intent(run.id, "stop@web-2"))
+    assert [node.state for node in journal.nodes(run.id)] == [NodeState.RUNNING, NodeState.PENDING]
+
+
 def test_a_run_whose_beginning_was_not_answered_has_begun_once(mariadb, mariadb_journal, samples):
     journal = mariadb_journal
     lost = []
@@ -155,7 +175,7 @@ def test_a_run_whose_beginning_was_not_answered_has_begun_once(mariadb, mariadb_
             lost.append(1)
             raw = connection.connection.dbapi_connection
             raw.commit()
-            raw._sock.close()
+            raw._sock.shutdown(socket.SHUT_RDWR)
 
     event.listen(journal.engine, "commit", lose_connection)
     run = samples.begin(journal)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from sqlalchemy import event
 
 from opsflow.errors import JournalConflict, UnknownRun
 from opsflow.journal import new_run_id
@@ -38,6 +39,15 @@ def test_a_plan_longer_than_a_packet_is_stored(journal, samples):
     noise = os.urandom(2_000_000).hex()
     journal.begin(samples.run(), {"noise": noise}, [], [])
     assert journal.plan(samples.run().id) == {"noise": noise}
+
+
+def test_statements_of_a_beginning_do_not_grow_with_the_plan(journal, samples):
+    statements = []
+    event.listen(journal.engine, "before_cursor_execute", lambda *a: statements.append(a[2]))
+    samples.begin(journal, samples.run("small"))
+    small = len(statements)
+    samples.begin(journal, samples.run("large"), hosts=[f"h{n}" for n in range(300)], steps=("a", "b", "c"))
+    assert len(statements) == 2 * small
 
 
 def test_an_id_is_used_once(journal, samples):
@@ -145,6 +155,7 @@ def test_later_changes_are_attempts_of_other_runs_on_the_hosts(journal, samples)
 
     hour = timedelta(hours=1)
     touch("before", "web-1", samples.NOW - hour, finished=samples.NOW - hour / 2)
+    touch("fast clock", "web-1", samples.NOW + 9 * hour)
     touch("reopened", None, samples.NOW - hour)
     touch("subject", "web-1", samples.NOW)
     touch("elsewhere", "web-2", samples.NOW + hour)
