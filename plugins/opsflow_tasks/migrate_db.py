@@ -109,11 +109,10 @@ def execute(ctx: Context, params: Params, preview: Preview) -> dict[str, object]
 @hookimpl
 def revert(ctx: Context, params: Params, preview: Preview, outputs: Mapping[str, Any] | None) -> None:
     """Undo what this attempt applied, newest first; or restore the backup, if that is allowed."""
-    del outputs  # the history knows better, and knows of unfinished attempts too
     ledger = _ledger(ctx, params)
     while True:
         with suppress(StateChanged):
-            _revert(ctx, params, ledger, preview)
+            _revert(ctx, params, ledger, preview, finished=outputs is not None)
             return
 
 
@@ -223,9 +222,10 @@ def _undo(params: Params, ledger: Ledger, undo: Undo, history: History) -> Histo
     return replace(history, rows=tuple(r for r in history.rows if r.version != row.version))
 
 
-def _revert(ctx: Context, params: Params, ledger: Ledger, preview: Preview) -> None:
+def _revert(ctx: Context, params: Params, ledger: Ledger, preview: Preview, *, finished: bool) -> None:
     """Revert once; `StateChanged` if somebody else was at work meanwhile."""
-    history = ledger.settled()
+    # A script whose link was lost may still run.
+    history = ledger.settled(sure=not finished)
     if history.restoring:
         if history.restoring != f"{ctx.run_id} {ctx.node}" or not params.restorable:
             raise TaskFailed(f"the restore of {params.database} that {history.restoring} began is not finished")

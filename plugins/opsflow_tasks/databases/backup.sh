@@ -7,7 +7,7 @@ mkdir -p -- "$directory" || exit 1
 work=$directory/.$name.partial
 rm -rf -- "$work"
 trap 'rm -rf -- "$work"' EXIT
-trap 'exit 143' INT TERM
+trap 'exit 143' INT TERM PIPE
 mkdir -- "$work" || exit 1
 
 free=$(free_kib "$directory")

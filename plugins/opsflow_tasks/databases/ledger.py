@@ -1,7 +1,6 @@
 """The history table of one database: read, and run programs against."""
 
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 
 from opsflow import Context, TaskFailed
@@ -67,16 +66,25 @@ class Ledger:
         except ValueError:
             raise LedgerError(f"the table {self.programs.table} is not one that opsflow made") from None
 
-    def settled(self) -> History:
+    def settled(self, *, sure: bool = False) -> History:
         """The history when nobody is in the middle of a script.
+
+        Args:
+            sure: Look under the lock, even if nothing tells of somebody: what SQLite has not committed cannot be seen.
 
         Raises:
             TaskFailed: somebody still was after the time to wait for the lock, or the database cannot be asked.
         """
         history = self.read()
-        while history.open and history.busy:
-            with suppress(StateChanged):
-                self.run(self.programs.wait(history), "wait for another migration")
+        while sure or (history.open and history.busy):
+            try:
+                failed = self.run(self.programs.wait(history), "wait for another migration")
+            except StateChanged:
+                failed = None
+            else:
+                sure = False
+            if failed:
+                raise LedgerError(failed.why)
             history = self.read()
         return history
 

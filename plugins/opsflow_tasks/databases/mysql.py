@@ -69,7 +69,12 @@ class MysqlPrograms(Programs):
 
     def wait(self, seen: History) -> Program:
         """See `Programs`."""
-        return Program(text=_program([*self._lock(), *self._as_seen(seen, seen.open)]))
+        absent = (
+            "(SELECT COUNT(*) = 0 FROM information_schema.TABLES"
+            f" WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = '{self.table}')"
+        )
+        same = self._as_seen(seen, seen.open) if seen.exists else _unless(absent, CHANGED)
+        return Program(text=_program([*self._lock(), *same]))
 
     def forget(self) -> Program:
         """See `Programs`."""

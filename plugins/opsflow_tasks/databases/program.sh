@@ -4,7 +4,7 @@ trap '' HUP
 ready
 work=$(mktemp -d "${TMPDIR:-/tmp}/opsflow.XXXXXXXX") || exit 1
 trap 'rm -rf -- "$work"' EXIT
-trap 'exit 143' INT TERM
+trap 'exit 143' INT TERM PIPE
 cat >"$work/program" || exit 1
 [ "$(wc -c <"$work/program")" -eq "$bytes" ] || fail "the script did not arrive whole: nothing of it was run"
 client $program_options <"$work/program" >"$work/out" 2>"$work/err"

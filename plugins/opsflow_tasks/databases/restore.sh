@@ -7,5 +7,5 @@ ready
 case $backup in *.gz) unpack() { gzip -dc; } ;; *) unpack() { cat; } ;; esac
 work=$(mktemp -d "${backup%/*}/.restore.XXXXXXXX") || exit 1
 trap 'rm -rf -- "$work"' EXIT
-trap 'exit 143' INT TERM
+trap 'exit 143' INT TERM PIPE
 restore

@@ -58,7 +58,9 @@ class SqlitePrograms(Programs):
 
     def wait(self, seen: History) -> Program:
         """See `Programs`."""
-        return self._transaction(self._as_seen(seen))
+        absent = f"SELECT COUNT(*) = 0 FROM sqlite_master WHERE type = 'table' AND name = '{self.table}'"
+        same = self._as_seen(seen) if seen.exists else f"INSERT INTO temp.opsflow_guard (state) {absent}"
+        return self._transaction(same)
 
     def forget(self) -> Program:
         """See `Programs`."""

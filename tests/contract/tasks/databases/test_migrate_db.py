@@ -173,6 +173,31 @@ def test_an_interrupted_revert_is_finished_by_the_next(migrate, database, at, be
     assert (database.dump(), database.tables()) == state
 
 
+SLOW = {
+    "sqlite": "CREATE TABLE n AS WITH RECURSIVE s (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < 3000000)"
+    " SELECT MAX(i) FROM s",
+    "mysql": "CREATE TABLE n (x INT); DO SLEEP(1)",
+}
+
+
+def test_a_revert_waits_for_a_script_that_outlived_its_link(migrate, database, project, find_process):
+    undo = {"sqlite": "DROP TABLE n", "mysql": "DO 1; DROP TABLE n"}[database.engine]
+    only(project, {"0001_slow.sql": SLOW[database.engine], "0001_slow.undo.sql": undo})
+    preview = migrate.plan()
+    results = []
+    orphan = threading.Thread(target=lambda: results.append(migrate.again().execute(preview)))
+    orphan.start()
+    if database.engine == "sqlite":
+        find_process("sqlite3", database.name)
+        time.sleep(0.3)
+    else:
+        _client_in_sleep(database, find_process)
+    migrate.revert(preview)
+    orphan.join()
+    assert results == [{"version": 1, "applied": [1]}]
+    assert database.tables() == ["old"]
+
+
 def test_the_undo_is_the_one_that_was_stored(migrate, database, project):
     state = database.dump()
     preview = migrate.plan()
