@@ -3,18 +3,18 @@
 What this module exports is all that a plugin needs.
 """
 
-import pluggy
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from opsflow.errors import CommandFailed, Interrupted, TaskFailed, TransferFailed
-from opsflow.model import Action, CommandResult, Phase, Preview
-from opsflow.params import LocalPath, Secret
-from opsflow.ports import Context
-from opsflow.units import Duration, Size
+if TYPE_CHECKING:
+    from opsflow.errors import CommandFailed, Interrupted, TaskFailed, TransferFailed
+    from opsflow.model import Action, CommandResult, Phase, Preview
+    from opsflow.params import LocalPath, Secret
+    from opsflow.plugins.marker import hookimpl
+    from opsflow.ports import Context
+    from opsflow.units import Duration, Size
 
 __version__ = "0.1.0"
-
-hookimpl = pluggy.HookimplMarker("opsflow")
-"""Marks a function of a plugin as the implementation of the hook of its name."""
 
 __all__ = [
     "Action",
@@ -32,3 +32,22 @@ __all__ = [
     "TransferFailed",
     "hookimpl",
 ]
+
+_HOMES = {
+    "opsflow.errors": ("CommandFailed", "Interrupted", "TaskFailed", "TransferFailed"),
+    "opsflow.model": ("Action", "CommandResult", "Phase", "Preview"),
+    "opsflow.params": ("LocalPath", "Secret"),
+    "opsflow.plugins.marker": ("hookimpl",),
+    "opsflow.ports": ("Context",),
+    "opsflow.units": ("Duration", "Size"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Exports are imported when first asked for, so that `opsflow --help` does not wait for what it does not need."""
+    for home, names in _HOMES.items():
+        if name in names:
+            value = getattr(import_module(home), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

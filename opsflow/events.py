@@ -121,4 +121,12 @@ class RunFinished(Event):
     hint: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenerFailed(Event):
+    """A listener raised `error` and hears no more of this run; the run goes on."""
+
+    listener: str
+    error: str
+
+
 Listener = Callable[[Event], None]

@@ -185,8 +185,11 @@ def _plan(request: Request, settings: Settings, tasks: TaskRegistry) -> Plan:
 def _look(plan: Plan, settings: Settings, tasks: TaskRegistry, listeners: Sequence[Listener], stop: Stop) -> RunSummary:
     renderer = wiring.renderer_for(plan)
     with wiring.executor(settings, plan, tasks, renderer) as executor:
-        dry = DryRun(plan, renderer=renderer, executor=executor, listeners=listeners, stop=stop, run_id="preview")
+        dry = DryRun(plan, renderer=renderer, executor=executor, stop=stop, run_id="preview")
         planned = dry.look()
+    for node in planned:
+        for listener in listeners:
+            listener(node)
     if stop.requested:
         return RunSummary(exit_code=_INTERRUPTED, planned=planned, hint="nothing was changed")
     failing = [n.node for n in planned if n.action is Action.FAIL]

@@ -121,9 +121,7 @@ class Engine:
         """Make intents durable and submit their jobs. Whether there is anything to wait for."""
         jobs: list[Job] = []
         if self._stop.requested:
-            if not self._stopping:
-                self._stopping = True
-                self._run.say(RunStopping(run_id=self._run.id, running=tuple(self._flying)))
+            self._say_stopping()
         else:
             jobs = self._undo.next(self._executor.free)
             if self._forward:
@@ -133,6 +131,11 @@ class Engine:
             self._flying[job.node] = job
             self._executor.submit(job)
         return bool(self._flying) or (not self._stopping and not self._idle())
+
+    def _say_stopping(self) -> None:
+        if self._stop.requested and not self._stopping:
+            self._stopping = True
+            self._run.say(RunStopping(run_id=self._run.id, running=tuple(self._flying)))
 
     def _idle(self) -> bool:
         return self._undo.idle and (self._forward is None or self._forward.idle)
@@ -200,7 +203,8 @@ class Engine:
 
     def _finish(self, *, wanted_back: bool) -> int:
         unfinished = bool(self._flying) or not self._idle()
-        code = conclude(self._run, interrupted=self._stopping and unfinished, wanted_back=wanted_back)
+        self._say_stopping()
+        code = conclude(self._run, interrupted=self._stop.requested and unfinished, wanted_back=wanted_back)
         self._run.say(
             RunFinished(
                 run_id=self._run.id,

@@ -1,13 +1,13 @@
 """The dry run: the plan hook of every node, in graph order; nothing is changed and nothing is journaled."""
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from opsflow.engine.graph import Frontier
 from opsflow.engine.jobs import Jobs
 from opsflow.engine.run import NodeStatus
 from opsflow.engine.stop import Stop
-from opsflow.events import Listener, NodePlanned
+from opsflow.events import NodePlanned
 from opsflow.model import Action, Failure, NodeState, Outcome, Verdict
 from opsflow.plan import Plan
 from opsflow.ports import Executor, Renderer
@@ -27,7 +27,6 @@ class DryRun:
         plan: What to look at.
         executor: Where hooks are called.
         renderer: For templates.
-        listeners: Hear of every node.
         stop: The operator's wish to stop.
         run_id: What tasks see as the run's id.
     """
@@ -38,7 +37,6 @@ class DryRun:
         *,
         executor: Executor,
         renderer: Renderer,
-        listeners: Sequence[Listener],
         stop: Stop,
         run_id: str,
     ) -> None:
@@ -46,7 +44,6 @@ class DryRun:
         self._run_id = run_id
         self._nodes = {n.id: NodeStatus(id=n.id, step=n.step, host=n.host) for n in plan.nodes}
         self._executor = executor
-        self._listeners = listeners
         self._stop = stop
         self._jobs = Jobs(plan, self._nodes, run_id, renderer)
         self._changing: set[str] = set()  # nodes that will change, or may
@@ -109,7 +106,7 @@ class DryRun:
         if action in {Action.CHANGE, Action.UNKNOWN}:
             self._changing.add(node)
             self._taint(plan.graph.successors(node))
-        planned = NodePlanned(
+        self.planned[node] = NodePlanned(
             run_id=self._run_id,
             node=node,
             step=self._nodes[node].step,
@@ -120,9 +117,6 @@ class DryRun:
             diff=diff,
             needs=plan.needs_of(node),
         )
-        self.planned[node] = planned
-        for listener in self._listeners:
-            listener(planned)
         self._ready.extend(self._frontier.settle(node))
 
     def _taint(self, vertices: Iterable[str]) -> None:

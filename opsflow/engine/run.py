@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from opsflow.engine.machine import node_machine, run_machine
-from opsflow.events import Event, Listener
+from opsflow.events import Event, Listener, ListenerFailed
 from opsflow.model import (
     AttemptFinished,
     AttemptRecord,
@@ -96,7 +96,7 @@ class Run:
         self.earlier = tuple(rollbacks)
         self.rollbacks: dict[str, RollbackRecord] = {}
         self._journal = journal
-        self._listeners = listeners
+        self._listeners = list(listeners)
         self._node_machine = node_machine()
         self._run_machine = run_machine()
         self._changes: list[Change] = []
@@ -200,8 +200,16 @@ class Run:
             self._journal.commit(self.id, changes)
         events, self._events = self._events, []
         for event in events:
-            for listener in self._listeners:
+            self._tell(event)
+
+    def _tell(self, event: Event) -> None:
+        for listener in tuple(self._listeners):
+            try:
                 listener(event)
+            except Exception as error:  # noqa: BLE001 - a stranger's listener must not stop a run
+                self._listeners.remove(listener)
+                name = getattr(listener, "__qualname__", type(listener).__name__)
+                self._tell(ListenerFailed(run_id=self.id, listener=name, error=f"{type(error).__name__}: {error}"))
 
     def counts(self) -> Mapping[NodeState, int]:
         """How many nodes there are in each state."""

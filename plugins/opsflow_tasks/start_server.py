@@ -92,9 +92,8 @@ def plan(ctx: Context, params: Params) -> Preview:
 
 
 @hookimpl
-def execute(ctx: Context, params: Params, preview: Preview) -> dict[str, Any]:
+def execute(ctx: Context, params: Params) -> dict[str, Any]:
     """Start, watch, undrain: one script, whose polling costs no round trips."""
-    ctx.log(preview.summary)
     seconds = 2 * params.timeout + params.stay_up + params.drain_timeout
     answer = params.health("start", seconds=seconds, undrain=True).act(ctx, f"start {params.service}")
     return _outputs(params, answer)

@@ -62,9 +62,8 @@ def plan(ctx: Context, params: Params) -> Preview:
 
 
 @hookimpl
-def execute(ctx: Context, params: Params, preview: Preview) -> dict[str, Any]:
+def execute(ctx: Context, params: Params) -> dict[str, Any]:
     """Drain, stop, confirm: one script, so that it ends as one thing even if the link is lost."""
-    ctx.log(preview.summary)
     script = params.script(
         "stop",
         seconds=params.drain_timeout + params.drain + 2 * params.timeout,

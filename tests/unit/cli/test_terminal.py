@@ -50,10 +50,6 @@ def test_ctrl_c_waits_for_what_runs_and_the_run_can_be_resumed(project, terminal
     assert (project / "second.txt").exists()
 
 
-detaching = pytest.mark.xfail(reason="the engine calls a run failed if both wishes to stop come between two looks")
-
-
-@detaching
 def test_a_hang_up_detaches_and_leaves_the_run_suspended(project, terminal, opsflow):
     screen = terminal("apply", "playbooks/slow.toml", "--yes")
     screen.wait_for("first@localhost  0.")
@@ -62,7 +58,6 @@ def test_a_hang_up_detaches_and_leaves_the_run_suspended(project, terminal, opsf
     assert json.loads(opsflow("runs", "--output", "json").out)[0]["state"] == "suspended"
 
 
-@detaching
 def test_sigterm_is_like_a_hang_up(project, terminal):
     screen = terminal("apply", "playbooks/slow.toml", "--yes")
     screen.wait_for("first@localhost  0.")

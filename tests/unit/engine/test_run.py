@@ -339,3 +339,17 @@ def test_at_once_bounds_the_nodes_of_a_step_in_both_directions(tmp_path, world):
             elif name == "NodeFinished":
                 open_nodes.discard(event.node)
     assert len(order(world, "revert")) == 7
+
+
+def test_a_listener_that_raises_hears_no_more_and_the_run_goes_on(tmp_path, world):
+    s = stage(tmp_path, world, [step("one", "a1")])
+    heard = []
+
+    def broken(event):
+        heard.append(event)
+        raise ValueError("theirs")
+
+    s.listeners.append(broken)
+    assert s.apply() == 0
+    assert len(heard) == 1
+    assert [e.error for e in s.events if type(e).__name__ == "ListenerFailed"] == ["ValueError: theirs"]

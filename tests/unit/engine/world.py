@@ -177,6 +177,7 @@ class Stage:
         self.plan, self.world = plan, world
         self.renderer = TemplateRenderer(directory=".", hosts=lambda _: [])
         self.events = []
+        self.listeners = [self.events.append]
         self.run_id = None
         self.stop = Stop()
 
@@ -237,14 +238,14 @@ class Stage:
             NodeRecord(id=n.id, step=n.step, host=n.host, task="act", state=NodeState.PENDING) for n in self.plan.nodes
         ]
         journal.begin(record, self.plan.to_json(), nodes, list(self.plan.hosts))
-        return Run(record, self.plan, journal, [self.events.append])
+        return Run(record, self.plan, journal, self.listeners)
 
     def _load(self, journal):
         record = journal.find(self.run_id)
         journal.resume(self.run_id, "test")
         plan = Plan.from_json(journal.plan(self.run_id))
         return Run(
-            record, plan, journal, [self.events.append],
+            record, plan, journal, self.listeners,
             nodes=journal.nodes(self.run_id), rollbacks=journal.rollbacks(self.run_id),
         )  # fmt: skip
 
