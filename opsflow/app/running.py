@@ -17,7 +17,7 @@ from opsflow.journal import SqlJournal, new_run_id
 from opsflow.model import LOCALHOST, Action, NodeRecord, NodeState, OnFailure, RunRecord, RunState
 from opsflow.plan import Plan
 from opsflow.plugins.registry import TaskRegistry
-from opsflow.ports import Confirm
+from opsflow.ports import Confirm, Executor
 
 _NOT_CONFIRMED = 1
 _INTERRUPTED = 130
@@ -60,7 +60,8 @@ def preview(
     """The dry run: what would happen on every node. Exit code 1 if a node would fail, 130 if it was stopped."""
     tasks = wiring.registry(settings)
     plan = _plan(request, settings, tasks)
-    return _look(plan, settings, tasks, listeners, stop or Stop())
+    with wiring.executor(settings, plan, tasks) as executor:
+        return _look(plan, executor, listeners, stop or Stop())
 
 
 def apply(
@@ -91,15 +92,17 @@ def apply(
     with wiring.journal(settings) as journal:
         if request.abandon:
             journal.abandon(journal.find(request.abandon).id)
-        looked = _look(plan, settings, tasks, listeners, stop)
-        if looked.exit_code:
-            return looked
-        changes = any(n.action in {Action.CHANGE, Action.UNKNOWN} for n in looked.planned)
-        if confirm and changes and not confirm("Apply this plan?"):
-            return RunSummary(exit_code=_NOT_CONFIRMED, planned=looked.planned, hint="nothing was changed")
-        record = _begin(plan, journal)
-        run = Run(record, plan, journal, [*listeners, *tasks.listeners()])
-        return _drive(run, settings, tasks, journal, stop, "apply")
+        # One connection per host serves the preview and the run.
+        with wiring.executor(settings, plan, tasks) as executor:
+            looked = _look(plan, executor, listeners, stop)
+            if looked.exit_code:
+                return looked
+            changes = any(n.action in {Action.CHANGE, Action.UNKNOWN} for n in looked.planned)
+            if confirm and changes and not confirm("Apply this plan?"):
+                return RunSummary(exit_code=_NOT_CONFIRMED, planned=looked.planned, hint="nothing was changed")
+            record = _begin(plan, journal)
+            run = Run(record, plan, journal, [*listeners, *tasks.listeners()])
+            return _drive(run, executor, journal, stop, "apply")
 
 
 def resume(
@@ -124,7 +127,8 @@ def resume(
             )
         journal.resume(record.id, wiring.operator())
         loaded = _load(record, journal, listeners, tasks)
-        return _drive(loaded, settings, tasks, journal, stop or Stop(), "resume")
+        with wiring.executor(settings, loaded.plan, tasks) as executor:
+            return _drive(loaded, executor, journal, stop or Stop(), "resume")
 
 
 def rollback(
@@ -170,7 +174,8 @@ def rollback(
         journal.resume(record.id, wiring.operator())
         # Only from here on nobody else writes: what was shown may be old.
         loaded = _load(journal.find(record.id), journal, listeners, tasks)
-        return _drive(loaded, settings, tasks, journal, stop or Stop(), "rollback")
+        with wiring.executor(settings, loaded.plan, tasks) as executor:
+            return _drive(loaded, executor, journal, stop or Stop(), "rollback")
 
 
 def _plan(request: Request, settings: Settings, tasks: TaskRegistry) -> Plan:
@@ -182,11 +187,9 @@ def _plan(request: Request, settings: Settings, tasks: TaskRegistry) -> Plan:
     )
 
 
-def _look(plan: Plan, settings: Settings, tasks: TaskRegistry, listeners: Sequence[Listener], stop: Stop) -> RunSummary:
+def _look(plan: Plan, executor: Executor, listeners: Sequence[Listener], stop: Stop) -> RunSummary:
     renderer = wiring.renderer_for(plan)
-    with wiring.executor(settings, plan, tasks, renderer) as executor:
-        dry = DryRun(plan, renderer=renderer, executor=executor, stop=stop, run_id="preview")
-        planned = dry.look()
+    planned = DryRun(plan, renderer=renderer, executor=executor, stop=stop, run_id="preview").look()
     for node in planned:
         for listener in listeners:
             listener(node)
@@ -228,13 +231,9 @@ def _load(record: RunRecord, journal: SqlJournal, listeners: Sequence[Listener],
     )
 
 
-def _drive(
-    run: Run, settings: Settings, tasks: TaskRegistry, journal: SqlJournal, stop: Stop, command: str
-) -> RunSummary:
-    renderer = wiring.renderer_for(run.plan)
-    with wiring.executor(settings, run.plan, tasks, renderer) as executor:
-        engine = Engine(run, executor=executor, journal=journal, renderer=renderer, stop=stop)
-        code = {"apply": engine.apply, "resume": engine.resume, "rollback": engine.rollback}[command]()
+def _drive(run: Run, executor: Executor, journal: SqlJournal, stop: Stop, command: str) -> RunSummary:
+    engine = Engine(run, executor=executor, journal=journal, renderer=wiring.renderer_for(run.plan), stop=stop)
+    code = {"apply": engine.apply, "resume": engine.resume, "rollback": engine.rollback}[command]()
     return RunSummary(run_id=run.id, state=run.state, exit_code=code, counts=run.counts(), hint=next_command(run))
 
 

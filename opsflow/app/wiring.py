@@ -20,7 +20,7 @@ from opsflow.model import LOCALHOST, OnFailure, Playbook
 from opsflow.plan import Plan, compile_plan
 from opsflow.playbook import TemplateRenderer
 from opsflow.plugins.registry import TaskRegistry, load_tasks
-from opsflow.ports import Executor, Inventory, Renderer
+from opsflow.ports import Executor, Inventory
 from opsflow.transport.pool import HostTransports
 
 
@@ -45,10 +45,10 @@ def journal(settings: Settings) -> Iterator[SqlJournal]:
 
 
 @contextmanager
-def executor(settings: Settings, plan: Plan, tasks: TaskRegistry, renderer: Renderer) -> Iterator[Executor]:
+def executor(settings: Settings, plan: Plan, tasks: TaskRegistry) -> Iterator[Executor]:
     """A place where the plan's jobs are worked on, with connections to its hosts made when first used."""
     transports = HostTransports(plan.hosts)
-    worker = Worker(tasks=tasks, transports=transports, renderer=renderer, secret=tasks.secret)
+    worker = Worker(tasks=tasks, transports=transports, renderer=renderer_for(plan), secret=tasks.secret)
     made: Executor = (
         SerialExecutor(worker) if settings.executor == "serial" else ThreadExecutor(worker, forks=settings.forks)
     )
