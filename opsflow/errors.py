@@ -24,6 +24,7 @@
     └── IllegalTransition           1   a bug: the state machine refused an event
 
     Interrupted (BaseException)         the link was lost or the attempt was cancelled in the middle of an operation
+    └── Diverged                        a hook that was called again did something else than before
 """
 
 from dataclasses import dataclass
@@ -196,3 +197,7 @@ class Interrupted(BaseException):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class Diverged(Interrupted):
+    """A hook that was called again after an interruption did not do the same as before: it is not deterministic."""

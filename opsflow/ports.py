@@ -13,8 +13,10 @@ from opsflow.model import (
     Job,
     Message,
     NodeRecord,
+    Operation,
     Phase,
     Preview,
+    Recorded,
     RollbackRecord,
     RunRecord,
     RunState,
@@ -40,15 +42,39 @@ class Transport(Protocol):
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
         sink: OutputSink | None = None,
+        op: Operation | None = None,
     ) -> CommandResult:
-        """Run a shell command to its end. Neither it nor `env` is visible in the target's process list as sent."""
+        """Run a shell command to its end. Neither it nor `env` is visible in the target's process list as sent.
 
-    def put(self, source: BinaryIO, path: str, *, mode: int = 0o600) -> str:
+        With `op` it is started at most once, however often it is asked for: what was started before is followed, and
+        what has ended says how. Without, it is a read, and may run again.
+
+        Raises:
+            Diverged: `op` was something else.
+            HostsHeld: another run is at work on the host.
+        """
+
+    def put(self, source: BinaryIO, path: str, *, mode: int = 0o600, op: Operation | None = None) -> str:
         """Stream `source` into a file: temporary name, mode before data, fsync, rename. Returns its SHA-256.
+
+        With `op` it is put into place at most once.
 
         Raises:
             TransferFailed: the target could not take it; `path` is as it was.
         """
+
+    def claim(self, run: str, epoch: int) -> str:
+        """Claim the host for a run and the number of its owner; where operations are recorded, as an intent keeps it.
+
+        Raises:
+            HostsHeld: another run is at work there.
+        """
+
+    def record(self, op: Operation) -> Sequence[Recorded]:
+        """The operations that the attempt of `op` has on record, from the first."""
+
+    def release(self) -> None:
+        """The run is over: let another one have the host, and forget what is recorded. Does not fail."""
 
     def get(self, path: str) -> bytes:
         """The whole content of a file. Raises `TransferFailed` if it cannot be read."""
@@ -65,6 +91,9 @@ class Transports(Protocol):
 
     def to(self, host: str) -> Transport:
         """The transport of an inventory host."""
+
+    def release(self) -> None:
+        """The run is over: release all hosts that were claimed."""
 
     def close(self) -> None:
         """Close them all."""

@@ -44,11 +44,14 @@ from opsflow.model.work import (
     JobKind,
     Log,
     Message,
+    Operation,
     Outcome,
     Output,
     Preview,
     Progress,
+    Recorded,
     Verdict,
+    record_of,
 )
 
 __all__ = [
@@ -80,6 +83,7 @@ __all__ = [
     "NodeState",
     "OnFailure",
     "OnUnknown",
+    "Operation",
     "Outcome",
     "Output",
     "OutputAppended",
@@ -87,6 +91,7 @@ __all__ = [
     "Playbook",
     "Preview",
     "Progress",
+    "Recorded",
     "Retry",
     "RollbackFinished",
     "RollbackRecord",
@@ -97,4 +102,5 @@ __all__ = [
     "Step",
     "Verdict",
     "localhost",
+    "record_of",
 ]

@@ -1,5 +1,6 @@
 """What passes between the engine and the places where work is done. All of it is JSON-able."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -146,6 +147,10 @@ class Job:
         outputs: `REVERT`: outputs of the attempt to undo, None where execute did not finish.
         timeout: Seconds for this attempt.
         directory: Where relative local paths begin.
+        record: Id of the attempt under which operations are recorded; empty: none are.
+        epoch: Number of the run's owner, from 1; 0: nothing is claimed, as in a dry run.
+        replay: The hook was called before, and nobody saw its end.
+        machine: Where the attempt's operations are recorded, as its intent says.
     """
 
     kind: JobKind
@@ -163,6 +168,10 @@ class Job:
     outputs: Mapping[str, Any] | None = None
     timeout: float | None = None
     directory: str = "."
+    record: str = ""
+    epoch: int = 0
+    replay: bool = False
+    machine: str = ""
 
     @property
     def phase(self) -> Phase:
@@ -173,6 +182,52 @@ class Job:
     def attempt_id(self) -> str:
         """Id of the attempt: `RUN/NODE/PHASE/N`."""
         return f"{self.run_id}/{self.node}/{self.phase}/{self.attempt}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """Which operation of which attempt: what makes it happen at most once.
+
+    Attributes:
+        run: Id of the run.
+        epoch: Number of the run's owner; a target refuses earlier ones.
+        attempt: Id of the attempt.
+        number: Its place in the attempt, from 1.
+        digest: Hash of what is to be done, secrets masked; another one at the same place is refused.
+        reads: What the attempt has read since the operation before, one line; kept with the operation.
+        place: Where the attempt's intent says that it is recorded; empty: not known.
+    """
+
+    run: str
+    epoch: int
+    attempt: str
+    number: int
+    digest: str
+    reads: str = ""
+    place: str = ""
+
+    @property
+    def record(self) -> str:
+        """Name of the attempt's record on the target."""
+        return record_of(self.attempt)
+
+    @property
+    def id(self) -> str:
+        """Name of the operation on the target."""
+        return f"{self.record}.{self.number}"
+
+
+def record_of(attempt: str) -> str:
+    """Name of an attempt's record on a target."""
+    return f"o{hashlib.sha256(attempt.encode()).hexdigest()[:24]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """An operation that a target has on record: its hash, and what was read before it."""
+
+    digest: str
+    reads: str = ""
 
 
 class Verdict(StrEnum):

@@ -4,6 +4,7 @@ import os
 import select
 import subprocess
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from opsflow.errors import Unreachable
@@ -21,14 +22,15 @@ class LocalTransport(ShellTransport):
     where = "localhost"
 
     def __init__(self, home: Path | str | None = None) -> None:
+        super().__init__()
         self._home = str(home) if home is not None else os.path.expanduser("~")  # noqa: PTH111 - never raises
 
-    def start(self) -> "LocalProcess":
+    def start(self, arguments: Sequence[str] = ARGUMENTS) -> "LocalProcess":
         """Start the shell in a session of its own: no Ctrl-C reaches it."""
         try:
             return LocalProcess(
                 subprocess.Popen(
-                    ARGUMENTS,
+                    arguments,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
@@ -41,8 +43,6 @@ class LocalTransport(ShellTransport):
         except OSError as error:
             raise Unreachable(f"cannot start a shell on {self.where} in {self._home}: {error.strerror}") from error
 
-    def close(self) -> None:
-        """Nothing is kept open."""
 
 
 class LocalProcess:

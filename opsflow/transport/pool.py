@@ -2,12 +2,15 @@
 
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 from opsflow.errors import InputError
 from opsflow.model import LOCALHOST, Host, localhost
 from opsflow.ports import Transport
 from opsflow.transport.fake import FakeTransport
 from opsflow.transport.local import LocalTransport
+
+_RELEASING = 16
 
 
 class HostTransports:
@@ -34,6 +37,14 @@ class HostTransports:
             if host not in self._made:
                 self._made[host] = self._make(host)
             return self._made[host]
+
+    def release(self) -> None:
+        """The run is over: release all hosts that were reached, several at a time."""
+        with self._lock:
+            made = list(self._made.values())
+        if made:
+            with ThreadPoolExecutor(min(len(made), _RELEASING)) as pool:
+                list(pool.map(lambda transport: transport.release(), made))
 
     def close(self) -> None:
         """Close them all; asked for again, they are made again."""

@@ -44,6 +44,9 @@ class Capture:
         stream: `stdout` or `stderr`.
         limit: How many bytes are kept.
         sink: Gets the text as it comes, what is beyond the limit too.
+
+    Attributes:
+        count: How many bytes came.
     """
 
     def __init__(self, stream: str, limit: int, sink: OutputSink | None = None) -> None:
@@ -53,9 +56,11 @@ class Capture:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._kept = bytearray()
         self.truncated = False
+        self.count = 0
 
     def feed(self, data: bytes) -> None:
         """Take a piece; an empty one is the end."""
+        self.count += len(data)
         room = self._limit - len(self._kept)
         self._kept += data[:room]
         self.truncated = self.truncated or len(data) > room

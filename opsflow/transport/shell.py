@@ -11,22 +11,26 @@ otherwise.
 """
 
 import hashlib
+import io
 import math
 import re
 import secrets
 import shlex
+import shutil
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from posixpath import dirname
 from typing import BinaryIO, cast
 
 from opsflow.errors import Interrupted, TransferFailed
-from opsflow.model import CommandResult
+from opsflow.model import CommandResult, Operation, Recorded
 from opsflow.ports import OutputSink
+from opsflow.transport.channel import START
 from opsflow.transport.process import CHUNK, Capture, Process, communicate, pieces
+from opsflow.transport.target import INLINE, Call, Target, call_of, place_text
 
 # The outer shell says "Killed" and the like about the inner one; that is no output of the command, hence descriptor 3.
 INNER = 'exec 2>&3 3>&-; IFS= read -r _opsflow && eval "$(printf %b "$_opsflow")"'
@@ -59,13 +63,14 @@ _SPOOLED = 8 * 1024 * 1024
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 # $1 path, $2 its directory, $3 temporary name, $4 mode, $5 size, $6 SHA-256
-_PUT = r"""
+_RECEIVE = r"""
 fail() { echo "$1" >&2; exit 1; }
 umask 077
 [ ! -d "$1" ] || fail "$1: is a directory"
 temporary=$3  # inside a function, where bash runs the trap, $3 is another
 trap 'rm -f -- "$temporary"' EXIT
 trap 'exit 1' HUP INT TERM PIPE
+rm -f -- "$3"
 set -C
 exec 3> "$3" || exit 1
 chmod -- "$4" "$3" && cat >&3 && exec 3>&- || exit 1
@@ -74,9 +79,13 @@ size=$(wc -c < "$3") || exit 1
 sum=$(sha256sum < "$3" 2>/dev/null || busybox sha256sum < "$3" 2>/dev/null || openssl dgst -r -sha256 < "$3") || exit 1
 [ "${sum%% *}" = "$6" ] || fail "$1: what arrived is not what was sent"
 sync "$3" 2>/dev/null || sync
+"""
+_PLACE = """
+[ ! -d "$1" ] || { echo "$1: is a directory" >&2; exit 1; }
 mv -f -- "$3" "$1" || exit 1
 sync "$2" 2>/dev/null || sync
 """
+_PUT = _RECEIVE + _PLACE
 # $1 path, $2 how many bytes
 _GET = """
 [ ! -d "$1" ] || { echo "$1: is a directory" >&2; exit 1; }
@@ -95,6 +104,12 @@ def script(command: str, env: Mapping[str, str] | None = None, cwd: str | None =
     Raises:
         ValueError: something holds a NUL, or a variable has a name that the shell does not take.
     """
+    text = script_text(env, cwd, command)
+    return text.replace("\\", "\\\\").replace("\n", "\\n").encode("utf-8", "surrogateescape") + b"\n"
+
+
+def script_text(env: Mapping[str, str] | None = None, cwd: str | None = None, command: str = "") -> str:
+    """The same before it is made one line; empty if there is nothing to do."""
     lines = []
     for name, value in (env or {}).items():
         if not _NAME.fullmatch(name):
@@ -102,10 +117,10 @@ def script(command: str, env: Mapping[str, str] | None = None, cwd: str | None =
         lines.append(f"export {name}={shlex.quote(value)}")
     if cwd is not None:
         lines.append(f"CDPATH= cd -- {shlex.quote(cwd)} || exit")
-    text = "\n".join((*lines, command))
+    text = "\n".join((*lines, command)) if command else "\n".join(lines)
     if "\0" in text:
         raise ValueError("a command cannot hold a NUL character")
-    return text.replace("\\", "\\\\").replace("\n", "\\n").encode("utf-8", "surrogateescape") + b"\n"
+    return text
 
 
 class ShellTransport(ABC):
@@ -114,17 +129,35 @@ class ShellTransport(ABC):
     where: str
     """How messages name the host."""
 
+    def __init__(self) -> None:
+        self._target: Target | None = None
+
     @abstractmethod
-    def start(self) -> Process:
-        """Start the fixed command in a process group of its own.
+    def start(self, arguments: Sequence[str] = ARGUMENTS) -> Process:
+        """Start a fixed command, nothing of the user's in it, in a process group of its own.
 
         Raises:
             Unreachable: no connection could be made.
         """
 
-    @abstractmethod
     def close(self) -> None:
-        """Let the connection go. Idempotent."""
+        """Let the connection go; what runs goes on. Idempotent."""
+        target, self._target = self._target, None
+        if target is not None:
+            target.close()
+
+    def claim(self, run: str, epoch: int) -> str:
+        """Claim the host. See `ports.Transport.claim`."""
+        return place_text(self._claimed(run, epoch).place)
+
+    def record(self, op: Operation) -> Sequence[Recorded]:
+        """What an attempt has on record. See `ports.Transport.record`."""
+        return self._claimed(op.run, op.epoch).record(op.attempt)
+
+    def release(self) -> None:
+        """The run is over. See `ports.Transport.release`."""
+        if self._target is not None:
+            self._target.release()
 
     def run(
         self,
@@ -135,6 +168,7 @@ class ShellTransport(ABC):
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
         sink: OutputSink | None = None,
+        op: Operation | None = None,
     ) -> CommandResult:
         """Run a shell command to its end. See `ports.Transport.run`.
 
@@ -145,22 +179,34 @@ class ShellTransport(ABC):
             env: Variables added to its environment.
             cwd: Directory to run in; relative ones begin in the login directory.
             sink: Gets the output while it comes.
+            op: Which operation it is; None: a read.
 
         Raises:
             ValueError: the command cannot be given to a shell.
         """
         line = script(command, env, cwd)
         out, err = Capture("stdout", _KEPT, sink), Capture("stderr", _KEPT, sink)
-        status, timed_out = self._run(line, input, out, err, timeout)
+        target = self._claimed(op.run, op.epoch) if op else self._target
+        if target is None or (op is None and input is not None):
+            status, timed_out = self._run(line, input, out, err, timeout)
+            flags = ""
+        else:
+            call = call_of(op, script_text(None, cwd, command), out, err)
+            call.env = script_text(env)
+            call.timeout = 0 if timeout is None else max(math.ceil(timeout), 1)
+            self._give_input(target, call, input)
+            status, flags = target.call(call)
+            timed_out = "t" in flags
+            status = TIMED_OUT if timed_out else status
         return CommandResult(
             exit_status=status,
             stdout=out.text,
             stderr=err.text,
-            truncated=out.truncated or err.truncated,
+            truncated=out.truncated or err.truncated or "b" in flags,
             timed_out=timed_out,
         )
 
-    def put(self, source: BinaryIO, path: str, *, mode: int = 0o600) -> str:
+    def put(self, source: BinaryIO, path: str, *, mode: int = 0o600, op: Operation | None = None) -> str:
         """Stream `source` into a file. See `ports.Transport.put`.
 
         The target is told length and checksum beforehand and compares before it renames, so that a lost link leaves
@@ -169,11 +215,13 @@ class ShellTransport(ABC):
         with tempfile.SpooledTemporaryFile(_SPOOLED) as spool:
             stream, size, digest = _measured(source, cast("BinaryIO", spool))
             directory = dirname(path) or "."
-            temporary = f"{directory}/.opsflow-{secrets.token_hex(8)}"
-            arguments = shlex.join((path, directory, temporary, f"{mode:o}", str(size), digest))
+            temporary = f"{directory}/.opsflow-{op.id if op else secrets.token_hex(8)}"
+            words = shlex.join((path, directory, temporary, f"{mode:o}", str(size), digest))
             err = Capture("stderr", _KEPT)
-            line = script(f"set -- {arguments}\n{_PUT}")
-            status, _ = self._run(line, stream, Capture("stdout", 0), err, None)
+            if op is None:
+                status = self._receive(f"set -- {words}\n{_PUT}", stream, err)
+            else:
+                status = self._put(op, f"set -- {words}\n", stream, size, err)
         if status:
             raise TransferFailed(f"cannot write {path} on {self.where}: {_last_line(err) or f'exit status {status}'}")
         return digest
@@ -192,6 +240,46 @@ class ShellTransport(ABC):
     def identity(self) -> str:
         """Machine-id, boot id and node name, as far as the machine tells; `-` for what it does not."""
         return " ".join(self.run(_IDENTITY, timeout=60).stdout.split())
+
+    def _claimed(self, run: str, epoch: int) -> Target:
+        if self._target is None or (self._target.run_id, self._target.epoch) != (run, epoch):
+            if self._target is not None:
+                self._target.close()
+            self._target = Target(lambda: self.start(START), where=self.where, run=run, epoch=epoch)
+        return self._target
+
+    def _give_input(self, target: Target, call: Call, given: bytes | BinaryIO | None) -> None:
+        """Little input travels with the start; much is on the target before it."""
+        if given is None:
+            return
+        stream = io.BytesIO(given) if isinstance(given, bytes) else given
+        head = stream.read(INLINE + 1)
+        if len(head) <= INLINE:
+            call.body = head
+            return
+        call.spooled = True
+        if call.begun and target.state(call) != "N":
+            return
+        with tempfile.TemporaryFile() as spool:
+            spool.write(head)
+            shutil.copyfileobj(stream, spool, CHUNK)
+            spool.seek(0)
+            self.put(spool, f"{target.place.base}/{target.run_id}/{call.id}.in")
+
+    def _put(self, op: Operation, words: str, stream: BinaryIO, size: int, err: Capture) -> int:
+        """A file as an operation: its rename into place is the act; what is large is there beforehand."""
+        target = self._claimed(op.run, op.epoch)
+        call = call_of(op, words + (_PUT if size <= INLINE else _PLACE), Capture("stdout", 0), err)
+        if size <= INLINE:
+            call.body = stream.read()
+        elif not call.begun or target.state(call) == "N":
+            status = self._receive(words + _RECEIVE + "trap - EXIT\n", stream, err)
+            if status:
+                return status
+        return target.call(call)[0]
+
+    def _receive(self, command: str, stream: BinaryIO, err: Capture) -> int:
+        return self._run(script(command), stream, Capture("stdout", 0), err, None)[0]
 
     def _run(
         self,

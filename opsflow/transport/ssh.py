@@ -2,9 +2,10 @@
 
 import logging
 import select
+import shlex
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 
 import fabric
@@ -14,7 +15,7 @@ from opsflow.errors import Interrupted, Unreachable
 from opsflow.model import Host
 from opsflow.transport.dial import chain_of, dial, hang_up, place
 from opsflow.transport.process import CHUNK
-from opsflow.transport.shell import COMMAND, ShellTransport
+from opsflow.transport.shell import ARGUMENTS, ShellTransport
 
 CHANNELS = 8
 """Operations at the same time on one connection; an sshd takes 10 sessions unless told otherwise."""
@@ -36,6 +37,7 @@ class SshTransport(ShellTransport):
     """
 
     def __init__(self, host: Host, *, gate: AbstractContextManager[object] | None = None) -> None:
+        super().__init__()
         self.where = place(host)
         self._host = host
         self._gate = gate if gate is not None else nullcontext()
@@ -44,31 +46,32 @@ class SshTransport(ShellTransport):
         self._channels = threading.BoundedSemaphore(CHANNELS)
         self._open: set[paramiko.Channel] = set()
 
-    def start(self) -> "SshProcess":
-        """Start the fixed command on a channel of its own; waits while too many are open."""
+    def start(self, arguments: Sequence[str] = ARGUMENTS) -> "SshProcess":
+        """Start a fixed command on a channel of its own; waits while too many are open."""
         with ExitStack() as undo:
             self._channels.acquire()
             undo.callback(self._channels.release)
-            channel = self._channel()
+            channel = self._channel(f"exec {shlex.join(arguments)}")
             self._open.add(channel)
             undo.callback(self._open.discard, channel)
             return SshProcess(channel, self.where, undo.pop_all().close)
 
     def close(self) -> None:
         """Close the connection, if there is one."""
+        super().close()
         with self._lock:
             connection, self._connection = self._connection, None
         if connection is not None:
             hang_up(chain_of(connection))
 
-    def _channel(self) -> paramiko.Channel:
-        """A channel on which the fixed command was started. As long as it has no input, it does nothing."""
+    def _channel(self, command: str) -> paramiko.Channel:
+        """A channel on which a command was started. As long as it has no input, it does nothing."""
         began = time.monotonic()
         while True:
             transport, is_new = self._transport()
             asked = time.monotonic()
             try:
-                return self._session(transport)
+                return self._session(transport, command)
             except _LOST as error:
                 # What paramiko raises tells little: threads whose channels are refused get each other's errors.
                 now = time.monotonic()
@@ -82,10 +85,10 @@ class SshTransport(ShellTransport):
                 else:  # the server allows fewer sessions than we do, or has not seen yet that one has ended
                     time.sleep(_SESSION_PAUSE)
 
-    def _session(self, transport: paramiko.Transport) -> paramiko.Channel:
+    def _session(self, transport: paramiko.Transport, command: str) -> paramiko.Channel:
         channel = transport.open_session(timeout=self._host.connection.connect_timeout)
         try:
-            channel.exec_command(COMMAND)
+            channel.exec_command(command)
         except BaseException:
             channel.close()
             raise

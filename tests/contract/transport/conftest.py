@@ -1,13 +1,15 @@
 """The transports under test. `shell` is every real one, `transport` all of them."""
 
+import itertools
 import os
+import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from opsflow.model import CommandResult, Host
+from opsflow.model import CommandResult, Host, Operation
 from opsflow.testing import SshdFleet
 from opsflow.testing.sshd import sshd_path
 from opsflow.transport.fake import FakeTransport
@@ -41,12 +43,37 @@ def ssh(fleet) -> Iterator[SshTransport]:
     transport.close()
 
 
-@pytest.fixture(params=["local", "ssh"])
-def shell(request, tmp_path) -> Shell:
-    if request.param == "local":
-        return Shell(transport=LocalTransport(tmp_path), home=tmp_path)
-    transport = request.getfixturevalue("ssh")
-    return Shell(transport=transport, home=request.getfixturevalue("fleet").home("one"))
+class Recording:
+    """A transport of which every run and every put is an operation, each another one."""
+
+    def __init__(self, transport):
+        self._transport = transport
+        self._run = f"run-{secrets.token_hex(4)}"
+        self._numbers = itertools.count(1)
+
+    def run(self, command, **more):
+        return self._transport.run(command, op=self._next(), **more)
+
+    def put(self, source, path, **more):
+        return self._transport.put(source, path, op=self._next(), **more)
+
+    def _next(self):
+        return Operation(run=self._run, epoch=1, attempt="attempt", number=next(self._numbers), digest="-")
+
+    def __getattr__(self, name):
+        return getattr(self._transport, name)
+
+
+@pytest.fixture(params=["local", "ssh", "local-recorded", "ssh-recorded"])
+def shell(request, tmp_path) -> Iterator[Shell]:
+    where, _, recorded = request.param.partition("-")
+    if where == "local":
+        found = Shell(transport=LocalTransport(tmp_path), home=tmp_path)
+    else:
+        found = Shell(transport=request.getfixturevalue("ssh"), home=request.getfixturevalue("fleet").home("one"))
+    yield replace(found, transport=Recording(found.transport)) if recorded else found
+    found.transport.release()
+    found.transport.close()
 
 
 @pytest.fixture(params=["fake", "local", "ssh"])

@@ -1,0 +1,431 @@
+#!/bin/sh
+# The part of opsflow that works on a target. Nothing is installed: a connection sends this file to `sh` on its standard
+# input, once, with four words put in front (nonce, run, epoch, holder). It is one brace group, so that a file that
+# arrives in part is a syntax error and does nothing. POSIX sh: dash, bash, busybox ash, ksh.
+#
+# A connection is a pipeline of processes, none of them in the background, so that no signal is ignored in commands:
+#
+#   relay     reads messages from the connection, and hands each operation to the slot that the message names
+#   slot 1-4  supervise one operation at a time: gate, payload in a session of its own, status
+#   mouth     the only one that writes to the connection
+#
+# They talk by named pipes, in lines shorter than PIPE_BUF. When the connection ends, the relay sees the end of its input;
+# idle slots and the mouth then end too. A slot at work sees to the end of its operation first: it outlives its connection.
+#
+# What is kept, below $HOME/.opsflow/ops (HOME, for root too, so that hosts which share a machine are apart):
+#
+#   id            random, made with the directory
+#   claim         RUN EPOCH: the only ones for whom operations are started
+#   RUN/by        who drives the run, for messages
+#   RUN/c.PID/    named pipes and command texts of one connection
+#   RUN/OP.go     the gate: made once, by whoever starts the operation. First line, 10 bytes, overwritten in place, so
+#                 that a full disk does not matter: `-` started, `r PID` payload runs, `e STATUS` ended, `f` fenced, never
+#                 to start. Then: HASH BOOT PID:STARTTIME of its slot; then what was read since the operation before.
+#   RUN/OP.out, OP.err, OP.in, OP.to       output, spooled input, whether its time ran out
+{
+umask 077
+set -f
+slots=4
+most=1048576 # bytes of a stream in one answer
+
+# Which process this is: sets who to PID:STARTTIME. A subshell has a pid of its own, which $$ does not tell.
+identify() {
+    if IFS= read -r stat </proc/self/stat; then
+        pid=${stat%% *}
+    else
+        pid=$(exec sh -c 'echo "$PPID"')
+    fi 2>/dev/null
+    born "$pid" && who=$pid:$born
+}
+
+# When a process was started: sets born; false if there is none. Zombies do not count.
+born() {
+    born=
+    if [ -r /proc/self/stat ]; then
+        { IFS= read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+        # shellcheck disable=SC2086 # fields
+        set -- ${stat##*\) }
+        case $1 in Z | X) return 1 ;; esac
+        born=${20}
+    else
+        born=$(ps -o lstart= -p "$1" 2>/dev/null | tr -s ' ' _)
+    fi
+    [ "$born" ]
+}
+
+# Whether BOOT and PID:STARTTIME are of a process that lives now: a pid alone may be another's by now.
+alive() { [ "$1" = "$boot" ] && born "${2%%:*}" && [ "$born" = "${2#*:}" ]; }
+
+# Seconds since some moment that does not change: sets now.
+clock() {
+    if { IFS='. ' read -r now stat </proc/uptime; } 2>/dev/null; then :; else now=$(date +%s); fi
+}
+
+refuse() {
+    printf '\n%s X %s\n' "$nonce" "$*"
+    exit 0
+}
+
+# The directory of records, nobody else's and not led elsewhere.
+settle() {
+    base=${HOME-}/.opsflow/ops
+    case $base in /.opsflow/ops | [!/]*) refuse "no home directory" ;; esac
+    [ -d "$base" ] || mkdir -p "$base" || refuse "$base cannot be made"
+    for dir in "${base%/ops}" "$base"; do
+        [ ! -L "$dir" ] || refuse "$dir is a symbolic link"
+        [ "$(find "$dir" -prune -type d -user "$(id -u)")" ] || refuse "$dir belongs to another user"
+    done
+    chmod 700 "$base" || refuse "$base cannot be made private"
+    if [ ! -f "$base/id" ]; then
+        { od -An -N16 -tx1 /dev/urandom | tr -d ' \n'; echo; } >"$base/id.$$" || refuse "$base cannot be written"
+        ln "$base/id.$$" "$base/id" 2>/dev/null # somebody else may have been first
+        rm -f "$base/id.$$"
+    fi
+    { IFS= read -r id <"$base/id"; } && [ "$id" ] && return
+    refuse "$base has no id"
+}
+
+# Whether a run is at work here: connected, or an operation of it runs.
+busy() {
+    set +f
+    for record in "$base/$1"/c.*/who "$base/$1"/*.go; do
+        set -f
+        case $record in
+        *.go) { read -r state && read -r stat life owner; } <"$record" ;;
+        *) state=r && read -r life owner <"$record" ;;
+        esac 2>/dev/null || continue
+        case $state in e* | f*) continue ;; esac
+        alive "$life" "$owner" && return 0
+    done
+    set -f
+    return 1
+}
+
+# Make the host this run's and this epoch's, unless another run is at work or a later epoch has it.
+claim() {
+    last=0 over=''
+    { read -r last over <"$dir/epoch"; } 2>/dev/null
+    [ "$epoch" -gt "$last" ] || { [ "$epoch" = "$last" ] && [ ! "$over" ]; } || refuse stale
+    other=
+    { read -r other last <"$base/claim"; } 2>/dev/null
+    if [ "$other" ] && [ "$other" != "$run" ] && busy "$other"; then
+        by=
+        { IFS= read -r by <"$base/$other/by"; } 2>/dev/null
+        refuse "held $other $by"
+    fi
+    echo "$epoch" >"$dir/epoch" && echo "$run $epoch" >"$home/claim" && mv -f "$home/claim" "$base/claim" && return
+    refuse "$base cannot be written"
+}
+
+# What stands at a gate: sets state, hash, life, owner, kid; false if there is none.
+look() {
+    state='' hash='' life='' owner='' kid=''
+    { read -r state kid && read -r hash life owner; } 2>/dev/null <"$dir/$1.go"
+    [ -e "$dir/$1.go" ]
+}
+
+# One operation after another. Everything that may fail comes before the gate.
+slot() {
+    identify
+    trap : HUP INT TERM # caught, not ignored: commands get the defaults
+    set -C
+    while read -r op hash input reads; do
+        env='' body='' seen=''
+        case $input in [pq]) IFS= read -r env && IFS= read -r body ;; esac
+        case $reads in r) IFS= read -r seen ;; esac
+        file=$dir/$op
+        read -r mine <"$base/claim"
+        if [ "$mine" != "$run $epoch" ] || [ -e "$dir/${op%.*}.no" ]; then
+            tell F "$op"
+        elif ! { true >>"$file.out" && true >>"$file.err"; }; then
+            tell X "$op" "cannot prepare"
+        elif ! true >"$file.go"; then
+            if [ -e "$file.go" ]; then tell A "$op" "$hash"; else tell X "$op" "cannot record"; fi
+        elif ! printf '%-9s\n%s %s %s\n%s\n' - "$hash" "$boot" "$who" "$seen" >>"$file.go"; then
+            rm -f "$file.go" # its maker, alive: nobody else can have started it
+            tell X "$op" "cannot record"
+        else
+            supervise
+        fi
+    done
+}
+
+supervise() {
+    # It opens its stderr itself: what our shell says of its end ("Killed") is no output of it.
+    set -- "$file" "$home/$slot.sh" "${input#[-f]}"
+    case $input in
+    [pq]) printf '%s\n%b' "$env" "$body" | $session sh -c "$inner" sh "$@" >>"$file.out" ;;
+    f) $session sh -c "$inner" sh "$@" <"$file.in" >>"$file.out" ;;
+    *) $session sh -c "$inner" sh "$@" </dev/null >>"$file.out" ;;
+    esac
+    status=$?
+    if [ -e "$file.to" ]; then # those of its group that do not heed SIGTERM
+        look "$op"
+        sleep 1
+        kill -s KILL -- "$group$kid"
+    fi
+    printf 'e %-7s' "$status" 1<>"$file.go"
+    tell D "$op" "$status"
+}
+
+# Opened for both ways, a pipe that nobody reads any more does not block.
+tell() { printf '%s\n' "$*" 1<>"$home/mouth"; }
+
+# Messages: several lines that say what, then one that says do; a message that is cut does nothing.
+relay() {
+    exec 4>"$home/mouth" 5>"$home/1" 6>"$home/2" 7>"$home/3" 8>"$home/4"
+    text='' env='' body='' reads=''
+    while IFS= read -r line; do
+        case $line in
+        'T '*) text=${line#T } ;;
+        'V '*) env=${line#V } ;;
+        'I '*) body=${line#I } ;;
+        'R '*) reads=${line#R } ;;
+        'S '*.)
+            # shellcheck disable=SC2086 # words
+            set -- $line # S slot op hash timeout input .
+            start "$2" "$3" "$4" "$5" "$6"
+            text='' env='' body='' reads=''
+            ;;
+        *.) printf '%s\n' "$line" >&4 ;;
+        esac
+    done
+    kill -s KILL "$$" # the shell that waits for us, so that it keeps no stream open
+}
+
+start() {
+    if [ -e "$dir/$2.go" ]; then
+        printf 'A %s %s\n' "$2" "$3" >&4
+    elif ! printf '%b' "$text" >|"$home/$1.sh"; then
+        printf 'X %s cannot prepare\n' "$2" >&4
+    else
+        [ "$4" = 0 ] || printf 'B %s %s\n' "$2" "$4" >&4
+        {
+            printf '%s %s %s %s\n' "$2" "$3" "$5" "${reads:+r}"
+            case $5 in [pq]) printf '%s\n%s\n' "$env" "$body" ;; esac
+            case $reads in ?*) printf '%s\n' "$reads" ;; esac
+        } >&$((4 + $1))
+    fi
+}
+
+# Answers, and what needs a clock.
+mouth() {
+    trap : HUP INT TERM
+    asked=' ' due='' alarm='' rings=0
+    while :; do
+        while read -r what op a b c; do
+            case $what in
+            D) ended "$op" "$a" ;;
+            A) answer "$op" "$a" 0 0 ;;
+            P) follow "$op" && answer "$op" "$a" "$b" "$c" ;;
+            B) clock && due="$due $op:$((now + a + 1))" && wake $((a + 1)) ;;
+            K) stop "$op" "$a" ;;
+            T) ring ;;
+            N) fence "$op" ;;
+            Q) recall "$op" ;;
+            C) clean "$op $a $b $c" ;;
+            Z) release ;;
+            F | X) forget "$op" && say "$what" "$op" "$a $b $c" ;;
+            esac
+        done
+        # The connection is gone. Timeouts go on.
+        kill -s KILL "$$"
+        exec >/dev/null
+        [ "$due" ] || break
+        read -r what op a b c <>"$home/mouth"
+        case $what in D | F | X) forget "$op" ;; T) ring ;; esac
+    done
+    [ ! "$alarm" ] || kill "$alarm"
+}
+
+# Its output is asked for from now on.
+follow() {
+    case $asked in *" $1 "*) ;; *) asked="$asked$1 " ;; esac
+}
+
+say() { printf '\n%s %s\n' "$nonce" "$*"; }
+
+ended() {
+    forget "$1"
+    timed=-
+    [ ! -e "$dir/$1.to" ] || timed=t
+    case $asked in
+    *" $1 "*) # the rest is asked for, from where that came to
+        asked=${asked%%" $1 "*}" "${asked#*" $1 "}
+        say E "$1" "$2" $timed 0 0 -
+        ;;
+    *) outputs E "$1" "$2 $timed" 0 0 ;;
+    esac
+}
+
+# One answer with what came of both streams from these places on.
+outputs() {
+    has=
+    [ ! -s "$dir/$2.out" ] || has=o
+    [ ! -s "$dir/$2.err" ] || has=${has}e
+    say "$1" "$2" "$3" "$4" "$5" "${has:-.}"
+    case $has in *o*) part "$dir/$2.out" "$4" ;; esac
+    case $has in *e*) part "$dir/$2.err" "$5" ;; esac
+}
+
+part() {
+    if [ "$2" = 0 ]; then head -c "$most" "$1"; else tail -c +$(($2 + 1)) "$1" | head -c "$most"; fi
+    printf '\n%s\n' "$nonce"
+}
+
+# What is known of an operation: op, hash, places in its streams.
+answer() {
+    if ! look "$1"; then
+        say N "$1" "$boot"
+        return
+    fi
+    case $state in
+    '') say G "$1" ;; # made, and not yet said by whom
+    f) say F "$1" ;;
+    *)
+        [ "$2" = "$hash" ] || [ "$2" = - ] || {
+            say M "$1"
+            return
+        }
+        if [ "$state" != e ] && ! alive "$life" "$owner"; then
+            look "$1" # it may have ended between the two looks
+        elif [ "$state" != e ]; then
+            outputs R "$1" "- -" "$3" "$4"
+            return
+        fi
+        timed=-
+        [ ! -e "$dir/$1.to" ] || timed=t
+        if [ "$state" = e ]; then
+            [ "$life" = "$boot" ] || timed=${timed}b # written before a reboot: the status is true, output may be cut
+            outputs E "$1" "$kid $timed" "$3" "$4"
+        elif [ "$life" = "$boot" ]; then
+            outputs L "$1" "killed -" "$3" "$4"
+        else
+            outputs L "$1" "reboot -" "$3" "$4"
+        fi
+        ;;
+    esac
+}
+
+# End an operation: what has not begun never will; what runs gets SIGTERM, and SIGKILL five seconds later.
+stop() {
+    if (set -C && printf '%-9s\n' f >"$dir/$1.go"); then
+        say F "$1"
+    elif look "$1" && [ "$state" = r ] && alive "$life" "$owner"; then
+        [ "$2" != t ] || true >>"$dir/$1.to"
+        (
+            kill -s TERM -- "$group$kid"
+            sleep 5
+            look "$1" && [ "$state" = r ] && kill -s KILL -- "$group$kid"
+        ) </dev/null >/dev/null &
+    fi
+}
+
+# Nothing more of an attempt is started.
+fence() { true >>"$dir/$1.no" && say N "$1" fenced; }
+
+forget() {
+    left=
+    for entry in $due; do
+        case $entry in "$1":*) ;; *) left="$left $entry" ;; esac
+    done
+    due=$left
+}
+
+# One alarm serves all: it is set anew only for an operation whose time ends before it rings.
+wake() {
+    [ "$rings" = 0 ] || [ $((now + $1)) -lt "$rings" ] || return 0
+    [ ! "$alarm" ] || kill "$alarm"
+    rings=$((now + $1))
+    (
+        trap 'kill "$!"; exit' TERM
+        sleep "$1" &
+        wait "$!"
+        tell T
+    ) </dev/null >/dev/null &
+    alarm=$!
+}
+
+ring() {
+    clock
+    rings=0 alarm='' left='' first=
+    for entry in $due; do
+        if [ "${entry#*:}" -le "$now" ]; then
+            stop "${entry%%:*}" t
+        else
+            left="$left $entry"
+            [ "$first" ] && [ "$first" -le "${entry#*:}" ] || first=${entry#*:}
+        fi
+    done
+    due=$left
+    [ ! "$first" ] || wake $((first - now))
+}
+
+# The record of an attempt: its operations in order.
+recall() {
+    n=1
+    while look "$1.$n"; do
+        seen=
+        { read -r stat && read -r stat && IFS= read -r seen; } 2>/dev/null <"$dir/$1.$n.go"
+        say V "$1" "${hash:--} $seen"
+        n=$((n + 1))
+    done
+    say V "$1" .
+}
+
+clean() {
+    set +f
+    for attempt in $1; do
+        case $attempt in r*) rm -f "$dir/$attempt".* ;; esac # reads: only operations need to be remembered
+        rm -f "$dir/$attempt".*.out "$dir/$attempt".*.err "$dir/$attempt".*.in "$dir/$attempt".*.to
+    done
+    set -f
+}
+
+# The run is over: nobody starts anything in its name again, unless a later epoch comes.
+release() {
+    echo "$epoch over" >"$dir/epoch"
+    mv -f "$dir/epoch" "$base/over.$$" && rm -rf "$dir" && mkdir "$dir" && mv -f "$base/over.$$" "$dir/epoch"
+    read -r mine <"$base/claim"
+    [ "$mine" != "$run $epoch" ] || rm -f "$base/claim"
+    say Z "$run"
+}
+
+# What a payload's shell does first: say who it is, take its environment, forget its arguments.
+# shellcheck disable=SC2016 # it is expanded there
+inner='{ printf "r %-7s" "$$" 1<>"$1.go"; } 2>/dev/null
+exec 2>>"$1.err"
+_opsflow=$2
+if [ "$3" ]; then IFS= read -r _environment && eval "$(printf %b "$_environment")"; unset _environment; fi
+if [ "$3" = q ]; then exec <"$1.in"; fi
+shift "$#"
+. "$_opsflow"'
+
+nonce=$1 run=$2 epoch=$3
+case ${KSH_VERSION-} in *93*) refuse "ksh93 loses lines of named pipes: another shell is needed as sh" ;; esac
+boot=
+{ IFS= read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null || boot=$(sysctl -n kern.bootsessionuuid)
+if ! identify || [ ! "$boot" ]; then refuse "processes cannot be told apart here"; fi
+machine=-
+{ IFS= read -r machine </etc/machine-id; } 2>/dev/null
+session='' group=
+! command -v setsid >/dev/null || session=setsid group=-
+settle
+dir=$base/$run home=$base/$run/c.$$
+rm -rf "$home"
+if ! mkdir -p "$home" || ! echo "$boot $who" >"$home/who"; then refuse "$dir cannot be written"; fi
+claim
+echo "$4" >"$dir/by"
+mkfifo "$home/mouth" "$home/1" "$home/2" "$home/3" "$home/4" || refuse "$home cannot be written"
+printf '\n%s H %s %s %s %s %s %s\n' "$nonce" "$boot" "$id" "$machine" "$(id -u)" "$slots" "$base"
+exec 9>&1 2>/dev/null
+# Nothing passes through the pipes between them. `true` is there for ksh, whose last one is the shell itself.
+# shellcheck disable=SC2259,SC2260
+relay 9>&- |
+    { slot=1 && slot; } <"$home/1" >/dev/null 9>&- |
+    { slot=2 && slot; } <"$home/2" >/dev/null 9>&- |
+    { slot=3 && slot; } <"$home/3" >/dev/null 9>&- |
+    { slot=4 && slot; } <"$home/4" >/dev/null 9>&- |
+    mouth <"$home/mouth" >&9 9>&- |
+    true
+}
