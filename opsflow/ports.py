@@ -337,6 +337,9 @@ class Journal(Protocol):
             HostsHeld: its writer is alive (same machine: its process lives; elsewhere: its heartbeat is fresh).
         """
 
+    def epoch(self, run_id: str) -> int:
+        """How often the run has changed hands, from 1: the later of two writers has the higher number."""
+
     def commit(self, run_id: str, changes: Sequence[Change]) -> None:
         """Apply all changes or none, durably.
 

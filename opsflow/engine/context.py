@@ -1,21 +1,25 @@
 """What a task sees of the world: `ports.Context` over one transport, for one job."""
 
+import hashlib
 import io
 import random
 import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from opsflow.errors import CommandFailed, TaskFailed, TransferFailed, Unreachable
-from opsflow.model import CommandResult, Job, JobKind, Log, Message, Output, Phase, Progress
+from opsflow.engine.trail import Trail, packed, result_data, unpacked
+from opsflow.errors import CommandFailed, Interrupted, TaskFailed, TransferFailed, Unreachable
+from opsflow.model import CommandResult, Job, JobKind, Log, Message, Operation, Output, Phase, Progress
 from opsflow.ports import OutputSink, Renderer, Transport
 from opsflow.report.masking import Masker
 
 _STDERR_LINES = 20
+_SECRET_INPUT = 4096
 _LOOKING = frozenset({JobKind.PREPARE, JobKind.SETTLE})
 
 
@@ -50,6 +54,8 @@ class HookContext:
         self._vars = RenderedVars(job.variables, job.facts, renderer)
         self._ends = None if job.timeout is None else time.monotonic() + job.timeout
         self._thread = threading.get_ident()
+        self._trail = Trail(job, transport.record(_any(job)) if job.replay else ())
+        self._broken: Interrupted | None = None
 
     # Who and where
 
@@ -125,14 +131,12 @@ class HookContext:
         self._begin(f"run {command!r}")
         self._refuse_secret(command)
         given = input.encode() if isinstance(input, str) else input
+        if self._job.record and given and len(given) > _SECRET_INPUT and self._reveals(given):
+            raise TaskFailed(f"input with a secret in it may be {_SECRET_INPUT} bytes long, this is {len(given)}")
+        op = self._trail.operation("run", command, cwd, self._shown(env or {}), self._fingerprint(given))
         limit = self._limit(timeout)
-        with _Tee(self._job, self.masker, self._emit) as sink:
-            self.operations += 1
-            try:
-                result = self._transport.run(command, input=given, timeout=limit, env=env, cwd=cwd, sink=sink)
-            except Unreachable:
-                self.operations -= 1  # certainly not begun
-                raise
+        with _Tee(self._job, self.masker, self._emit) as sink, self._operating():
+            result = self._transport.run(command, input=given, timeout=limit, env=env, cwd=cwd, sink=sink, op=op)
         result = self._masked(result)
         if result.timed_out or (check and not result.ok):
             raise self._failed(command, result, limit)
@@ -161,12 +165,16 @@ class HookContext:
         """Read: run a command that changes nothing."""
         self._check_thread()
         self._refuse_secret(command)
-        return self._masked(self._transport.run(command, timeout=self._limit(timeout), env=env))
+
+        def look() -> dict[str, Any]:
+            return result_data(self._probe(command, timeout, env))
+
+        return CommandResult(**self._trail.read("probe", (command, self._shown(env or {})), look))
 
     def get(self, path: str) -> bytes:
         """Read: a file's content."""
         self._check_thread()
-        return self._transport.get(path)
+        return unpacked(self._trail.read("get", path, lambda: packed(self._transport.get(path))))
 
     def tail(self, path: str, lines: int = 20) -> list[str]:
         """Read: the last lines of a file; empty if there is no such file."""
@@ -175,21 +183,27 @@ class HookContext:
 
     def wait_until(self, probe: str, *, timeout: float, every: float = 0.5) -> CommandResult:
         """Read: run a probe until it ends with 0 or the time is over; its last result tells which."""
-        ends = time.monotonic() + timeout
-        while True:
-            result = self.probe(probe, timeout=max(ends - time.monotonic(), every))
-            left = ends - time.monotonic()
-            if result.ok or left <= 0:
-                return result
-            self.sleep(min(every, left))
+        self._check_thread()
+        self._refuse_secret(probe)
+
+        def look() -> dict[str, Any]:
+            ends = time.monotonic() + timeout
+            while True:
+                result = self._probe(probe, max(ends - time.monotonic(), every), None)
+                left = ends - time.monotonic()
+                if result.ok or left <= 0:
+                    return result_data(result)
+                self.sleep(min(every, left))
+
+        return CommandResult(**self._trail.read("wait_until", probe, look))
 
     def now(self) -> datetime:
         """Read: the time, UTC."""
-        return datetime.now(UTC)
+        return datetime.fromisoformat(self._trail.read("now", "", lambda: datetime.now(UTC).isoformat()))
 
     def random(self) -> float:
         """Read: a random number, 0 <= n < 1."""
-        return random.random()  # noqa: S311 - jitter and names, not keys
+        return float(self._trail.read("random", "", random.random))
 
     # Talk
 
@@ -200,7 +214,8 @@ class HookContext:
     def sleep(self, seconds: float) -> None:
         """Wait, at most until the attempt's time is over. Raises `TaskFailed` if it is over already."""
         self._check_thread()
-        time.sleep(self._limit(seconds) or 0.0)
+        if not self._trail.replaying:  # else that time has passed already
+            time.sleep(self._limit(seconds) or 0.0)
 
     def log(self, text: str) -> None:
         """Say something to the operator; journaled."""
@@ -221,18 +236,57 @@ class HookContext:
 
     # Inside
 
+    def end(self) -> None:
+        """The hook has returned.
+
+        Raises:
+            Interrupted: it swallowed one, or did less than the first time.
+        """
+        if self._broken is not None:
+            raise self._broken
+        self._trail.end()
+
     def _put(self, stream: BinaryIO, path: str, mode: int) -> str:
-        self.operations += 1
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+        stream.seek(0)
+        op = self._trail.operation("put", path, mode, digest)
         try:
-            return self._transport.put(stream, path, mode=mode)
-        except Unreachable:
-            self.operations -= 1
-            raise
+            with self._operating():
+                return self._transport.put(stream, path, mode=mode, op=op)
         except TransferFailed as error:
             raise TransferFailed(self.masker.text(error.message), hint=error.hint) from error
 
+    @contextmanager
+    def _operating(self) -> Iterator[None]:
+        self.operations += 1
+        try:
+            yield
+        except Unreachable:
+            self.operations -= 1  # certainly not begun
+            raise
+        except Interrupted as error:
+            self._broken = error
+            raise
+
+    def _probe(self, command: str, timeout: float | None, env: Mapping[str, str] | None) -> CommandResult:
+        return self._masked(self._transport.run(command, timeout=self._limit(timeout), env=env))
+
+    def _shown(self, env: Mapping[str, str]) -> dict[str, str]:
+        return {name: self.masker.text(value) for name, value in sorted(env.items())}
+
+    def _reveals(self, given: bytes) -> bool:
+        return self.masker.reveals(given.decode("utf-8", "replace"))
+
+    def _fingerprint(self, given: bytes | None) -> str | None:
+        """What an input is known by: of one with a secret in it, its text without."""
+        if given is None:
+            return None
+        return self.masker.text(given.decode()) if self._reveals(given) else hashlib.sha256(given).hexdigest()
+
     def _begin(self, what: str) -> None:
         self._check_thread()
+        if self._broken is not None:
+            raise self._broken
         if self.phase is None:
             raise TaskFailed(f"the task's plan hook may only look, but calls ctx.{self.masker.text(what)}")
 
@@ -268,6 +322,11 @@ class HookContext:
         last = "\n".join(result.stderr.splitlines()[-_STDERR_LINES:])
         hint = f"it was stopped after {limit:g} s" if result.timed_out and limit is not None else ""
         return CommandFailed(self.masker.text(command), result.exit_status, last, hint=hint)
+
+
+def _any(job: Job) -> Operation:
+    """An operation of a job's attempt, to ask for its record."""
+    return Operation(run=job.run_id, epoch=job.epoch, attempt=job.record, number=1, digest="", place=job.machine)
 
 
 class RenderedVars(Mapping[str, Any]):

@@ -62,6 +62,7 @@ class Forward:
         lost = [n for n in run.in_state(NodeState.RUNNING, NodeState.UNKNOWN) if not closed(n)]
         self._to_settle = deque(lost)
         self.unsettled = set(lost)
+        self._replayed: set[str] = set()
         self._frontier = Frontier(run.plan, self._through)
         self.halted = False
 
@@ -88,9 +89,15 @@ class Forward:
         """Up to `free` jobs to submit after the next flush: acts first, so that what was begun ends."""
         found: list[Job] = []
         while self._to_settle and len(found) < free:
-            attempt = self._run.nodes[self._to_settle.popleft()].last(Phase.EXECUTE)
+            node = self._to_settle.popleft()
+            attempt = self._run.nodes[node].last(Phase.EXECUTE)
             assert attempt is not None
-            found.append(self._jobs.settle(attempt))
+            # The target knows best what became of it; only where it does not, the task is asked.
+            if attempt.machine and node not in self._replayed:
+                self._replayed.add(node)
+                found.append(self._jobs.execute(attempt, replay=True))
+            else:
+                found.append(self._jobs.settle(attempt))
         if self.halted:
             return found
         self._ready.extend(node for node in self._timers.due() if self._pending(node))
@@ -196,9 +203,14 @@ class Forward:
 
     def _take_act(self, outcome: Outcome) -> None:
         node = outcome.job.node
-        self._lanes.give(outcome.job.step)
         attempt = self._run.nodes[node].last(Phase.EXECUTE)
         assert attempt is not None
+        if not outcome.job.replay:
+            self._lanes.give(outcome.job.step)
+        elif outcome.verdict is Verdict.UNKNOWN:
+            self._to_settle.append(node)
+            return
+        self.unsettled.discard(node)
         self._run.end_attempt(
             attempt,
             outcome_state(outcome),
@@ -252,7 +264,7 @@ class Forward:
         retry = self._step(node).retry
         if self._tries[node] >= retry.attempts or self.halted:
             return False
-        if self._run.nodes[node].state is NodeState.RUNNING:
+        if self._run.nodes[node].state is not NodeState.PENDING:
             self._run.move(node, "retry")
         delay = retry_delay(retry, self._tries[node])
         self._timers.add(node, delay)

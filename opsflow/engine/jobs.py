@@ -20,9 +20,13 @@ class Jobs:
         nodes: Where its nodes stand.
         run_id: Its id.
         renderer: For the values by which nodes belong together.
+        epoch: Number of the run's owner; 0: a dry run.
     """
 
-    def __init__(self, plan: Plan, nodes: Mapping[str, NodeStatus], run_id: str, renderer: Renderer) -> None:
+    def __init__(
+        self, plan: Plan, nodes: Mapping[str, NodeStatus], run_id: str, renderer: Renderer, *, epoch: int = 0
+    ) -> None:
+        self._epoch = epoch
         self._plan = plan
         self._nodes = nodes
         self._run_id = run_id
@@ -44,16 +48,18 @@ class Jobs:
         """Look what became of an attempt whose end nobody saw."""
         return self._of_attempt(JobKind.SETTLE, attempt)
 
-    def execute(self, attempt: AttemptRecord) -> Job:
-        """Act."""
+    def execute(self, attempt: AttemptRecord, *, replay: bool = False) -> Job:
+        """Act; with `replay` once more, for an attempt whose end nobody saw."""
         step = self._plan.steps[self._plan.by_id[attempt.node].step]
-        return self._of_attempt(JobKind.EXECUTE, attempt, timeout=step.timeout)
+        return self._of_attempt(JobKind.EXECUTE, attempt, timeout=step.timeout, record=attempt, replay=replay)
 
     def revert(self, attempt: AttemptRecord, undone: AttemptRecord) -> Job:
         """Undo the attempt `undone`."""
         step = self._plan.steps[self._plan.by_id[attempt.node].step]
         # The context of a revert speaks of the attempt that it undoes.
-        return self._of_attempt(JobKind.REVERT, undone, timeout=step.revert_timeout, outputs=undone.outputs)
+        return self._of_attempt(
+            JobKind.REVERT, undone, timeout=step.revert_timeout, outputs=undone.outputs, record=attempt
+        )
 
     def _of_attempt(
         self,
@@ -62,6 +68,8 @@ class Jobs:
         *,
         timeout: float | None = None,
         outputs: Mapping[str, Any] | None = None,
+        record: AttemptRecord | None = None,
+        replay: bool = False,
     ) -> Job:
         return self._job(
             kind,
@@ -71,6 +79,9 @@ class Jobs:
             preview=Preview.from_json(attempt.preview),
             timeout=timeout,
             outputs=outputs,
+            record=record.id if record and self._epoch else "",
+            replay=replay,
+            machine=record.machine if record else "",
         )
 
     def _job(self, kind: JobKind, node_id: str, *, attempt: int, params: Mapping[str, Any], **more: Any) -> Job:
@@ -89,6 +100,7 @@ class Jobs:
             variables=node_variables(plan.playbook, step, plan.hosts[node.host], inputs=plan.inputs, extra=plan.extra),
             facts=self._facts(step, node),
             directory=plan.playbook.directory,
+            epoch=self._epoch,
             **more,
         )
 

@@ -51,7 +51,7 @@ class Engine:
         self._stop = stop
         self._stopping = False
         self._flying: dict[str, Job] = {}
-        jobs = Jobs(run.plan, run.nodes, run.id, renderer)
+        jobs = Jobs(run.plan, run.nodes, run.id, renderer, epoch=journal.epoch(run.id))
         spread = Spread(run.plan)
         self._undo = Undo(run, jobs, spread, Scopes(run.plan, renderer))
         self._jobs = jobs

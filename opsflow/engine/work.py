@@ -1,7 +1,9 @@
 """Performs one job, wherever it is called: the only place where a task's exception becomes an outcome."""
 
+import json
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from opsflow.engine.context import HookContext
@@ -43,8 +45,11 @@ class Worker:
         ctx: HookContext | None = None
         try:
             transport = self._transports.to(job.host)
+            machine = transport.claim(job.run_id, job.epoch) if job.epoch else ""
+            if job.replay:
+                _check_records(job, machine)
             ctx = HookContext(job, transport, emit=emit, secret=self._secret, renderer=self._renderer, masker=masker)
-            outcome = self._perform(job, ctx)
+            outcome = replace(self._perform(job, ctx), machine=machine)
         except Interrupted as error:
             outcome = _cut_short(job, ctx, _failure(error, masker))
         except Unreachable as error:
@@ -71,8 +76,10 @@ class Worker:
             return _looked(job, found, job.params, ctx)
         if job.kind is JobKind.EXECUTE:
             outputs = task.execute(ctx, job.params, preview)
+            ctx.end()
             return Outcome(job=job, verdict=Verdict.SUCCEEDED, outputs=ctx.masker.data(dict(outputs)))
         task.revert(ctx, job.params, preview, job.outputs)
+        ctx.end()
         return Outcome(job=job, verdict=Verdict.SUCCEEDED)
 
     def _prepare(self, job: Job, task: Task, ctx: HookContext) -> Outcome:
@@ -80,6 +87,13 @@ class Worker:
             return Outcome(job=job, verdict=Verdict.SKIPPED)
         params: Mapping[str, Any] = self._renderer.render(dict(job.params), job.variables, job.facts)
         return _looked(job, task.plan(ctx, params), params, ctx)
+
+
+def _check_records(job: Job, found: str) -> None:
+    """Raise `Interrupted` unless the records are the ones that the intent names; the boot id may be another."""
+    before, now = json.loads(job.machine), json.loads(found)
+    if any(before.get(key) != now.get(key) for key in ("base_id", "machine", "uid")):
+        raise Interrupted(f"what the attempt did is not on record any more on {job.host}")
 
 
 def _looked(job: Job, preview: Preview, params: Mapping[str, Any], ctx: HookContext) -> Outcome:
@@ -97,7 +111,7 @@ def _looked(job: Job, preview: Preview, params: Mapping[str, Any], ctx: HookCont
 
 def _cut_short(job: Job, ctx: HookContext | None, failure: Failure) -> Outcome:
     """Of a job that did not get through: certain that nothing happened, or not."""
-    begun = ctx is not None and ctx.operations > 0
+    begun = job.replay or (ctx is not None and ctx.operations > 0)
     return Outcome(job=job, verdict=Verdict.UNKNOWN if begun else Verdict.UNREACHABLE, failure=failure)
 
 

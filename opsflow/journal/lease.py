@@ -81,6 +81,11 @@ def take(connection: Connection, run: int, token: str, operator: str) -> None:
     connection.execute(query.values(epoch=owners.c.epoch + 1, **_mark(token, operator)))
 
 
+def epoch(connection: Connection, run: int) -> int:
+    """How often a run has changed hands, from 1."""
+    return int(connection.execute(select(owners.c.epoch).where(owners.c.run == run)).scalar_one())
+
+
 def refuse_living(connection: Connection, run: int) -> None:
     """Raise `HostsHeld` if the run's writer is alive."""
     row = _row(connection, run)

@@ -64,6 +64,10 @@ class SqlJournal:
         work = partial(writer.resume, run_id=run_id, operator=operator, token=token)
         self._held[run_id] = self._hold(work, run_id, lambda c: writer.hosts_of(c, reader.key_of(c, run_id)))
 
+    def epoch(self, run_id: str) -> int:
+        """How often the run has changed hands, from 1."""
+        return self._database.read(lambda c: lease.epoch(c, reader.key_of(c, run_id)))
+
     def commit(self, run_id: str, changes: Sequence[Change]) -> None:
         """Apply all changes or none, durably, in a number of statements that does not depend on theirs."""
         held = self._writer(run_id)

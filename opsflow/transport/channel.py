@@ -22,7 +22,7 @@ _TAKEN = 0.002
 _FULL = 30.0
 
 
-class Lost(Exception):  # noqa: N818 - no error of the user's: the channel's owner makes another one
+class Lost(Exception):
     """The connection is of no use any more."""
 
 
@@ -77,6 +77,7 @@ class Channel:
         self._free = list(range(SLOTS, 0, -1))
         self._broken = ""
         self._ready = False
+        self._noisy = True
         self.messages = 0
         try:
             self._put(_program(nonce, run, epoch, holder))
@@ -163,6 +164,8 @@ class Channel:
         found: list[Frame] = []
         broken = ""
         try:
+            if self._noisy and self._process.read("stderr") == b"":  # the runner closes it
+                self._noisy = False
             data = self._process.read("stdout")
             if data is None:
                 self._process.wait(min(seconds, 1.0))

@@ -1,14 +1,17 @@
 """A host that exists only in memory, for tests and rehearsals."""
 
 import hashlib
+import json
 import re
+import secrets
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
-from opsflow.errors import Interrupted, TransferFailed, Unreachable
-from opsflow.model import CommandResult
+from opsflow.errors import Diverged, HostsHeld, Interrupted, TransferFailed, Unreachable
+from opsflow.model import CommandResult, Recorded
+from opsflow.model import Operation as Recordable
 from opsflow.ports import OutputSink
 
 
@@ -67,6 +70,9 @@ class FakeTransport:
         self._name = name
         self._lock = threading.RLock()
         self._interruptions: dict[int, bool] = {}
+        self._records: dict[str, tuple[Recordable, CommandResult]] = {}
+        self._claimed = ("", 0)
+        self._base_id = secrets.token_hex(8)
 
     def interrupt(self, number: int, *, after_effect: bool = False) -> None:
         """Lose the link at the operation of that number, counted from 1: before it had its effect, or after."""
@@ -81,6 +87,7 @@ class FakeTransport:
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
         sink: OutputSink | None = None,
+        op: Recordable | None = None,
     ) -> CommandResult:
         """Let the first fitting command answer. See `ports.Transport.run`."""
         if "\0" in command:
@@ -88,22 +95,28 @@ class FakeTransport:
         given = input if isinstance(input, bytes) else input.read() if input else b""
         asked = Operation(kind="run", subject=command, input=given, env=env or {}, cwd=cwd, timeout=timeout)
         with self._lock:
-            lost_after = self._begin(asked)
-            result = self._answer(asked)
-            if lost_after:
-                raise self._interrupted()
+            result = self._recorded(op)
+            if result is None:
+                lost_after = self._begin(asked)
+                result = self._answer(asked)
+                self._keep(op, result)
+                if lost_after:
+                    raise self._interrupted()
         for stream, text in (("stdout", result.stdout), ("stderr", result.stderr)):
             if sink and text:
                 sink(stream, text)
         return result
 
-    def put(self, source: BinaryIO, path: str, *, mode: int = 0o600) -> str:
+    def put(self, source: BinaryIO, path: str, *, mode: int = 0o600, op: Recordable | None = None) -> str:
         """Keep the content. See `ports.Transport.put`."""
         content = source.read()
         with self._lock:
+            if self._recorded(op) is not None:
+                return hashlib.sha256(content).hexdigest()
             lost_after = self._begin(Operation(kind="put", subject=path, input=content))
             self.files[path] = content
             self.modes[path] = mode
+            self._keep(op, CommandResult(exit_status=0))
             if lost_after:
                 raise self._interrupted()
         return hashlib.sha256(content).hexdigest()
@@ -123,8 +136,49 @@ class FakeTransport:
             raise Unreachable(f"cannot reach {self._name}: it was told to be unreachable")
         return f"fake - {self._name}"
 
+    def claim(self, run: str, epoch: int) -> str:
+        """Claim the host. See `ports.Transport.claim`."""
+        if self.unreachable:
+            raise Unreachable(f"cannot reach {self._name}: it was told to be unreachable")
+        with self._lock:
+            if self._claimed[0] == run and epoch < self._claimed[1]:
+                raise Interrupted(f"{self._name}: a later session has taken over run {run}")
+            if self._claimed[0] not in {run, ""}:
+                raise HostsHeld(f"{self._name} is at work for run {self._claimed[0]}", holders={})
+            self._claimed = (run, epoch)
+        return json.dumps({"base_id": self._base_id, "boot": "-", "machine": self._name, "uid": "-", "base": "-"})
+
+    def record(self, op: Recordable) -> Sequence[Recorded]:
+        """What an attempt has on record. See `ports.Transport.record`."""
+        found: list[Recorded] = []
+        with self._lock:
+            while kept := self._records.get(replace(op, number=len(found) + 1).id):
+                found.append(Recorded(digest=kept[0].digest, reads=kept[0].reads))
+        return found
+
+    def release(self) -> None:
+        """The run is over. See `ports.Transport.release`."""
+        with self._lock:
+            self._claimed = ("", 0)
+            self._records.clear()
+
     def close(self) -> None:
         """Nothing is open."""
+
+    def _recorded(self, op: Recordable | None) -> CommandResult | None:
+        """How an operation ended that was begun before."""
+        if op is None:
+            return None
+        if self._claimed[0] == op.run and op.epoch < self._claimed[1]:
+            raise Interrupted(f"{self._name}: another session has taken over")
+        kept = self._records.get(op.id)
+        if kept is not None and kept[0].digest != op.digest:
+            raise Diverged("the operation at this place of the attempt was another one")
+        return kept[1] if kept is not None else None
+
+    def _keep(self, op: Recordable | None, result: CommandResult) -> None:
+        if op is not None:
+            self._records[op.id] = (op, result)
 
     def _begin(self, operation: Operation) -> bool:
         """Record an operation; whether the link is to be lost after it."""

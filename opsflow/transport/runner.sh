@@ -181,13 +181,13 @@ relay() {
         'V '*) env=${line#V } ;;
         'I '*) body=${line#I } ;;
         'R '*) reads=${line#R } ;;
-        'S '*.)
+        'S '*' .')
             # shellcheck disable=SC2086 # words
             set -- $line # S slot op hash timeout input .
             start "$2" "$3" "$4" "$5" "$6"
             text='' env='' body='' reads=''
             ;;
-        *.) printf '%s\n' "$line" >&4 ;;
+        *' .') printf '%s\n' "${line% .}" >&4 ;;
         esac
     done
     kill -s KILL "$$" # the shell that waits for us, so that it keeps no stream open

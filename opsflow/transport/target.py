@@ -7,7 +7,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 
@@ -128,12 +128,13 @@ class Target:
                 known = call.place is None or call.place == channel.place
                 with closing(_Following(channel, call)) as following:
                     status = following.to_end(may_start=known)
-                self._clean(call.id, channel)
-                return status
             except (Lost, Unreachable, HostsHeld) as error:
                 if not call.sent and not isinstance(error, Lost):
                     raise
                 reason = str(error)
+            else:
+                self._clean(call.id, channel)
+                return status
             now = time.monotonic()
             gives_up = gives_up or now + PATIENCE
             if now > gives_up:
@@ -269,7 +270,7 @@ class _Following:
             if (frame.kind == "N" and waited > _STARTING) or (frame.kind == "G" and waited > _EMPTY_GATE):
                 self._stuck(frame.kind)
             frame = None
-            if not more and not (self._last == "E"):
+            if not more and self._last != "E":
                 frame = self._channel.wait(self._call.id, pause)
                 pause = min(pause * 1.5, _POLL[1])
 
