@@ -17,7 +17,8 @@ def conclude(run: Run, *, interrupted: bool, wanted_back: bool = False) -> int:
     event, code = _verdict(run, interrupted=interrupted)
     if wanted_back and code == 3:
         code = 0
-    run.move_run(event, exit_code=code)
+    # In the same commit: a process that dies after it must not leave hosts held by a run that is over.
+    run.move_run(event, exit_code=code, frees=not _holds_hosts(run, event))
     return code
 
 
@@ -47,8 +48,8 @@ def _failed_outside(run: Run) -> bool:
     )
 
 
-def holds_hosts(run: Run) -> bool:
+def _holds_hosts(run: Run, event: str) -> bool:
     """Whether the run keeps other runs from its hosts: it can go on, or its state needs a person."""
-    if run.state in {RunState.SUSPENDED, RunState.ROLLBACK_INCOMPLETE, RunState.RUNNING, RunState.ROLLING_BACK}:
-        return True
-    return run.state is RunState.FAILED and bool(run.in_state(NodeState.PENDING, NodeState.UNKNOWN))
+    if event == "fail":
+        return bool(run.in_state(NodeState.PENDING, NodeState.UNKNOWN))
+    return event in {"suspend", "stick"}

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from opsflow.engine.conclude import conclude, holds_hosts
+from opsflow.engine.conclude import conclude
 from opsflow.engine.forward import Forward
 from opsflow.engine.graph import Spread
 from opsflow.engine.jobs import Jobs
@@ -215,7 +215,7 @@ class Engine:
             )
         )
         self._run.flush()
-        self._journal.leave(self._run.id, release_hosts=not holds_hosts(self._run))
+        self._journal.leave(self._run.id, release_hosts=False)
         return code
 
 

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import event, text
 
 from opsflow.errors import HostsHeld, JournalConflict
-from opsflow.model import NodeState, RunState
+from opsflow.model import NodeState, RunChanged, RunState
 
 BOB = "bob@control"
 
@@ -74,6 +74,17 @@ def test_hosts_are_free_when_the_run_is_through(journal, samples):
     journal.resume(run.id, BOB)
     with pytest.raises(HostsHeld):
         samples.begin(journal, samples.run("third"))
+
+
+def test_the_commit_that_ends_a_run_frees_its_hosts(journal, samples):
+    # Not a transaction of its own: a process that died in between would leave them held by a run that is over.
+    run = samples.begin(journal)
+    journal.commit(run.id, [RunChanged(before=RunState.RUNNING, after=RunState.FAILED, exit_code=1)])
+    with pytest.raises(HostsHeld):
+        samples.begin(journal, samples.run("second"))
+    journal.commit(run.id, [RunChanged(before=RunState.FAILED, after=RunState.ROLLING_BACK)])
+    journal.commit(run.id, [RunChanged(before=RunState.ROLLING_BACK, after=RunState.ROLLED_BACK, frees=True)])
+    samples.begin(journal, samples.run("second"))
 
 
 def test_a_run_is_resumed_at_once_when_its_writer_left(open_journal, samples):
