@@ -1,7 +1,7 @@
 """What a run has come to."""
 
 from opsflow.engine.run import Run
-from opsflow.model import NodeState, OnFailure, RunState
+from opsflow.model import SCOPE_RUN, NodeState, OnFailure, RunState
 
 _GOOD = frozenset({NodeState.SUCCEEDED, NodeState.UNCHANGED, NodeState.SKIPPED})
 
@@ -15,7 +15,7 @@ def conclude(run: Run, *, interrupted: bool, wanted_back: bool = False) -> int:
         wanted_back: The operator asked for the rollback, so that its success is a success.
     """
     event, code = _verdict(run, interrupted=interrupted)
-    if wanted_back and code == 3:
+    if wanted_back and code in {1, 3}:
         code = 0
     # In the same commit: a process that dies after it must not leave hosts held by a run that is over.
     run.move_run(event, exit_code=code, frees=not _holds_hosts(run, event))
@@ -50,6 +50,13 @@ def _failed_outside(run: Run) -> bool:
 
 def _holds_hosts(run: Run, event: str) -> bool:
     """Whether the run keeps other runs from its hosts: it can go on, or its state needs a person."""
-    if event == "fail":
-        return bool(run.in_state(NodeState.PENDING, NodeState.UNKNOWN))
-    return event in {"suspend", "stick"}
+    if event != "fail":
+        return event in {"suspend", "stick"}
+    if any(r.scope == SCOPE_RUN for r in run.rollbacks.values()):
+        return False  # it never goes forward again
+    return bool(run.in_state(NodeState.PENDING, NodeState.UNKNOWN)) or _halted(run)
+
+
+def _halted(run: Run) -> bool:
+    steps = run.plan.steps
+    return any(steps[run.nodes[n].step].on_failure is OnFailure.HALT for n in run.in_state(NodeState.FAILED))

@@ -56,7 +56,6 @@ LOOP_TABLE: tuple[tuple[str, str, str], ...] = (
     ("scheduling", "submitted", "waiting"),
     ("scheduling", "idle", "finished"),
     ("waiting", "heard", "analyzing"),
-    ("waiting", "detach", "finished"),
     ("analyzing", "looked", "scheduling"),
 )
 

@@ -3,9 +3,12 @@
 import random
 import threading
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+
+from sqlalchemy import select
 
 from opsflow.engine.executors import ThreadExecutor
 from opsflow.engine.loop import Engine
@@ -15,6 +18,7 @@ from opsflow.engine.work import Worker
 from opsflow.errors import Interrupted, TaskFailed, Unreachable
 from opsflow.inventory.native import NativeInventory
 from opsflow.journal import SqlJournal, new_run_id
+from opsflow.journal.tables import leases
 from opsflow.model import Connection, Host, Need, NodeRecord, NodeState, Playbook, Preview, RunRecord, RunState, Step
 from opsflow.plan import Plan, compile_plan
 from opsflow.playbook import TemplateRenderer
@@ -39,6 +43,7 @@ class World:
     fail_revert: Counter = field(default_factory=Counter)
     in_place: set = field(default_factory=set)  # nodes that need no change
     final: set = field(default_factory=set)  # nodes whose change says that it cannot be undone
+    on_execute: Callable = lambda node: None  # called after the effect
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def plan(self, ctx):
@@ -56,6 +61,7 @@ class World:
             ctx.run("true")
             self.applied.add(ctx.node)
             self.ends.append(("execute", ctx.node))
+            self.on_execute(ctx.node)
             if ctx.node in self.lose:
                 self.lose.discard(ctx.node)
                 raise Interrupted("link lost")
@@ -155,7 +161,7 @@ def host(name, **variables):
     )
 
 
-def step(id, hosts="all", *, needs=None, task="act", **more):
+def step(id, hosts="all", *, needs=None, task="act", **more):  # noqa: A002 - the playbook's word
     needed = None if needs is None else tuple(n if isinstance(n, Need) else Need(step=n) for n in needs)
     return Step(id=id, task=task, hosts=hosts, needs=needed, **more)
 
@@ -211,6 +217,18 @@ class Stage:
         journal = SqlJournal.open(self.url)
         try:
             return {n.id: n.state for n in journal.nodes(self.run_id)}
+        finally:
+            journal.close()
+
+    def listen(self, listener):
+        self.listeners.append(listener)
+
+    def holds(self):
+        """Hosts that the journal keeps other runs from."""
+        journal = SqlJournal.open(self.url)
+        try:
+            with journal.engine.connect() as connection:
+                return set(connection.scalars(select(leases.c.host)))
         finally:
             journal.close()
 
