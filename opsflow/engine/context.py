@@ -6,11 +6,12 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from opsflow.errors import CommandFailed, TaskFailed, TransferFailed, Unreachable
+from opsflow.errors import CommandFailed, Interrupted, TaskFailed, TransferFailed, Unreachable
 from opsflow.model import CommandResult, Job, JobKind, Log, Message, Output, Phase, Progress
 from opsflow.ports import OutputSink, Renderer, Transport
 from opsflow.report.masking import Masker
@@ -47,6 +48,7 @@ class HookContext:
         self._secret = secret
         self.masker = masker or Masker()
         self.operations = 0
+        self.interrupted: Interrupted | None = None
         self._vars = RenderedVars(job.variables, job.facts, renderer)
         self._ends = None if job.timeout is None else time.monotonic() + job.timeout
         self._thread = threading.get_ident()
@@ -126,13 +128,8 @@ class HookContext:
         self._refuse_secret(command)
         given = input.encode() if isinstance(input, str) else input
         limit = self._limit(timeout)
-        with _Tee(self._job, self.masker, self._emit) as sink:
-            self.operations += 1
-            try:
-                result = self._transport.run(command, input=given, timeout=limit, env=env, cwd=cwd, sink=sink)
-            except Unreachable:
-                self.operations -= 1  # certainly not begun
-                raise
+        with _Tee(self._job, self.masker, self._emit) as sink, self._linked(acts=True):
+            result = self._transport.run(command, input=given, timeout=limit, env=env, cwd=cwd, sink=sink)
         result = self._masked(result)
         if result.timed_out or (check and not result.ok):
             raise self._failed(command, result, limit)
@@ -161,12 +158,15 @@ class HookContext:
         """Read: run a command that changes nothing."""
         self._check_thread()
         self._refuse_secret(command)
-        return self._masked(self._transport.run(command, timeout=self._limit(timeout), env=env))
+        limit = self._limit(timeout)
+        with self._linked():
+            return self._masked(self._transport.run(command, timeout=limit, env=env))
 
     def get(self, path: str) -> bytes:
         """Read: a file's content."""
         self._check_thread()
-        return self._transport.get(path)
+        with self._linked():
+            return self._transport.get(path)
 
     def tail(self, path: str, lines: int = 20) -> list[str]:
         """Read: the last lines of a file; empty if there is no such file."""
@@ -222,14 +222,26 @@ class HookContext:
     # Inside
 
     def _put(self, stream: BinaryIO, path: str, mode: int) -> str:
-        self.operations += 1
         try:
-            return self._transport.put(stream, path, mode=mode)
-        except Unreachable:
-            self.operations -= 1
-            raise
+            with self._linked(acts=True):
+                return self._transport.put(stream, path, mode=mode)
         except TransferFailed as error:
             raise TransferFailed(self.masker.text(error.message), hint=error.hint) from error
+
+    @contextmanager
+    def _linked(self, *, acts: bool = False) -> Iterator[None]:
+        """Around all that goes over the link: once it is lost nothing follows, whatever the task makes of that."""
+        if self.interrupted:
+            raise self.interrupted
+        self.operations += acts
+        try:
+            yield
+        except Unreachable:
+            self.operations -= acts  # certainly not begun
+            raise
+        except Interrupted as error:
+            self.interrupted = error
+            raise
 
     def _begin(self, what: str) -> None:
         self._check_thread()
