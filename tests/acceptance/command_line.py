@@ -72,6 +72,10 @@ class Project:
         path.write_text(text)
         return path
 
+    def playbook(self, *steps, head=""):
+        """Write a playbook; its path."""
+        return self.write("playbooks/test.toml", "\n".join((head, *steps)))
+
     def on(self, host, name=""):
         """A path in a host's home directory."""
         return self.fleet.home(host) / name
@@ -154,3 +158,17 @@ def eventually(probe, *, seconds=20.0):
     while not probe():
         assert time.monotonic() < deadline, "it does not come to hold"
         time.sleep(0.02)
+
+
+def toml(value):
+    """A value as TOML, on one line."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {toml(item)}" for key, item in value.items()) + " }"
+    return json.dumps(value)
+
+
+def step(name, run, **keys):
+    """A step that runs a command. `keys`: of the step, and those of the task's parameters."""
+    own = {key: keys.pop(key) for key in ("undo", "creates", "changes", "env") if key in keys}
+    found = {"id": name, "task": "command", "hosts": "all", **keys, "with": {"run": run, **own}}
+    return "[[step]]\n" + "".join(f"{key} = {toml(value)}\n" for key, value in found.items())

@@ -36,12 +36,11 @@ def site(make_site):
         yield site
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
+@pytest.fixture
+def project(tmp_path):
     """A project with two hosts."""
     _need_sshd()
-    directory = tmp_path_factory.mktemp("project") / "project"
-    with Project(directory, ["one", "two"], first_address=_address()) as project:
+    with Project(tmp_path / "project", ["one", "two"], first_address=_address()) as project:
         yield project
 
 

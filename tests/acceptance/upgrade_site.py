@@ -13,7 +13,7 @@ import urllib.request
 from contextlib import closing
 from pathlib import Path
 
-from command_line import Project
+from command_line import Project, toml
 
 HERE = Path(__file__).parent
 GAMES = ("game-a1", "game-a2", "game-b1", "game-b2")
@@ -83,7 +83,7 @@ class Site(Project):
         for name, variables in self.variables().items():
             head = f'[hosts."{name}"]\n'
             assert head in text
-            text = text.replace(head, f"{head}vars = {_toml(variables)}\n")
+            text = text.replace(head, f"{head}vars = {toml(variables)}\n")
         self.write("inventories/fleet.toml", text + GROUPS)
         self.write(PLAYBOOK, HERE.joinpath("upgrade.toml").read_text())
         for name, sql in MIGRATIONS.items():
@@ -178,12 +178,6 @@ class Site(Project):
 def playing(release):
     """What the servers answer when all of them run a release."""
     return {name: {"version": release, "message": f"Welcome to {release}"} for name in GAMES}
-
-
-def _toml(value):
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
-    return json.dumps(value)
 
 
 def _free_port(address):
