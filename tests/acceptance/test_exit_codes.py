@@ -275,6 +275,25 @@ def test_130_ctrl_c_twice_lets_go_at_once_while_commands_go_on(project):
     assert files(project)["one"] == {"began": 0, "slow": 1, "second": 1}
 
 
+def test_130_ctrl_c_in_the_middle_of_a_rollback_is_followed_by_the_rest_of_it(project):
+    undo = "echo > undoing; sleep 1; rm -f slow"
+    playbook = project.playbook(FIRST, step("slow", "echo x >> slow", undo=undo, hosts="one"), FAILS)
+    with project.started("apply", playbook, "--yes") as process:
+        eventually(project.on("one", "undoing").exists)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    run = project.show()
+    assert run.states["slow@one"] == "reverted"
+    assert {run.states[f"first@{host}"] for host in ("one", "two")} <= {"succeeded", "reverted"}
+    assert files(project)["one"] == {"undoing": 0, "first": 1}
+
+    project.opsflow("resume", run.id, code=3)
+
+    assert project.show(run.id).state == "rolled_back"
+    assert files(project) == {"one": {"undoing": 0}, "two": {}}
+
+
 def test_a_killed_controllers_run_is_resumed(project):
     playbook = project.playbook(
         step("slow", "echo > began; sleep 2; echo x >> slow", creates="slow", undo="rm -f slow", hosts="one"), SECOND

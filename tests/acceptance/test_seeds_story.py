@@ -34,12 +34,13 @@ def needs(site):
     return {node["id"]: node["needs"] for node in planned["nodes"]}
 
 
-def test_the_seeds_story_stop_backup_then_migrate_beside_deploy_and_start_when_both_succeeded(site):
+@pytest.mark.parametrize("executor", ["threads", "serial"])
+def test_the_seeds_story_stop_backup_then_migrate_beside_deploy_and_start_when_both_succeeded(site, executor):
     players = {name: database.execute("SELECT * FROM player") for name, database in site.databases.items()}
     backups = {name: set(site.on(name).glob("backups/*.gz")) for name in site.databases}
     before = site.facts()
 
-    site.upgrade("2.0")
+    site.upgrade("2.0", "--executor", executor)
 
     run = site.show()
     assert run.state == "succeeded"
@@ -195,6 +196,32 @@ def test_when_a_step_fails_what_was_changed_is_put_back_in_reverse_order(site, n
     for name, found in reverted.items():
         for earlier in ancestors(needs, name) if found else ():
             assert found[0]["finished"] <= reverted[earlier][0]["started"], f"{earlier} was reverted before {name}"
+
+
+def test_a_shard_that_fails_is_put_back_alone_where_the_playbook_says_so(site):
+    text = (site.directory / PLAYBOOK).read_text()
+    each = site.write(
+        "playbooks/each.toml", text.replace('per = "shard"\n', 'per = "shard"\nrollback_scope = "shard"\n')
+    )
+    before = site.facts()
+    with two_players_with_one_name(site):
+        site.upgrade("2.0", playbook=each, code=3)
+
+    run = site.show()
+    assert {node["state"] for node in run.nodes.values() if "-a" in node["host"]} == {"succeeded"}
+    assert run.state != "rolled_back", "not every change was reverted"
+    answers = site.answers()
+    assert {name: answers[name]["version"] for name in GAMES} == {
+        "game-a1": "2.0",
+        "game-a2": "2.0",
+        "game-b1": "1.0",
+        "game-b2": "1.0",
+    }
+    assert site.contents()["db-b"] == before["databases"]["db-b"]
+
+    site.opsflow("rollback", "--yes")
+    assert site.facts() == before
+    assert site.show(run.id).state == "rolled_back"
 
 
 def test_what_the_preview_sees_coming_is_refused_before_anything_is_touched(site):
