@@ -83,6 +83,8 @@ class Engine:
         """Put everything back that the run changed; the exit code."""
         self._say_started("rollback")
         end_interrupted(self._run)
+        if self._run.state is RunState.PLANNED:  # an earlier session ended before it had begun anything
+            self._run.move_run("start")
         if self._run.state is not RunState.ROLLING_BACK:
             self._run.move_run("roll_back")
         for record in self._run.earlier:
