@@ -9,7 +9,6 @@ from opsflow import Context, Duration, Preview, hookimpl
 from opsflow_tasks._service import GONE, RUNNING, Service, describe, pid
 from opsflow_tasks._target import hundredths
 
-
 idempotent = True  # the target looks before it acts: what is stopped stays stopped
 
 

@@ -97,7 +97,7 @@ def test_a_directory_without_permission_is_told(shell):
     locked.chmod(0o555)
     if os.geteuid() == 0:  # who may write nearly everywhere
         locked = "/sys/kernel"
-    with pytest.raises(TransferFailed, match="Permission denied|Read-only file system"):
+    with pytest.raises(TransferFailed, match=r"Permission denied|Read-only file system"):
         shell.transport.put(io.BytesIO(b"x"), f"{locked}/file")
 
 
