@@ -49,6 +49,19 @@ def test_a_host_of_an_open_run_is_refused_with_its_holder(open_journal, samples)
     samples.begin(other, samples.run("third"), hosts=("db-1",))  # nothing of the second is held
 
 
+def test_a_run_whose_rollback_is_incomplete_is_not_to_be_resumed(open_journal, samples):
+    first = open_journal()
+    run = samples.begin(first)
+    for before, after in (
+        (RunState.RUNNING, RunState.ROLLING_BACK),
+        (RunState.ROLLING_BACK, RunState.ROLLBACK_INCOMPLETE),
+    ):
+        first.commit(run.id, [RunChanged(before=before, after=after)])
+    with pytest.raises(HostsHeld) as error:
+        samples.begin(open_journal(), samples.run("second"))
+    assert f"opsflow rollback {run.id}, or" in error.value.hint
+
+
 def test_localhost_and_hosts_not_asked_for_are_not_held(journal, samples):
     samples.begin(journal, samples.run("a"), hosts=("localhost", "web-1"), hold=["localhost"])
     samples.begin(journal, samples.run("b"), hosts=("localhost", "web-1"), hold=["localhost", "localhost", "web-1"])
