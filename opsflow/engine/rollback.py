@@ -148,7 +148,7 @@ class Undo:
         if outcome.verdict is not Verdict.SUCCEEDED:
             self._retry_or_stick(node, outcome.failure)
         elif status.to_revert():
-            self._free.append(node)
+            self._free.appendleft(node)  # before others of its step: it is half undone
         else:
             self._run.move(node, "undo")
             self._end(node)

@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +20,19 @@ from opsflow.errors import Interrupted, TaskFailed, Unreachable
 from opsflow.inventory.native import NativeInventory
 from opsflow.journal import SqlJournal, new_run_id
 from opsflow.journal.tables import leases
-from opsflow.model import Connection, Host, Need, NodeRecord, NodeState, Playbook, Preview, RunRecord, RunState, Step
+from opsflow.model import (
+    Connection,
+    Host,
+    JobKind,
+    Need,
+    NodeRecord,
+    NodeState,
+    Playbook,
+    Preview,
+    RunRecord,
+    RunState,
+    Step,
+)
 from opsflow.plan import Plan, compile_plan
 from opsflow.playbook import TemplateRenderer
 from opsflow.transport.fake import FakeTransport
@@ -124,6 +137,7 @@ class ShuffledExecutor:
     def __init__(self, perform, *, seed, width=4):
         self.perform, self.random, self.width = perform, random.Random(seed), width
         self.jobs = deque()
+        self.worked = time.monotonic()
 
     @property
     def free(self):
@@ -138,7 +152,18 @@ class ShuffledExecutor:
             self.jobs.rotate(self.random.randrange(len(self.jobs)))
             self.perform(self.jobs[0], found.append)
             self.jobs.popleft()
+            self.worked = time.monotonic()
+        else:
+            assert time.monotonic() - self.worked < 60, "the engine waits for nothing"
+            time.sleep(min(timeout, 0.02))
         return found
+
+    def abandon(self):
+        """The process is gone: some of what it had begun comes to pass all the same, and nobody hears of it."""
+        for job in self.jobs:
+            if job.kind in {JobKind.EXECUTE, JobKind.REVERT} and self.random.random() < 0.5:
+                self.perform(job, lambda _: None)
+        self.jobs.clear()
 
     def close(self):
         self.jobs.clear()
@@ -197,6 +222,7 @@ class Stage:
                 tasks=PlayTasks(self.world), transports=FakePool(), renderer=self.renderer, secret=lambda n: n
             )
             executor = ThreadExecutor(worker, forks=4) if threads else ShuffledExecutor(worker, seed=seed)
+            self.executor = executor
             engine = Engine(run, executor=executor, journal=journal, renderer=self.renderer, stop=self.stop)
             self.run = run
             return getattr(engine, what)()
