@@ -91,7 +91,7 @@ def compiled(
         missing = [i.name for i in found.inputs if i.required and i.name not in variables]
         asked = found if run else replace(found, inputs=tuple(i for i in found.inputs if i.name not in missing))
         values = playbooks.input_values(asked, variables)
-        plan = compile_plan(
+        return compile_plan(
             found,
             machines,
             tasks,
@@ -103,8 +103,6 @@ def compiled(
         )
     except InputError as error:
         raise InputError(_with_lines(error.problems, found), hint=error.hint) from error
-    # What runs is what is stored, not what it was stored from.
-    return Plan.from_json(plan.to_json())
 
 
 def _inventory_hosts(machines: Inventory | None) -> Callable[[str], Sequence[str]]:
