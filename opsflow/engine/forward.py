@@ -19,7 +19,6 @@ from opsflow.model import (
     OnUnknown,
     Outcome,
     Phase,
-    Preview,
     Step,
     Verdict,
 )
@@ -212,7 +211,7 @@ class Forward:
         )
         if outcome.verdict is Verdict.SUCCEEDED:
             self._run.move(node, "succeed", outputs=outcome.outputs)
-            self._done(node, Preview.from_json(attempt.preview).summary)
+            self._done(node, attempt.preview["summary"])
         elif outcome.verdict is Verdict.UNKNOWN:
             self._lose(node, outcome.failure)
         elif self._closed(node) or not self._try_again(node, outcome.failure):
