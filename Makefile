@@ -24,6 +24,7 @@ lint: ## format, style, types, direction of imports
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
+	$(PYTHON) -m mypy playbooks/demo.py playbooks/game/server.py
 	.venv/bin/lint-imports
 
 check: lint test ## what has to pass before a change goes in

@@ -233,8 +233,15 @@ def migrated(world: World) -> bool:
 
 
 def migrating(world: World) -> bool:
-    """Whether both databases are between the first and the second script of release 3.0."""
-    return all("player_name" in content and "standing" not in content for content in world.contents().values())
+    """Whether both databases are between the two scripts of release 3.0, and all that is before them is done."""
+    if not all("player_name" in content and "standing" not in content for content in world.contents().values()):
+        return False
+    states = {(node["step"], node["state"]) for node in record()["nodes"]}
+    return states == {
+        *((step, "succeeded") for step in ("stop", "backup", "deploy")),
+        ("migrate", "running"),
+        ("start", "pending"),
+    }
 
 
 @contextmanager

@@ -7,11 +7,14 @@ set -eu
 cd "$(dirname "$0")/.."
 export PATH="$PATH:/usr/sbin:/sbin" # Debian keeps sshd and mariadbd there, which is not on every user's PATH
 
+needed='sshd:openssh-server ssh-keygen:openssh-client sqlite3:sqlite3 ps:procps curl:curl'
 case ${1-} in
-demo) needed='sshd:openssh-server ssh-keygen:openssh-client sqlite3:sqlite3 ps:procps curl:curl' ;;
-test) needed='sshd:openssh-server ssh-keygen:openssh-client sqlite3:sqlite3 ps:procps curl:curl
-              mariadbd:mariadb-server mariadb-install-db:mariadb-server mariadb:mariadb-client mariadb-dump:mariadb-client' ;;
-*) sed -n 's/^# //p' "$0" >&2 && exit 2 ;;
+demo) ;;
+test) # what tasks and commands have to get along with, and a database server
+    needed="$needed wget:wget bzip2:bzip2 xz:xz-utils
+        mariadbd:mariadb-server mariadb-install-db:mariadb-server mariadb:mariadb-client mariadb-dump:mariadb-client"
+    ;;
+*) sed -n '2,6s/^# //p' "$0" >&2; exit 2 ;;
 esac
 kind=$1
 

@@ -1,6 +1,6 @@
 """The use cases that work on hosts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,16 +11,17 @@ from opsflow.engine.loop import Engine, next_command
 from opsflow.engine.preview import DryRun
 from opsflow.engine.run import Run
 from opsflow.engine.stop import Stop
-from opsflow.errors import HostsHeld, InputError
+from opsflow.errors import HostsHeld, InputError, JournalUnavailable
 from opsflow.events import Listener, NodePlanned
 from opsflow.journal import SqlJournal, new_run_id
 from opsflow.model import LOCALHOST, Action, NodeRecord, NodeState, OnFailure, RunRecord, RunState
 from opsflow.plan import Plan
 from opsflow.plugins.registry import TaskRegistry
-from opsflow.ports import Confirm, Executor
+from opsflow.ports import Confirm, Executor, Transports
 
 _NOT_CONFIRMED = 1
 _INTERRUPTED = 130
+_OVER = frozenset({RunState.SUCCEEDED, RunState.ROLLED_BACK})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,7 @@ def preview(
     """The dry run: what would happen on every node. Exit code 1 if a node would fail, 130 if it was stopped."""
     tasks = wiring.registry(settings)
     plan = _plan(request, settings, tasks)
-    with wiring.executor(settings, plan, tasks) as executor:
+    with wiring.executor(settings, plan, tasks) as (executor, _):
         return _look(plan, executor, listeners, stop or Stop())
 
 
@@ -93,7 +94,7 @@ def apply(
         if request.abandon:
             journal.abandon(journal.find(request.abandon).id)
         # One connection per host serves the preview and the run.
-        with wiring.executor(settings, plan, tasks) as executor:
+        with wiring.executor(settings, plan, tasks) as (executor, transports):
             looked = _look(plan, executor, listeners, stop)
             if looked.exit_code:
                 return looked
@@ -102,7 +103,7 @@ def apply(
                 return RunSummary(exit_code=_NOT_CONFIRMED, planned=looked.planned, hint="nothing was changed")
             record = _begin(plan, journal)
             run = Run(record, plan, journal, [*listeners, *tasks.listeners()])
-            return _drive(run, executor, journal, stop, "apply")
+            return _drive(run, executor, transports, journal, stop, "apply")
 
 
 def resume(
@@ -118,17 +119,10 @@ def resume(
     tasks = wiring.registry(settings)
     with wiring.journal(settings) as journal:
         record = journal.find(run)
-        if record.state in {RunState.SUCCEEDED, RunState.ROLLED_BACK}:
-            raise InputError(f"run {record.id} has {_ended(record.state)}: there is nothing to go on with")
-        if record.state is RunState.ROLLBACK_INCOMPLETE:
-            raise InputError(
-                f"the rollback of run {record.id} is incomplete, and it never goes forward again",
-                hint=f"opsflow show {record.id}; then opsflow rollback {record.id}",
-            )
-        journal.resume(record.id, wiring.operator())
-        loaded = _load(record, journal, listeners, tasks)
-        with wiring.executor(settings, loaded.plan, tasks) as executor:
-            return _drive(loaded, executor, journal, stop or Stop(), "resume")
+        _refuse_ended(record)
+        loaded = _load(_taken(record, journal, _refuse_ended), journal, listeners, tasks)
+        with wiring.executor(settings, loaded.plan, tasks) as (executor, transports):
+            return _drive(loaded, executor, transports, journal, stop or Stop(), "resume")
 
 
 def rollback(
@@ -165,17 +159,16 @@ def rollback(
         for node in planned if dry_run or confirm else ():
             for listener in listeners:
                 listener(node)
-        if dry_run or not planned:
+        # An open run of which nothing is left to revert is brought to its end: it holds its hosts.
+        if dry_run or (not planned and record.state in _OVER):
             hint = "" if planned else f"run {record.id} has left nothing to revert"
             return RunSummary(run_id=record.id, state=record.state, hint=hint, planned=planned)
         _refuse_later_changes(record, loaded.plan, journal, force=force)
-        if confirm and not confirm(f"Revert {len(planned)} nodes of run {record.id}?"):
+        if planned and confirm and not confirm(f"Revert {len(planned)} nodes of run {record.id}?"):
             return RunSummary(exit_code=_NOT_CONFIRMED, planned=planned, hint="nothing was changed")
-        journal.resume(record.id, wiring.operator())
-        # Only from here on nobody else writes: what was shown may be old.
-        loaded = _load(journal.find(record.id), journal, listeners, tasks)
-        with wiring.executor(settings, loaded.plan, tasks) as executor:
-            return _drive(loaded, executor, journal, stop or Stop(), "rollback")
+        loaded = _load(_taken(record, journal, _refuse_rolled_back), journal, listeners, tasks)
+        with wiring.executor(settings, loaded.plan, tasks) as (executor, transports):
+            return _drive(loaded, executor, transports, journal, stop or Stop(), "rollback")
 
 
 def _plan(request: Request, settings: Settings, tasks: TaskRegistry) -> Plan:
@@ -231,9 +224,18 @@ def _load(record: RunRecord, journal: SqlJournal, listeners: Sequence[Listener],
     )
 
 
-def _drive(run: Run, executor: Executor, journal: SqlJournal, stop: Stop, command: str) -> RunSummary:
+def _drive(
+    run: Run, executor: Executor, transports: Transports, journal: SqlJournal, stop: Stop, command: str
+) -> RunSummary:
     engine = Engine(run, executor=executor, journal=journal, renderer=wiring.renderer_for(run.plan), stop=stop)
-    code = {"apply": engine.apply, "resume": engine.resume, "rollback": engine.rollback}[command]()
+    try:
+        code = {"apply": engine.apply, "resume": engine.resume, "rollback": engine.rollback}[command]()
+    except JournalUnavailable as error:
+        again = "rollback" if command == "rollback" else "resume"
+        hint = f"once the journal can be used again: opsflow {again} {run.id}"
+        raise JournalUnavailable(error.message, hint=hint) from error
+    if run.state in {RunState.SUCCEEDED, RunState.ROLLED_BACK}:
+        transports.release()
     return RunSummary(run_id=run.id, state=run.state, exit_code=code, counts=run.counts(), hint=next_command(run))
 
 
@@ -265,5 +267,29 @@ def _refuse_later_changes(record: RunRecord, plan: Plan, journal: SqlJournal, *,
         )
 
 
-def _ended(state: RunState) -> str:
-    return "succeeded" if state is RunState.SUCCEEDED else "been rolled back"
+def _taken(record: RunRecord, journal: SqlJournal, refuse: Callable[[RunRecord], None]) -> RunRecord:
+    """The run as it is once nobody but this process writes it: another one may have brought it to its end by then."""
+    journal.resume(record.id, wiring.operator())
+    taken = journal.find(record.id)
+    try:
+        refuse(taken)
+    except InputError:
+        journal.leave(record.id, release_hosts=taken.state in _OVER)
+        raise
+    return taken
+
+
+def _refuse_ended(record: RunRecord) -> None:
+    _refuse_rolled_back(record)
+    if record.state is RunState.SUCCEEDED:
+        raise InputError(f"run {record.id} has succeeded: there is nothing to go on with")
+    if record.state is RunState.ROLLBACK_INCOMPLETE:
+        raise InputError(
+            f"the rollback of run {record.id} is incomplete, and it never goes forward again",
+            hint=f"opsflow show {record.id}; then opsflow rollback {record.id}",
+        )
+
+
+def _refuse_rolled_back(record: RunRecord) -> None:
+    if record.state is RunState.ROLLED_BACK:
+        raise InputError(f"run {record.id} has been rolled back: there is nothing to go on with")

@@ -20,7 +20,7 @@ from opsflow.model import LOCALHOST, OnFailure, Playbook
 from opsflow.plan import Plan, compile_plan
 from opsflow.playbook import TemplateRenderer
 from opsflow.plugins.registry import TaskRegistry, load_tasks
-from opsflow.ports import Executor, Inventory
+from opsflow.ports import Executor, Inventory, Transports
 from opsflow.transport.pool import HostTransports
 
 
@@ -45,15 +45,15 @@ def journal(settings: Settings) -> Iterator[SqlJournal]:
 
 
 @contextmanager
-def executor(settings: Settings, plan: Plan, tasks: TaskRegistry) -> Iterator[Executor]:
-    """A place where the plan's jobs are worked on, with connections to its hosts made when first used."""
+def executor(settings: Settings, plan: Plan, tasks: TaskRegistry) -> Iterator[tuple[Executor, Transports]]:
+    """A place where the plan's jobs are worked on, and the connections to its hosts, made when first used."""
     transports = HostTransports(plan.hosts)
     worker = Worker(tasks=tasks, transports=transports, renderer=renderer_for(plan), secret=tasks.secret)
     made: Executor = (
         SerialExecutor(worker) if settings.executor == "serial" else ThreadExecutor(worker, forks=settings.forks)
     )
     try:
-        yield made
+        yield made, transports
     finally:
         made.close()
         transports.close()
@@ -91,7 +91,7 @@ def compiled(
         missing = [i.name for i in found.inputs if i.required and i.name not in variables]
         asked = found if run else replace(found, inputs=tuple(i for i in found.inputs if i.name not in missing))
         values = playbooks.input_values(asked, variables)
-        plan = compile_plan(
+        return compile_plan(
             found,
             machines,
             tasks,
@@ -103,8 +103,6 @@ def compiled(
         )
     except InputError as error:
         raise InputError(_with_lines(error.problems, found), hint=error.hint) from error
-    # What runs is what is stored, not what it was stored from.
-    return Plan.from_json(plan.to_json())
 
 
 def _inventory_hosts(machines: Inventory | None) -> Callable[[str], Sequence[str]]:

@@ -70,9 +70,12 @@ class Screen:
             ApprovalNeeded: nobody is at the terminal.
         """
         self.pause()
-        # Where stdout is a program's, the person who is asked sees the plan beside the question.
-        self.show_plan(self._planned, None if self._common.output is Output.TEXT else sys.stderr)
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        somebody = sys.stdin.isatty() and sys.stderr.isatty()
+        if self._common.output is Output.TEXT:
+            self.show_plan(self._planned)
+        elif somebody:  # stdout is a program's: the person who is asked sees the plan beside the question
+            self.show_plan(self._planned, sys.stderr)
+        if not somebody:
             raise ApprovalNeeded(f"{question} There is nobody at the terminal to ask", hint="say --yes")
         stderr = LastingStream(sys.stderr)
         with asking():

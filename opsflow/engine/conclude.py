@@ -1,7 +1,7 @@
 """What a run has come to."""
 
 from opsflow.engine.run import Run
-from opsflow.model import NodeState, OnFailure, RunState
+from opsflow.model import SCOPE_RUN, NodeState, OnFailure, RunState
 
 _GOOD = frozenset({NodeState.SUCCEEDED, NodeState.UNCHANGED, NodeState.SKIPPED})
 
@@ -14,27 +14,27 @@ def conclude(run: Run, *, interrupted: bool, wanted_back: bool = False) -> int:
         interrupted: The operator stopped it.
         wanted_back: The operator asked for the rollback, so that its success is a success.
     """
-    event, code = _verdict(run, interrupted=interrupted)
-    if wanted_back and code == 3:
-        code = 0
-    run.move_run(event, exit_code=code)
+    event, code = _verdict(run, interrupted=interrupted, wanted_back=wanted_back)
+    # In the same commit: a process that dies after it must not leave hosts held by a run that is over.
+    run.move_run(event, exit_code=code, frees=not _holds_hosts(run, event))
     return code
 
 
-def _verdict(run: Run, *, interrupted: bool) -> tuple[str, int]:
+def _verdict(run: Run, *, interrupted: bool, wanted_back: bool) -> tuple[str, int]:
     if interrupted:
         return "suspend", 130
     unknown = bool(run.in_state(NodeState.UNKNOWN))
-    if run.state is RunState.ROLLING_BACK:
-        if not all(r.complete for r in run.rollbacks.values()):
-            return "stick", 4
-        back = not any(n.to_revert() for n in run.nodes.values())
-        if unknown:
-            return "fail", 4
-        return ("finish" if back else "fail"), (1 if _failed_outside(run) else 3)
-    if all(n.state in _GOOD for n in run.nodes.values()):
-        return "succeed", 0
-    return "fail", 4 if unknown else 1
+    if run.state is not RunState.ROLLING_BACK:
+        if all(n.state in _GOOD for n in run.nodes.values()):
+            return "succeed", 0
+        return "fail", 4 if unknown else 1
+    complete = all(r.complete for r in run.rollbacks.values())
+    if unknown or not complete:
+        return "fail" if complete else "stick", 4
+    if not wanted_back and (run.in_state(NodeState.PENDING) or _failed_outside(run)):
+        return "fail", 1
+    back = not any(n.to_revert() for n in run.nodes.values())
+    return "finish" if back else "fail", 0 if wanted_back else 3
 
 
 def _failed_outside(run: Run) -> bool:
@@ -47,8 +47,17 @@ def _failed_outside(run: Run) -> bool:
     )
 
 
-def holds_hosts(run: Run) -> bool:
+def _holds_hosts(run: Run, event: str) -> bool:
     """Whether the run keeps other runs from its hosts: it can go on, or its state needs a person."""
-    if run.state in {RunState.SUSPENDED, RunState.ROLLBACK_INCOMPLETE, RunState.RUNNING, RunState.ROLLING_BACK}:
+    if event != "fail":
+        return event in {"suspend", "stick"}
+    if run.in_state(NodeState.UNKNOWN):
         return True
-    return run.state is RunState.FAILED and bool(run.in_state(NodeState.PENDING, NodeState.UNKNOWN))
+    if any(r.scope == SCOPE_RUN for r in run.rollbacks.values()):
+        return False  # it never goes forward again
+    return bool(run.in_state(NodeState.PENDING)) or _halted(run)
+
+
+def _halted(run: Run) -> bool:
+    steps = run.plan.steps
+    return any(steps[run.nodes[n].step].on_failure is OnFailure.HALT for n in run.in_state(NodeState.FAILED))

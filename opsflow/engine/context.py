@@ -51,11 +51,11 @@ class HookContext:
         self._secret = secret
         self.masker = masker or Masker()
         self.operations = 0
+        self.interrupted: Interrupted | None = None
         self._vars = RenderedVars(job.variables, job.facts, renderer)
         self._ends = None if job.timeout is None else time.monotonic() + job.timeout
         self._thread = threading.get_ident()
         self._trail = Trail(job, transport.record(_any(job)) if job.replay else ())
-        self._broken: Interrupted | None = None
 
     # Who and where
 
@@ -135,7 +135,7 @@ class HookContext:
             raise TaskFailed(f"input with a secret in it may be {_SECRET_INPUT} bytes long, this is {len(given)}")
         op = self._trail.operation("run", command, cwd, self._shown(env or {}), self._fingerprint(given))
         limit = self._limit(timeout)
-        with _Tee(self._job, self.masker, self._emit) as sink, self._operating():
+        with _Tee(self._job, self.masker, self._emit) as sink, self._linked(acts=True):
             result = self._transport.run(command, input=given, timeout=limit, env=env, cwd=cwd, sink=sink, op=op)
         result = self._masked(result)
         if result.timed_out or (check and not result.ok):
@@ -174,7 +174,7 @@ class HookContext:
     def get(self, path: str) -> bytes:
         """Read: a file's content."""
         self._check_thread()
-        return unpacked(self._trail.read("get", path, lambda: packed(self._transport.get(path))))
+        return unpacked(self._trail.read("get", path, lambda: packed(self._got(path))))
 
     def tail(self, path: str, lines: int = 20) -> list[str]:
         """Read: the last lines of a file; empty if there is no such file."""
@@ -237,13 +237,7 @@ class HookContext:
     # Inside
 
     def end(self) -> None:
-        """The hook has returned.
-
-        Raises:
-            Interrupted: it swallowed one, or did less than the first time.
-        """
-        if self._broken is not None:
-            raise self._broken
+        """The hook has returned. Raises `Diverged` if it did less than the first time."""
         self._trail.end()
 
     def _put(self, stream: BinaryIO, path: str, mode: int) -> str:
@@ -251,25 +245,34 @@ class HookContext:
         stream.seek(0)
         op = self._trail.operation("put", path, mode, digest)
         try:
-            with self._operating():
+            with self._linked(acts=True):
                 return self._transport.put(stream, path, mode=mode, op=op)
         except TransferFailed as error:
             raise TransferFailed(self.masker.text(error.message), hint=error.hint) from error
 
     @contextmanager
-    def _operating(self) -> Iterator[None]:
-        self.operations += 1
+    def _linked(self, *, acts: bool = False) -> Iterator[None]:
+        """Around all that goes over the link: once it is lost nothing follows, whatever the task makes of that."""
+        if self.interrupted:
+            raise self.interrupted
+        self.operations += acts
         try:
             yield
         except Unreachable:
-            self.operations -= 1  # certainly not begun
+            self.operations -= acts  # certainly not begun
             raise
         except Interrupted as error:
-            self._broken = error
+            self.interrupted = error
             raise
 
     def _probe(self, command: str, timeout: float | None, env: Mapping[str, str] | None) -> CommandResult:
-        return self._masked(self._transport.run(command, timeout=self._limit(timeout), env=env))
+        limit = self._limit(timeout)
+        with self._linked():
+            return self._masked(self._transport.run(command, timeout=limit, env=env))
+
+    def _got(self, path: str) -> bytes:
+        with self._linked():
+            return self._transport.get(path)
 
     def _shown(self, env: Mapping[str, str]) -> dict[str, str]:
         return {name: self.masker.text(value) for name, value in sorted(env.items())}
@@ -285,8 +288,6 @@ class HookContext:
 
     def _begin(self, what: str) -> None:
         self._check_thread()
-        if self._broken is not None:
-            raise self._broken
         if self.phase is None:
             raise TaskFailed(f"the task's plan hook may only look, but calls ctx.{self.masker.text(what)}")
 

@@ -19,12 +19,12 @@ from opsflow.model import (
     OnUnknown,
     Outcome,
     Phase,
-    Preview,
     Step,
     Verdict,
 )
 
 _OPEN = frozenset({NodeState.PENDING, NodeState.RUNNING})
+_BROKEN = frozenset({NodeState.FAILED, NodeState.BLOCKED, NodeState.UNKNOWN})
 _INTERRUPTED = Failure(kind="Interrupted", message="the control process ended before the attempt did")
 
 
@@ -35,6 +35,7 @@ class Forward:
         run: The run.
         jobs: Makes its jobs.
         spread: Says what a failure reaches.
+        lanes: Count nodes at work, in both directions together.
         closed: Whether a node's scope is being rolled back, so that it may not start.
         failed: Told of a node that failed, and of nodes that this blocked.
     """
@@ -44,6 +45,7 @@ class Forward:
         run: Run,
         jobs: Jobs,
         spread: Spread,
+        lanes: Lanes,
         *,
         closed: Callable[[str], bool],
         failed: Callable[[str, list[str]], None],
@@ -57,7 +59,7 @@ class Forward:
         self._prepared: deque[Outcome] = deque()
         self._tries: Counter[str] = Counter()
         self._timers = Timers()
-        self._lanes = Lanes(run.plan)
+        self._lanes = lanes
         # Attempts whose end nobody saw: a session before this one ended first.
         lost = [n for n in run.in_state(NodeState.RUNNING, NodeState.UNKNOWN) if not closed(n)]
         self._to_settle = deque(lost)
@@ -84,6 +86,8 @@ class Forward:
     def halt(self) -> None:
         """Start nothing more."""
         self.halted = True
+        while self._prepared:
+            self._lanes.give(self._prepared.popleft().job.step)
 
     def next(self, free: int) -> list[Job]:
         """Up to `free` jobs to submit after the next flush: acts first, so that what was begun ends."""
@@ -130,10 +134,12 @@ class Forward:
             self._take_act(outcome)
 
     def block(self, nodes: Iterable[str], why: str) -> list[str]:
-        """Block those of `nodes` that are pending; the ones it did."""
+        """Block those of `nodes` that are pending, and what needs these; the ones it did."""
+        waiting = [node for node in nodes if self._pending(node)]
         blocked = []
-        for node in nodes:
+        for node in (*waiting, *self._spread.dependants(waiting)):
             if self._pending(node):
+                self._timers.drop(node)
                 self._run.move(node, "block", error=Failure(kind="Blocked", message=why))
                 self._say_finished(node)
                 blocked.append(node)
@@ -158,9 +164,7 @@ class Forward:
         while queue:
             node = queue.popleft()
             if self._pending(node) and self._closed(node):
-                self._run.move(node, "block", error=_rolled_back())
-                self._say_finished(node)
-                queue.extend(self._frontier.settle(node))
+                self._give_up(node)
             elif self._pending(node):
                 self._ready.append(node)
 
@@ -184,10 +188,9 @@ class Forward:
         node = outcome.job.node
         if self._closed(node):
             self._lanes.give(outcome.job.step)
-            self.block([node], _rolled_back().message)
-            self._failed(node, [])
+            self._give_up(node)
             return
-        if outcome.verdict is Verdict.PREPARED:
+        if outcome.verdict is Verdict.PREPARED and not self.halted:
             self._prepared.append(outcome)
             return
         self._lanes.give(outcome.job.step)
@@ -198,7 +201,7 @@ class Forward:
             began = bool(self._run.nodes[node].to_revert())
             self._run.move(node, "satisfy" if began else "settle", outputs=outcome.outputs)
             self._done(node, outcome.preview.summary if outcome.preview else "")
-        elif not self._try_again(node, outcome.failure):
+        elif outcome.verdict is not Verdict.PREPARED and not self._try_again(node, outcome.failure):
             self._fail(node, outcome.failure)
 
     def _take_act(self, outcome: Outcome) -> None:
@@ -220,7 +223,7 @@ class Forward:
         )
         if outcome.verdict is Verdict.SUCCEEDED:
             self._run.move(node, "succeed", outputs=outcome.outputs)
-            self._done(node, Preview.from_json(attempt.preview).summary)
+            self._done(node, attempt.preview["summary"])
         elif outcome.verdict is Verdict.UNKNOWN:
             self._lose(node, outcome.failure)
         elif self._closed(node) or not self._try_again(node, outcome.failure):
@@ -257,7 +260,7 @@ class Forward:
         return self._run.plan.task_of(attempt.node).idempotent or attempt.params.get("idempotent") is True
 
     def _end(self, attempt: AttemptRecord, state: AttemptState, outputs: Mapping[str, Any] | None = None) -> None:
-        error = None if state is AttemptState.SUCCEEDED else _INTERRUPTED
+        error = None if state is AttemptState.SUCCEEDED else attempt.error or _INTERRUPTED
         self._run.end_attempt(attempt, state, outputs=outputs, error=error)
 
     def _try_again(self, node: str, failure: Failure | None) -> bool:
@@ -285,6 +288,11 @@ class Forward:
         self.block(self._spread.dependants([node]), f"it needs {node}, whose fate is unknown")
         self._pass(node)
 
+    def _give_up(self, node: str) -> None:
+        """A node's scope was closed before it began."""
+        for blocked in self.block([node], "its scope is being rolled back"):
+            self._failed(blocked, [])
+
     def _done(self, node: str, summary: str) -> None:
         self._say_finished(node, summary)
         self._pass(node)
@@ -299,11 +307,7 @@ class Forward:
                 phase=Phase.EXECUTE,
                 summary=summary,
                 outputs=status.outputs,
-                error=status.error,
+                error=status.error if status.state in _BROKEN else None,
                 source=str(self._step(node).source or ""),
             )
         )
-
-
-def _rolled_back() -> Failure:
-    return Failure(kind="Blocked", message="its scope is being rolled back")

@@ -35,23 +35,29 @@ class Timers:
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, str]] = []
+        self._waiting: set[str] = set()
 
     def add(self, node: str, delay: float) -> None:
         """Let a node wait `delay` seconds."""
+        self._waiting.add(node)
         heapq.heappush(self._heap, (time.monotonic() + delay, node))
+
+    def drop(self, node: str) -> None:
+        """A node waits no more, if it did."""
+        self._waiting.discard(node)
 
     def due(self) -> Iterator[str]:
         """Nodes whose moment has come; they wait no more."""
-        while self._heap and self._heap[0][0] <= time.monotonic():
-            yield heapq.heappop(self._heap)[1]
+        while self.remaining() == 0.0:
+            node = heapq.heappop(self._heap)[1]
+            self._waiting.discard(node)
+            yield node
 
     def remaining(self) -> float | None:
         """Seconds until the next moment; None: nobody waits."""
+        while self._heap and self._heap[0][1] not in self._waiting:
+            heapq.heappop(self._heap)
         return max(self._heap[0][0] - time.monotonic(), 0.0) if self._heap else None
-
-    def clear(self) -> None:
-        """Nobody waits any more."""
-        self._heap.clear()
 
 
 def retry_delay(retry: Retry, failures: int) -> float:

@@ -4,10 +4,11 @@ from collections import deque
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from opsflow.engine.conclude import conclude, holds_hosts
+from opsflow.engine.conclude import conclude
 from opsflow.engine.forward import Forward
 from opsflow.engine.graph import Spread
 from opsflow.engine.jobs import Jobs
+from opsflow.engine.lanes import Lanes
 from opsflow.engine.machine import loop_machine
 from opsflow.engine.resume import end_interrupted, failed_before, policy, reopen
 from opsflow.engine.rollback import Undo
@@ -16,6 +17,7 @@ from opsflow.engine.scopes import Scopes
 from opsflow.engine.stop import Stop
 from opsflow.events import NodeOutput, NodeProgressed, RunFinished, RunStarted, RunStopping
 from opsflow.model import (
+    Failure,
     Job,
     JobKind,
     Log,
@@ -53,7 +55,8 @@ class Engine:
         self._flying: dict[str, Job] = {}
         jobs = Jobs(run.plan, run.nodes, run.id, renderer, epoch=journal.epoch(run.id))
         spread = Spread(run.plan)
-        self._undo = Undo(run, jobs, spread, Scopes(run.plan, renderer))
+        self._lanes = Lanes(run.plan)
+        self._undo = Undo(run, jobs, spread, Scopes(run.plan, renderer), self._lanes)
         self._jobs = jobs
         self._spread = spread
         self._forward: Forward | None = None
@@ -80,6 +83,8 @@ class Engine:
         """Put everything back that the run changed; the exit code."""
         self._say_started("rollback")
         end_interrupted(self._run)
+        if self._run.state is RunState.PLANNED:  # an earlier session ended before it had begun anything
+            self._run.move_run("start")
         if self._run.state is not RunState.ROLLING_BACK:
             self._run.move_run("roll_back")
         for record in self._run.earlier:
@@ -87,13 +92,16 @@ class Engine:
             if record.finished is None:
                 self._run.end_rollback(record, complete=False)
         self._run.rollbacks.clear()
-        self._undo.close_all()
+        for node in self._undo.close_all():
+            self._run.move(node, "block", error=Failure(kind="Blocked", message="the run is being rolled back"))
         return self._drive(wanted_back=True)
 
     # The loop
 
     def _go_forward(self) -> None:
-        self._forward = Forward(self._run, self._jobs, self._spread, closed=self._undo.closed, failed=self._failed)
+        self._forward = Forward(
+            self._run, self._jobs, self._spread, self._lanes, closed=self._undo.closed, failed=self._failed
+        )
         self._forward.start()
 
     def _drive(self, *, wanted_back: bool = False) -> int:
@@ -108,7 +116,7 @@ class Engine:
             elif state == "waiting":
                 messages = self._executor.messages(self._patience())
                 self._journal.heartbeat(self._run.id)
-                event = "detach" if self._stop.detach else "heard"
+                event = "heard"
             else:
                 for message in messages:
                     self._take(message)
@@ -130,6 +138,8 @@ class Engine:
         for job in jobs:
             self._flying[job.node] = job
             self._executor.submit(job)
+        if self._stop.detach:
+            return False
         return bool(self._flying) or (not self._stopping and not self._idle())
 
     def _say_stopping(self) -> None:
@@ -215,7 +225,7 @@ class Engine:
             )
         )
         self._run.flush()
-        self._journal.leave(self._run.id, release_hosts=not holds_hosts(self._run))
+        self._journal.leave(self._run.id, release_hosts=False)
         return code
 
 

@@ -56,7 +56,6 @@ LOOP_TABLE: tuple[tuple[str, str, str], ...] = (
     ("scheduling", "submitted", "waiting"),
     ("scheduling", "idle", "finished"),
     ("waiting", "heard", "analyzing"),
-    ("waiting", "detach", "finished"),
     ("analyzing", "looked", "scheduling"),
 )
 
@@ -73,6 +72,7 @@ class Machine:
         for before, event, after in rows:
             self._machine.add_transition(before, after, event)
         self._machine.freeze()
+        self._known: dict[tuple[str, str], str] = {}
 
     def after(self, state: str, event: str) -> str:
         """The state that follows.
@@ -80,6 +80,12 @@ class Machine:
         Raises:
             IllegalTransition: the table has no such line.
         """
+        found = self._known.get((state, event))
+        if found is None:  # asked once per line of the table, not once per node
+            found = self._known[state, event] = self._ask(state, event)
+        return found
+
+    def _ask(self, state: str, event: str) -> str:
         try:
             self._machine.initialize(state)
             self._machine.process_event(event)

@@ -47,6 +47,7 @@ class DryRun:
         self._stop = stop
         self._jobs = Jobs(plan, self._nodes, run_id, renderer)
         self._changing: set[str] = set()  # nodes that will change, or may
+        self._changing_steps: set[str] = set()
         self._tainted: set[str] = set()  # vertices after them
         self._ready: deque[str] = deque()
         self._flying = 0
@@ -67,16 +68,18 @@ class DryRun:
         return tuple(self.planned[n.id] for n in self._plan.nodes if n.id in self.planned)
 
     def _begin(self, node: str) -> None:
-        step = self._nodes[node].step
-        needed = {n.id for name in self._plan.references.get(step, ()) for n in self._plan.by_step[name]} & set(
-            self._plan.needs_of(node)
-        )
-        if needed & self._changing:
+        if self._hangs_on_change(node):
             # Its parameters hang on outputs that are not there yet.
             self._report(node, Action.UNKNOWN, _UNTIL_RUN)
             return
         self._executor.submit(self._jobs.prepare(node))
         self._flying += 1
+
+    def _hangs_on_change(self, node: str) -> bool:
+        references = self._changing_steps.intersection(self._plan.references.get(self._nodes[node].step, ()))
+        return bool(references) and any(
+            needed in self._changing and self._nodes[needed].step in references for needed in self._plan.needs_of(node)
+        )
 
     def _take(self, outcome: Outcome) -> None:
         node = outcome.job.node
@@ -105,6 +108,7 @@ class DryRun:
         plan = self._plan
         if action in {Action.CHANGE, Action.UNKNOWN}:
             self._changing.add(node)
+            self._changing_steps.add(self._nodes[node].step)
             self._taint(plan.graph.successors(node))
         self.planned[node] = NodePlanned(
             run_id=self._run_id,

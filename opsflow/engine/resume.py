@@ -26,8 +26,7 @@ def reopen(run: Run, closed: Callable[[str], bool], spread: Spread) -> None:
     if run.state is RunState.PLANNED:
         run.move_run("start")
     elif run.state in {RunState.SUSPENDED, RunState.FAILED}:
-        rolling = any(r.finished is None for r in run.rollbacks.values())
-        run.move_run("roll_back" if rolling else "resume")
+        run.move_run("roll_back" if run.rollbacks else "resume")
     for node in list(run.nodes.values()):
         _end_attempts(run, node.id, (Phase.REVERT,))
         if closed(node.id):

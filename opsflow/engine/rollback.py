@@ -50,9 +50,10 @@ class Undo:
         jobs: Makes its jobs.
         spread: Says what hangs on a reverted node.
         scopes: The scopes of the plan.
+        lanes: Count nodes at work, in both directions together.
     """
 
-    def __init__(self, run: Run, jobs: Jobs, spread: Spread, scopes: Scopes) -> None:
+    def __init__(self, run: Run, jobs: Jobs, spread: Spread, scopes: Scopes, lanes: Lanes) -> None:
         self._run = run
         self._jobs = jobs
         self._spread = spread
@@ -66,7 +67,7 @@ class Undo:
         self._engaged: set[str] = set()  # free, at work, or waiting to be tried again
         self._tries: dict[str, int] = {}
         self._timers = Timers()
-        self._lanes = Lanes(run.plan)
+        self._lanes = lanes
         self.left: set[str] = set()
 
     # Closing
@@ -84,9 +85,9 @@ class Undo:
         """
         return self._close(self._scopes.of(node), node, flying)
 
-    def close_all(self) -> None:
-        """Close the whole run, nothing being at work."""
-        self._close(SCOPE_RUN, "", ())
+    def close_all(self) -> list[str]:
+        """Close the whole run, nothing being at work. Nodes that must be blocked."""
+        return self._close(SCOPE_RUN, "", ())
 
     def restore(self) -> None:
         """Closed scopes of earlier sessions stay closed."""
@@ -147,7 +148,7 @@ class Undo:
         if outcome.verdict is not Verdict.SUCCEEDED:
             self._retry_or_stick(node, outcome.failure)
         elif status.to_revert():
-            self._free.append(node)
+            self._free.appendleft(node)  # before others of its step: it is half undone
         else:
             self._run.move(node, "undo")
             self._end(node)
@@ -189,7 +190,7 @@ class Undo:
     def _take_up(self, record: RollbackRecord) -> None:
         rollback = _Rollback(record=record)
         self._run.rollbacks[record.id] = record
-        pinned = self._pinned(record.nodes)
+        pinned = self._pinned(record.nodes) | self._below_stuck(record.nodes)
         for node in record.nodes:
             status = self._run.nodes[node]
             if not status.to_revert() or node in self._rollback_of:
@@ -211,20 +212,28 @@ class Undo:
         return {vertex: i for i, vertex in enumerate(nx.topological_sort(self._run.plan.graph))}
 
     def _pinned(self, nodes: Iterable[str]) -> set[str]:
-        """Of the nodes, latest first, those that stay: what cannot be undone, and all that is before it."""
-        pinned: set[str] = set()
-        for node in nodes:
-            if self._cannot(node) and self._rule(node) is Irreversible.STOP:
-                pinned.add(node)
-        if pinned:
-            graph = self._run.plan.graph
-            before: set[str] = set()
-            for node in list(pinned):
-                if node not in before:
-                    before |= nx.ancestors(graph, node)
-            pinned |= before.intersection(nodes)
-        pinned.update(n for n in nodes if self._cannot(n))
-        return pinned
+        """Of the nodes those that stay: what cannot be undone, and all that is before it."""
+        graph = self._run.plan.graph
+        stays = {n for n in nodes if self._cannot(n)}
+        before: set[str] = set()
+        for node in stays:
+            if self._rule(node) is Irreversible.STOP and node not in before:
+                before |= nx.ancestors(graph, node)
+        return (stays | before).intersection(nodes)
+
+    def _below_stuck(self, nodes: Collection[str]) -> set[str]:
+        """Of the nodes those before a revert that failed for good, on its host."""
+        below: set[str] = set()
+        for node in self._run.in_state(NodeState.REVERT_FAILED):
+            rollback = self._rollback_of.get(node)
+            if node not in nodes and not (rollback and node in rollback.open):
+                below.update(n for n in self._before_on_host(node) if n in nodes)
+        return below
+
+    def _before_on_host(self, node: str) -> list[str]:
+        found = self._run.nodes
+        before = nx.ancestors(self._run.plan.graph, node)
+        return [n for n in before if n in found and found[n].host == found[node].host]
 
     def _cannot(self, node: str) -> bool:
         if not self._run.plan.task_of(node).reversible:
@@ -267,10 +276,8 @@ class Undo:
         self._run.move(node, "stick", error=failure)
         self._rollback_of[node].complete = False
         # What is before it on that host stays; other branches and hosts go on.
-        graph, host = self._run.plan.graph, self._run.nodes[node].host
-        before = [n for n in nx.ancestors(graph, node) if n in self._rollback_of and n in self._run.nodes]
-        for other in before:
-            if self._run.nodes[other].host == host and other in self._rollback_of[other].open:
+        for other in self._before_on_host(node):
+            if other in self._rollback_of and other in self._rollback_of[other].open:
                 self._leave(other, self._rollback_of[other])
                 self._end(other, said=False)
         self._end(node)

@@ -33,6 +33,9 @@ from opsflow.ports import Journal
 
 _MAY_HAVE_CHANGED = frozenset({AttemptState.RUNNING, AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.UNKNOWN})
 
+_ON_THE_WAY_BACK = frozenset({"revert", "undo"})
+"""Events after which it is still to be seen why the node failed."""
+
 
 @dataclass(slots=True, kw_only=True)
 class NodeStatus:
@@ -112,17 +115,21 @@ class Run:
         """Let an event happen to a node. Raises `IllegalTransition`."""
         status = self.nodes[node]
         after = NodeState(self._node_machine.after(status.state, event))
-        change = NodeChanged(node=node, before=status.state, after=after, outputs=outputs, error=error)
-        self._changes.append(change)
-        status.state = after
         status.outputs = status.outputs if outputs is None else outputs
-        status.error = status.error if error is None else error
+        if error is not None or event not in _ON_THE_WAY_BACK:
+            status.error = error
+        self._changes.append(
+            NodeChanged(node=node, before=status.state, after=after, outputs=status.outputs, error=status.error)
+        )
+        status.state = after
 
-    def move_run(self, event: str, *, exit_code: int | None = None) -> None:
-        """Let an event happen to the run; with `exit_code` it stops here for now."""
+    def move_run(self, event: str, *, exit_code: int | None = None, frees: bool = False) -> None:
+        """Let an event happen to the run; with `exit_code` it stops here for now, and may free its hosts."""
         after = RunState(self._run_machine.after(self.state, event))
         finished = None if exit_code is None else datetime.now(UTC)
-        self._changes.append(RunChanged(before=self.state, after=after, finished=finished, exit_code=exit_code))
+        self._changes.append(
+            RunChanged(before=self.state, after=after, finished=finished, exit_code=exit_code, frees=frees)
+        )
         self.state = after
 
     def begin_attempt(

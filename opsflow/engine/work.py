@@ -1,13 +1,13 @@
 """Performs one job, wherever it is called: the only place where a task's exception becomes an outcome."""
 
+import dataclasses
 import json
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from opsflow.engine.context import HookContext
-from opsflow.errors import CommandFailed, Interrupted, OpsflowError, Unreachable
+from opsflow.errors import CommandFailed, Interrupted, OpsflowError, TaskFailed, Unreachable
 from opsflow.model import Action, Failure, Job, JobKind, Message, Outcome, Preview, Verdict
 from opsflow.ports import Renderer, Task, Tasks, Transports
 from opsflow.report.masking import Masker
@@ -49,18 +49,12 @@ class Worker:
             if job.replay:
                 _check_records(job, machine)
             ctx = HookContext(job, transport, emit=emit, secret=self._secret, renderer=self._renderer, masker=masker)
-            outcome = replace(self._perform(job, ctx), machine=machine)
-        except Interrupted as error:
-            outcome = _cut_short(job, ctx, _failure(error, masker))
-        except Unreachable as error:
-            outcome = _cut_short(job, ctx, _failure(error, masker))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a task may raise anything
-            outcome = Outcome(
-                job=job,
-                verdict=Verdict.FAILED,
-                failure=_failure(error, masker),
-                exit_status=getattr(error, "exit_status", None),
-            )
+            outcome = dataclasses.replace(self._perform(job, ctx), machine=machine)
+        except BaseException as error:  # noqa: BLE001 - a task may raise anything, and somebody waits for the outcome
+            outcome = _broken(job, ctx, error, masker)
+        else:
+            if ctx.interrupted:  # and the task swallowed it
+                outcome = _broken(job, ctx, ctx.interrupted, masker)
         emit(outcome)
 
     def _perform(self, job: Job, ctx: HookContext) -> Outcome:
@@ -86,7 +80,20 @@ class Worker:
         if job.when is not None and not self._renderer.condition(job.when, job.variables, job.facts):
             return Outcome(job=job, verdict=Verdict.SKIPPED)
         params: Mapping[str, Any] = self._renderer.render(dict(job.params), job.variables, job.facts)
-        return _looked(job, task.plan(ctx, params), params, ctx)
+        preview = task.plan(ctx, params)
+        _refuse_secrets(params, "parameter", ctx.masker)
+        _refuse_secrets(preview.before, "part of the preview's `before`,", ctx.masker)
+        return _looked(job, preview, params, ctx)
+
+
+def _refuse_secrets(data: Mapping[str, Any], what: str, masker: Masker) -> None:
+    """What the hooks of an attempt get is journaled. It cannot be masked: they would take the mask for the value."""
+    for key, value in data.items():
+        if masker.data({key: value}) != {key: value}:
+            raise TaskFailed(
+                f"the value of a secret stands in the {what} `{masker.text(key)}`, which the journal would keep",
+                hint="hand it over as a reference, {{ secret(...) }}; if it is there by chance, choose a longer secret",
+            )
 
 
 def _check_records(job: Job, found: str) -> None:
@@ -97,34 +104,56 @@ def _check_records(job: Job, found: str) -> None:
 
 
 def _looked(job: Job, preview: Preview, params: Mapping[str, Any], ctx: HookContext) -> Outcome:
-    masked = Preview.from_json(ctx.masker.data(preview.to_json()))
+    masker = ctx.masker
+    masked = dataclasses.replace(
+        preview,
+        summary=masker.text(preview.summary),
+        before=masker.data(dict(preview.before)),
+        diff=masker.text(preview.diff),
+        why=masker.text(preview.why),
+        outputs=masker.data(dict(preview.outputs)),
+    )
     failed = preview.action is Action.FAIL
     return Outcome(
         job=job,
         verdict=_VERDICTS[preview.action],
         preview=masked,
-        params=ctx.masker.data(dict(params)),
+        params=masker.data(dict(params)),
         outputs=masked.outputs if preview.action is Action.UNCHANGED else None,
         failure=Failure(kind="Preview", message=masked.why or masked.summary) if failed else None,
     )
 
 
-def _cut_short(job: Job, ctx: HookContext | None, failure: Failure) -> Outcome:
-    """Of a job that did not get through: certain that nothing happened, or not."""
-    begun = job.replay or (ctx is not None and ctx.operations > 0)
-    return Outcome(job=job, verdict=Verdict.UNKNOWN if begun else Verdict.UNREACHABLE, failure=failure)
+def _broken(job: Job, ctx: HookContext | None, error: BaseException, masker: Masker) -> Outcome:
+    """Of a job that did not get through: failed, or cut short."""
+    cause = ctx.interrupted if ctx and ctx.interrupted else error
+    verdict = Verdict.FAILED
+    if isinstance(cause, Interrupted | Unreachable | KeyboardInterrupt):
+        begun = job.replay or (ctx is not None and ctx.operations > 0)
+        verdict = Verdict.UNKNOWN if begun else Verdict.UNREACHABLE
+    failure = _failure(cause, masker)
+    return Outcome(job=job, verdict=verdict, failure=failure, exit_status=failure.exit_status)
 
 
 def _failure(error: BaseException, masker: Masker) -> Failure:
-    known = isinstance(error, OpsflowError)
-    text = str(error) if known or isinstance(error, Interrupted) else f"{type(error).__name__}: {error}"
+    known = error if isinstance(error, OpsflowError) else None
     command = error if isinstance(error, CommandFailed) else None
+    text = _said(error)
+    if not known and not isinstance(error, Interrupted):
+        text = f"{type(error).__name__}: {text}"
     return Failure(
         kind=type(error).__name__,
         message=masker.text(text),
         command=masker.text(command.command) if command else "",
         exit_status=command.exit_status if command else None,
         stderr=masker.text(command.stderr) if command else "",
-        hint=masker.text(error.hint) if isinstance(error, OpsflowError) else "",
+        hint=masker.text(known.hint) if known else "",
         trace=masker.text("".join(traceback.format_exception(error))),
     )
+
+
+def _said(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - a stranger's exception
+        return "(it cannot be told)"

@@ -78,12 +78,7 @@ def _node(earlier: NodeChanged | None, change: NodeChanged) -> NodeChanged:
         return change
     if earlier.after is not change.before:
         raise JournalConflict(f"node {change.node} is {earlier.after}, not {change.before}")
-    return replace(
-        change,
-        before=earlier.before,
-        outputs=earlier.outputs if change.outputs is None else change.outputs,
-        error=earlier.error if change.error is None else change.error,
-    )
+    return replace(change, before=earlier.before)
 
 
 def _start(batch: Batch, attempt: AttemptRecord) -> None:

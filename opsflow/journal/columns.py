@@ -62,7 +62,7 @@ class Word(TypeDecorator[Any]):
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
         """To the database."""
-        return None if value is None else value.value
+        return None if value is None else str(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002 - SQLAlchemy's signature
         """From the database."""
@@ -93,7 +93,7 @@ def _postgresql_time(element: DatabaseTime, compiler: SQLCompiler, **kw: Any) ->
 
 def to_json(value: Any) -> str:
     """Compact JSON, order kept."""
-    return json.dumps(value, separators=(",", ":"), default=_plain)
+    return _ENCODER.encode(value)
 
 
 def pack(value: Any) -> bytes:
@@ -110,3 +110,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), default=_plain)

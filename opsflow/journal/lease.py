@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from opsflow.errors import HostsHeld
 from opsflow.journal.columns import DatabaseTime
 from opsflow.journal.tables import leases, owners, runs
-from opsflow.model import LOCALHOST
+from opsflow.model import LOCALHOST, RunState
 
 STALE_SECONDS = 60
 """A writer on another machine that was silent for longer counts as dead."""
@@ -125,12 +125,14 @@ def refuse_held(connection: Connection, run_id: str, hosts: Sequence[str]) -> No
     rows = {row.host: row for row in connection.execute(query) if row.host in wanted}
     if not rows:
         return
-    ids = sorted({row.id for row in rows.values()})
+    # Sorted by id. An incomplete rollback never goes forward again.
+    way_on = {RunState.ROLLBACK_INCOMPLETE: "rollback"}
+    ids = {run: way_on.get(state, "resume") for run, state in sorted({(row.id, row.state) for row in rows.values()})}
     names = ", ".join(sorted(rows)[:3]) + (", ..." if len(rows) > 3 else "")
     raise HostsHeld(
         f"{names}: held by {'run' if len(ids) == 1 else 'runs'} {', '.join(ids)}",
         holders={host: _describe(row) for host, row in sorted(rows.items())},
-        hint="\n".join(f"opsflow resume {run}, or give it up with --abandon {run}" for run in ids),
+        hint="\n".join(f"opsflow {command} {run}, or give it up with --abandon {run}" for run, command in ids.items()),
     )
 
 

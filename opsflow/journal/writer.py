@@ -46,10 +46,6 @@ def _update(table: Any, key: Sequence[str], values: Sequence[str]) -> Update:
     return query.values({name: bindparam(f"b_{name}", type_=table.c[name].type) for name in values})
 
 
-def _kept_unless_given(name: str) -> Any:
-    return func.coalesce(bindparam(f"b_{name}", type_=nodes.c[name].type), nodes.c[name])
-
-
 _FENCE = (
     update(owners)
     .where(owners.c.run == bindparam("b_run"), owners.c.token == bindparam("b_token"))
@@ -74,7 +70,11 @@ _RUN = (
 _NODE = (
     update(nodes)
     .where(nodes.c.run == bindparam("b_run"), nodes.c.n == bindparam("b_n"), nodes.c.state == bindparam("b_before"))
-    .values(state=bindparam("b_after"), outputs=_kept_unless_given("outputs"), error=_kept_unless_given("error"))
+    .values(
+        state=bindparam("b_after"),
+        outputs=bindparam("b_outputs", type_=nodes.c.outputs.type),
+        error=bindparam("b_error", type_=nodes.c.error.type),
+    )
 )
 _ENDED = _update(
     attempts, ("run", "node", "phase", "n"), ("state", "finished", "exit_status", "outputs", "error")
@@ -163,6 +163,8 @@ def commit(connection: Connection, held: Held, batch: Batch, output: Sequence[ro
         names = ("before", "after", "finished", "exit_code")
         row = {"b_run": numbers.run, **{f"b_{name}": getattr(change, name) for name in names}}
         _all(connection, _RUN, [row], f"run {numbers.run_id} is not {change.before}")
+        if change.frees:
+            lease.release(connection, numbers.run)
     _all(
         connection,
         _NODE,

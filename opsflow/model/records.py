@@ -86,22 +86,23 @@ class RollbackRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunChanged:
-    """The run passes from a state to another."""
+    """The run passes from a state to another. `frees`: from then on it holds no hosts any more."""
 
     before: RunState
     after: RunState
     finished: datetime | None = None
     exit_code: int | None = None
+    frees: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeChanged:
-    """A node passes from a state to another; `outputs` and `error` replace what was there unless None."""
+    """A node passes from a state to another; `outputs` and `error` are what it has from then on."""
 
     node: str
     before: NodeState
     after: NodeState
-    outputs: Mapping[str, Any] | None = None
+    outputs: Mapping[str, Any] = field(default_factory=dict)
     error: Failure | None = None
 
 

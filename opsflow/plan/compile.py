@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -86,7 +85,7 @@ class _Compiler:
         self.problems += edges.problems
         if self.problems:
             raise InputError(_in_order(self.problems))
-        plan = Plan(
+        data = Plan(
             playbook=self.playbook,
             inventory=self.inventory.path if self.inventory else "",
             inventory_digest=self.inventory.digest if self.inventory else "",
@@ -99,8 +98,9 @@ class _Compiler:
             nodes=tuple(nodes),
             joins=tuple(edges.joins),
             edges=tuple(edges.edges),
-        )
-        return replace(plan, fingerprint=_fingerprint(plan))
+        ).to_json()
+        # What runs is what is stored, not what it was stored from.
+        return Plan.from_json(data | {"fingerprint": _fingerprint(data)})
 
     def _references(self, step: Step) -> frozenset[str]:
         found: set[str] = set()
@@ -227,10 +227,8 @@ def _in_order(problems: list[Problem]) -> list[Problem]:
     )
 
 
-def _fingerprint(plan: Plan) -> str:
-    decisive = plan.to_json()
-    for passing in ("now", "inventory", "fingerprint"):
-        decisive.pop(passing)
-    decisive["playbook"].pop("path")
+def _fingerprint(plan: Mapping[str, Any]) -> str:
+    decisive = {key: value for key, value in plan.items() if key not in {"now", "inventory", "fingerprint"}}
+    decisive["playbook"] = {key: value for key, value in plan["playbook"].items() if key != "path"}
     text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

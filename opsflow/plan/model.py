@@ -1,6 +1,5 @@
 """The plan as data, and as JSON."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -131,7 +130,7 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able form for the journal."""
-        dumped: dict[str, Any] = json.loads(_ADAPTER.dump_json(self))
+        dumped: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")
         return dumped
 
     @classmethod

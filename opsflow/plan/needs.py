@@ -63,7 +63,12 @@ class EdgeBuilder:
                 everyone.append(index)
         bundles, unmatched = [], []
         for keys, waiting in self._grouped(step, after, per).items():
-            found = before if keys is None else sorted({i for k in keys for i in by_value.get(k, ())} | set(everyone))
+            if keys is None:
+                found = before
+            elif len(keys) == 1 and not everyone:
+                found = by_value.get(keys[0], [])
+            else:
+                found = sorted({i for k in keys for i in by_value.get(k, ())} | set(everyone))
             if found:
                 bundles.append(_Bundle(before=found, after=waiting))
             else:
@@ -90,7 +95,7 @@ class EdgeBuilder:
     def _connect(self, step: Step, bundle: _Bundle, *, barrier: bool) -> None:
         before, after = bundle.before, bundle.after
         if len(before) * len(after) <= len(before) + len(after):
-            self.edges.extend(Edge(b, a, barrier) for b in before for a in after)
+            self.edges += [Edge(b, a, barrier) for b in before for a in after]
             return
         index = len(self._nodes) + len(self.joins)
         self.joins.append(Join(id=f"join {len(self.joins) + 1} before {step.id}"))

@@ -102,7 +102,7 @@ def _failures(
     """A block for every node that has an error of its own, also when it was reverted since."""
     lines = Lines(paint, debug=debug)
     told = []
-    broken = [node for node in nodes if node.error and (node.state in BROKEN or node.error.command)]
+    broken = [node for node in nodes if node.error and _failed_itself(node)]
     for node in broken[:limit]:
         phase = Phase.REVERT if node.state is NodeState.REVERT_FAILED else Phase.EXECUTE
         event = NodeFinished(run_id=run.id, node=node.id, state=node.state, phase=phase, error=node.error)
@@ -110,6 +110,10 @@ def _failures(
     if limit is not None and len(broken) > limit:
         told += ["", f"and {len(broken) - limit:,} more; -v shows all"]
     return told
+
+
+def _failed_itself(node: NodeRecord) -> bool:
+    return node.state in BROKEN or (node.state is NodeState.REVERTED and any(a.error for a in node.attempts))
 
 
 def _next(run: RunRecord, paint: Paint) -> list[str]:

@@ -34,7 +34,7 @@ ForceCommand cd "$HOME" && exec /bin/sh -c "${{SSH_ORIGINAL_COMMAND:-exec /bin/s
 PermitRootLogin prohibit-password
 PasswordAuthentication no
 KbdInteractiveAuthentication no
-UsePAM no
+UsePAM {pam}
 StrictModes no
 UseDNS no
 PrintMotd no
@@ -214,6 +214,7 @@ class SshdFleet:
             home=self.home(name),
             mark=_MARK,
             sessions=self._sessions_allowed,
+            pam="yes" if _locked(self.user) else "no",
         )
         (self._files(name) / "sshd_config").write_text(text)
 
@@ -265,3 +266,12 @@ def _free_port(address: str) -> tuple[str, int]:
             probe.bind(("127.0.0.1", 0))
         found: tuple[str, int] = probe.getsockname()
         return found
+
+
+def _locked(user: str) -> bool:
+    """Whether an account has a locked password, with which it may log in by key only where PAM is asked."""
+    try:
+        entries = Path("/etc/shadow").read_text().splitlines()
+    except OSError:  # not root: then PAM could not be asked either
+        return False
+    return any(entry.startswith(f"{user}:!") for entry in entries)

@@ -56,6 +56,7 @@ class Channel:
         run: Id of the run for which the host is claimed.
         epoch: Number of the run's owner: an earlier one is refused from now on.
         holder: Who that is, for others who want the host.
+        shared: The host is not claimed: several runs may be at work there.
 
     Raises:
         HostsHeld: another run is at work there.
@@ -63,7 +64,7 @@ class Channel:
         Unreachable: no runner answers, or it cannot work there.
     """
 
-    def __init__(self, process: Process, *, where: str, run: str, epoch: int, holder: str) -> None:
+    def __init__(self, process: Process, *, where: str, run: str, epoch: int, holder: str, shared: bool) -> None:
         self.where = where
         self._process = process
         self._run = run
@@ -80,7 +81,7 @@ class Channel:
         self._noisy = True
         self.messages = 0
         try:
-            self._put(_program(nonce, run, epoch, holder))
+            self._put(_program(nonce, run, epoch, holder, shared=shared))
             self.place = self._greeted()
         except Lost as error:
             process.close()
@@ -170,9 +171,8 @@ class Channel:
             if data is None:
                 self._process.wait(min(seconds, 1.0))
                 data = self._process.read("stdout")
-            if data:
-                found.extend(self._frames.feed(data))
-            elif data is not None:
+            found.extend(self._frames.feed(data or b""))
+            if data == b"":
                 broken = "its connection was closed"
         except Interrupted as error:
             broken = error.reason
@@ -244,11 +244,12 @@ def escaped(text: str | bytes) -> str:
 _BYTES = [chr(n) if 32 <= n < 127 and n != 92 else f"\\0{n:03o}" for n in range(256)]
 
 
-def _program(nonce: str, run: str, epoch: int, holder: str) -> bytes:
-    """`runner.sh` with its four words, comments left out."""
+def _program(nonce: str, run: str, epoch: int, holder: str, *, shared: bool) -> bytes:
+    """`runner.sh` with its words, comments left out."""
     text = files("opsflow.transport").joinpath("runner.sh").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
     with suppress(ValueError):
         lines.remove("{")
-    words = f"{nonce} {run} {epoch} '{''.join(c for c in holder if c.isalnum() or c in '@._-')}'"
+    name = "".join(c for c in holder if c.isalnum() or c in "@._-")
+    words = f"{nonce} {run} {epoch} '{name}'{' shared' if shared else ''}"
     return "\n".join([f"{{ set -- {words}", *lines]).encode() + b"\n"

@@ -56,9 +56,7 @@ class Frames:
                 self._streams[stream] = found
             kind, key, *words = (*self._begun, "")[: max(len(self._begun), 2)]
             streams, self._streams, self._begun = self._streams, {}, None
-            yield Frame(
-                kind=kind, key=key, words=tuple(words), out=streams.get("o", b""), err=streams.get("e", b"")
-            )
+            yield Frame(kind=kind, key=key, words=tuple(words), out=streams.get("o", b""), err=streams.get("e", b""))
 
     def _wanted(self) -> list[str]:
         assert self._begun is not None

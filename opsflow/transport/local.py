@@ -20,6 +20,7 @@ class LocalTransport(ShellTransport):
     """
 
     where = "localhost"
+    shared = True
 
     def __init__(self, home: Path | str | None = None) -> None:
         super().__init__()
@@ -42,7 +43,6 @@ class LocalTransport(ShellTransport):
             )
         except OSError as error:
             raise Unreachable(f"cannot start a shell on {self.where} in {self._home}: {error.strerror}") from error
-
 
 
 class LocalProcess:

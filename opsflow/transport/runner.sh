@@ -1,6 +1,6 @@
 #!/bin/sh
 # The part of opsflow that works on a target. Nothing is installed: a connection sends this file to `sh` on its standard
-# input, once, with four words put in front (nonce, run, epoch, holder). It is one brace group, so that a file that
+# input, once, with words put in front (nonce, run, epoch, holder, perhaps `shared`). It is one brace group, so that a file that
 # arrives in part is a syntax error and does nothing. POSIX sh: dash, bash, busybox ash, ksh.
 #
 # A connection is a pipeline of processes, none of them in the background, so that no signal is ignored in commands:
@@ -15,7 +15,7 @@
 # What is kept, below $HOME/.opsflow/ops (HOME, for root too, so that hosts which share a machine are apart):
 #
 #   id            random, made with the directory
-#   claim         RUN EPOCH: the only ones for whom operations are started
+#   claim         RUN EPOCH: the only ones for whom operations are started. Shared hosts have it below RUN
 #   RUN/by        who drives the run, for messages
 #   RUN/c.PID/    named pipes and command texts of one connection
 #   RUN/OP.go     the gate: made once, by whoever starts the operation. First line, 10 bytes, overwritten in place, so
@@ -107,13 +107,13 @@ claim() {
     { read -r last over <"$dir/epoch"; } 2>/dev/null
     [ "$epoch" -gt "$last" ] || { [ "$epoch" = "$last" ] && [ ! "$over" ]; } || refuse stale
     other=
-    { read -r other last <"$base/claim"; } 2>/dev/null
-    if [ "$other" ] && [ "$other" != "$run" ] && busy "$other"; then
+    { read -r other last <"$claims"; } 2>/dev/null
+    if [ "$claims" = "$base/claim" ] && [ "$other" ] && [ "$other" != "$run" ] && busy "$other"; then
         by=
         { IFS= read -r by <"$base/$other/by"; } 2>/dev/null
         refuse "held $other $by"
     fi
-    echo "$epoch" >"$dir/epoch" && echo "$run $epoch" >"$home/claim" && mv -f "$home/claim" "$base/claim" && return
+    echo "$epoch" >"$dir/epoch" && echo "$run $epoch" >"$home/claim" && mv -f "$home/claim" "$claims" && return
     refuse "$base cannot be written"
 }
 
@@ -134,7 +134,7 @@ slot() {
         case $input in [pq]) IFS= read -r env && IFS= read -r body ;; esac
         case $reads in r) IFS= read -r seen ;; esac
         file=$dir/$op
-        read -r mine <"$base/claim"
+        read -r mine <"$claims"
         if [ "$mine" != "$run $epoch" ] || [ -e "$dir/${op%.*}.no" ]; then
             tell F "$op"
         elif ! { true >>"$file.out" && true >>"$file.err"; }; then
@@ -386,8 +386,8 @@ clean() {
 release() {
     echo "$epoch over" >"$dir/epoch"
     mv -f "$dir/epoch" "$base/over.$$" && rm -rf "$dir" && mkdir "$dir" && mv -f "$base/over.$$" "$dir/epoch"
-    read -r mine <"$base/claim"
-    [ "$mine" != "$run $epoch" ] || rm -f "$base/claim"
+    read -r mine <"$claims"
+    [ "$mine" != "$run $epoch" ] || rm -f "$claims"
     say Z "$run"
 }
 
@@ -412,6 +412,7 @@ session='' group=
 ! command -v setsid >/dev/null || session=setsid group=-
 settle
 dir=$base/$run home=$base/$run/c.$$
+case ${5-} in shared) claims=$dir/claim ;; *) claims=$base/claim ;; esac
 rm -rf "$home"
 if ! mkdir -p "$home" || ! echo "$boot $who" >"$home/who"; then refuse "$dir cannot be written"; fi
 claim

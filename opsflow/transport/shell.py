@@ -128,6 +128,8 @@ class ShellTransport(ABC):
 
     where: str
     """How messages name the host."""
+    shared = False
+    """Whether several runs may be at work on it at the same time."""
 
     def __init__(self) -> None:
         self._target: Target | None = None
@@ -245,7 +247,7 @@ class ShellTransport(ABC):
         if self._target is None or (self._target.run_id, self._target.epoch) != (run, epoch):
             if self._target is not None:
                 self._target.close()
-            self._target = Target(lambda: self.start(START), where=self.where, run=run, epoch=epoch)
+            self._target = Target(lambda: self.start(START), where=self.where, run=run, epoch=epoch, shared=self.shared)
         return self._target
 
     def _give_input(self, target: Target, call: Call, given: bytes | BinaryIO | None) -> None:

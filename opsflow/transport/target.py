@@ -92,13 +92,15 @@ class Target:
         where: How messages name the host.
         run: Id of the run.
         epoch: Number of its owner.
+        shared: Other runs may be at work there too.
     """
 
-    def __init__(self, start: Callable[[], Process], *, where: str, run: str, epoch: int) -> None:
+    def __init__(self, start: Callable[[], Process], *, where: str, run: str, epoch: int, shared: bool) -> None:
         self.where = where
         self.run_id = run
         self.epoch = epoch
         self._start = start
+        self._shared = shared
         self._lock = threading.Lock()
         self._channels: list[Channel] = []
         self._done: list[str] = []
@@ -197,7 +199,14 @@ class Target:
             if len(self._channels) >= _CONNECTIONS:
                 return self._channels[secrets.randbelow(_CONNECTIONS)]
             holder = f"{getpass.getuser()}@{socket.gethostname()}"
-            made = Channel(self._start(), where=self.where, run=self.run_id, epoch=self.epoch, holder=holder)
+            made = Channel(
+                self._start(),
+                where=self.where,
+                run=self.run_id,
+                epoch=self.epoch,
+                holder=holder,
+                shared=self._shared,
+            )
             self._channels.append(made)
             self.opened += 1
             return made

@@ -21,6 +21,9 @@ Url = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
 Shared = Annotated[str, StringConstraints(pattern=rf"^{_NAME}(/{_NAME})*/?$")]
 
 
+idempotent = True  # a release that is there is not unpacked again, and the link is only ever switched whole
+
+
 class Params(BaseModel):
     """What to deploy, and where. Below `path`: `releases/ID`, `shared/`, and the link `current`.
 

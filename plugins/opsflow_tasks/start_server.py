@@ -12,6 +12,9 @@ from opsflow_tasks._target import Answer, Script, hundredths
 _STOP_SECONDS = 30.0
 
 
+idempotent = True  # the target looks before it acts: what runs is only waited for
+
+
 class Params(Service):
     """Start a server and wait until it is healthy; stop it if that is reverted."""
 

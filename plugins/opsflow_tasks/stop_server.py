@@ -9,6 +9,8 @@ from opsflow import Context, Duration, Preview, hookimpl
 from opsflow_tasks._service import GONE, RUNNING, Service, describe, pid
 from opsflow_tasks._target import hundredths
 
+idempotent = True  # the target looks before it acts: what is stopped stays stopped
+
 
 class Params(Service):
     """Stop a server, and start it again if that is reverted."""

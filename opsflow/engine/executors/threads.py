@@ -21,7 +21,7 @@ class ThreadExecutor:
         self._perform = perform
         self._forks = forks
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._messages: queue.Queue[Message] = queue.Queue(_BACKLOG)
+        self._messages = _Mailbox()
         self._running = 0
         self._threads: list[threading.Thread] = []
 
@@ -41,15 +41,7 @@ class ThreadExecutor:
 
     def messages(self, timeout: float) -> Sequence[Message]:
         """What has come in; waits up to `timeout` seconds for the first."""
-        try:
-            found = [self._messages.get(timeout=timeout)]
-        except queue.Empty:
-            return []
-        while len(found) < _BACKLOG:
-            try:
-                found.append(self._messages.get_nowait())
-            except queue.Empty:
-                break
+        found = self._messages.take(timeout)
         self._running -= sum(isinstance(message, Outcome) for message in found)
         return found
 
@@ -61,3 +53,28 @@ class ThreadExecutor:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             self._perform(job, self._messages.put)
+
+
+class _Mailbox:
+    """Messages on their way to the engine, which takes all at once."""
+
+    def __init__(self) -> None:
+        self._found: list[Message] = []
+        self._changed = threading.Condition()
+
+    def put(self, message: Message) -> None:
+        """Add a message; waits while there are too many."""
+        with self._changed:
+            while len(self._found) >= _BACKLOG:
+                self._changed.wait()
+            self._found.append(message)
+            self._changed.notify_all()
+
+    def take(self, timeout: float) -> list[Message]:
+        """All that there is; waits up to `timeout` seconds for the first."""
+        with self._changed:
+            if not self._found:
+                self._changed.wait(timeout)
+            found, self._found = self._found, []
+            self._changed.notify_all()
+        return found

@@ -6,7 +6,7 @@ CREATE TABLE standing (
 WITH RECURSIVE season (game, points) AS (
     SELECT 1, 0
     UNION ALL
-    SELECT game + 1, (points * 31 + game) % 1000003 FROM season WHERE game < 14000000
+    SELECT game + 1, (points * 31 + game) % 1000003 FROM season WHERE game < 20000000
 )
 INSERT INTO standing (player, points)
-SELECT player.id, season.points + player.gold FROM season, player WHERE season.game = 14000000;
+SELECT player.id, season.points + player.gold FROM season, player WHERE season.game = 20000000;

@@ -80,17 +80,17 @@ def test_a_node_may_pass_several_states_and_an_attempt_begin_and_end_in_one_comm
     assert (found.state, found.exit_code, found.finished) == (RunState.ROLLED_BACK, 3, samples.LATER)
 
 
-def test_outputs_and_error_of_a_node_stay_unless_replaced(journal, run):
+def test_outputs_and_error_of_a_node_are_those_of_its_last_change(journal, run):
     def to(before, after, **values):
         return NodeChanged(node="stop@web-1", before=before, after=after, **values)
 
     journal.commit(run.id, [to(NodeState.PENDING, NodeState.RUNNING, outputs={"a": 1}, error=FAILURE)])
     journal.commit(run.id, [to(NodeState.RUNNING, NodeState.FAILED)])
-    assert (journal.nodes(run.id)[0].outputs, journal.nodes(run.id)[0].error) == ({"a": 1}, FAILURE)
+    assert (journal.nodes(run.id)[0].outputs, journal.nodes(run.id)[0].error) == ({}, None)
     journal.commit(
         run.id, [to(NodeState.FAILED, NodeState.RUNNING, outputs={"b": 2}), to(NodeState.RUNNING, NodeState.SUCCEEDED)]
     )
-    assert (journal.nodes(run.id)[0].outputs, journal.nodes(run.id)[0].error) == ({"b": 2}, FAILURE)
+    assert (journal.nodes(run.id)[0].outputs, journal.nodes(run.id)[0].error) == ({}, None)
 
 
 def _node(node, before, after):

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import event, text
 
 from opsflow.errors import HostsHeld, JournalConflict
-from opsflow.model import NodeState, RunState
+from opsflow.model import NodeState, RunChanged, RunState
 
 BOB = "bob@control"
 
@@ -49,6 +49,19 @@ def test_a_host_of_an_open_run_is_refused_with_its_holder(open_journal, samples)
     samples.begin(other, samples.run("third"), hosts=("db-1",))  # nothing of the second is held
 
 
+def test_a_run_whose_rollback_is_incomplete_is_not_to_be_resumed(open_journal, samples):
+    first = open_journal()
+    run = samples.begin(first)
+    for before, after in (
+        (RunState.RUNNING, RunState.ROLLING_BACK),
+        (RunState.ROLLING_BACK, RunState.ROLLBACK_INCOMPLETE),
+    ):
+        first.commit(run.id, [RunChanged(before=before, after=after)])
+    with pytest.raises(HostsHeld) as error:
+        samples.begin(open_journal(), samples.run("second"))
+    assert f"opsflow rollback {run.id}, or" in error.value.hint
+
+
 def test_localhost_and_hosts_not_asked_for_are_not_held(journal, samples):
     samples.begin(journal, samples.run("a"), hosts=("localhost", "web-1"), hold=["localhost"])
     samples.begin(journal, samples.run("b"), hosts=("localhost", "web-1"), hold=["localhost", "localhost", "web-1"])
@@ -74,6 +87,17 @@ def test_hosts_are_free_when_the_run_is_through(journal, samples):
     journal.resume(run.id, BOB)
     with pytest.raises(HostsHeld):
         samples.begin(journal, samples.run("third"))
+
+
+def test_the_commit_that_ends_a_run_frees_its_hosts(journal, samples):
+    # Not a transaction of its own: a process that died in between would leave them held by a run that is over.
+    run = samples.begin(journal)
+    journal.commit(run.id, [RunChanged(before=RunState.RUNNING, after=RunState.FAILED, exit_code=1)])
+    with pytest.raises(HostsHeld):
+        samples.begin(journal, samples.run("second"))
+    journal.commit(run.id, [RunChanged(before=RunState.FAILED, after=RunState.ROLLING_BACK)])
+    journal.commit(run.id, [RunChanged(before=RunState.ROLLING_BACK, after=RunState.ROLLED_BACK, frees=True)])
+    samples.begin(journal, samples.run("second"))
 
 
 def test_a_run_is_resumed_at_once_when_its_writer_left(open_journal, samples):

@@ -46,6 +46,8 @@ def ssh(fleet) -> Iterator[SshTransport]:
 class Recording:
     """A transport of which every run and every put is an operation, each another one."""
 
+    recorded = True
+
     def __init__(self, transport):
         self._transport = transport
         self._run = f"run-{secrets.token_hex(4)}"

@@ -212,6 +212,9 @@ def test_a_command_that_ends_in_time_leaves_no_watchdog(shell):
 
 
 def test_a_command_that_kills_its_whole_group_is_of_unknown_fate(shell):
+    if getattr(shell.transport, "recorded", False):  # its supervisor is not of its group
+        assert shell.transport.run("kill -s KILL 0; sleep 5").exit_status == 128 + 9
+        return
     with pytest.raises(Interrupted):
         shell.transport.run("kill -s KILL 0; sleep 5")
     assert shell.transport.run("echo alive").stdout == "alive\n"

@@ -126,6 +126,12 @@ def test_without_a_terminal_nobody_can_be_asked(project, opsflow):
     assert "no runs yet" in opsflow("runs").out
 
 
+def test_a_question_that_nobody_can_be_asked_is_told_to_programs_as_json_alone(project, opsflow):
+    ended = opsflow("apply", NOTES, "--output", "json")
+    assert (ended.code, ended.out) == (7, "")
+    assert json.loads(ended.err)["error"]["type"] == "ApprovalNeeded"
+
+
 def test_a_halted_run_is_resumed(project, opsflow):
     opsflow("apply", NOTES, "--yes", "-e", "text=fail", "--on-failure", "halt")
     run = json.loads(opsflow("runs", "--output", "json").out)[0]["id"]

@@ -2,10 +2,14 @@
 
 import random
 import threading
+import time
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+
+from sqlalchemy import select
 
 from opsflow.engine.executors import ThreadExecutor
 from opsflow.engine.loop import Engine
@@ -15,7 +19,20 @@ from opsflow.engine.work import Worker
 from opsflow.errors import Interrupted, TaskFailed, Unreachable
 from opsflow.inventory.native import NativeInventory
 from opsflow.journal import SqlJournal, new_run_id
-from opsflow.model import Connection, Host, Need, NodeRecord, NodeState, Playbook, Preview, RunRecord, RunState, Step
+from opsflow.journal.tables import leases
+from opsflow.model import (
+    Connection,
+    Host,
+    JobKind,
+    Need,
+    NodeRecord,
+    NodeState,
+    Playbook,
+    Preview,
+    RunRecord,
+    RunState,
+    Step,
+)
 from opsflow.plan import Plan, compile_plan
 from opsflow.playbook import TemplateRenderer
 from opsflow.transport.fake import FakeTransport
@@ -39,6 +56,7 @@ class World:
     fail_revert: Counter = field(default_factory=Counter)
     in_place: set = field(default_factory=set)  # nodes that need no change
     final: set = field(default_factory=set)  # nodes whose change says that it cannot be undone
+    on_execute: Callable = lambda node: None  # called after the effect
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def plan(self, ctx):
@@ -56,6 +74,7 @@ class World:
             ctx.run("true")
             self.applied.add(ctx.node)
             self.ends.append(("execute", ctx.node))
+            self.on_execute(ctx.node)
             if ctx.node in self.lose:
                 self.lose.discard(ctx.node)
                 raise Interrupted("link lost")
@@ -118,6 +137,7 @@ class ShuffledExecutor:
     def __init__(self, perform, *, seed, width=4):
         self.perform, self.random, self.width = perform, random.Random(seed), width
         self.jobs = deque()
+        self.worked = time.monotonic()
 
     @property
     def free(self):
@@ -132,7 +152,18 @@ class ShuffledExecutor:
             self.jobs.rotate(self.random.randrange(len(self.jobs)))
             self.perform(self.jobs[0], found.append)
             self.jobs.popleft()
+            self.worked = time.monotonic()
+        else:
+            assert time.monotonic() - self.worked < 60, "the engine waits for nothing"
+            time.sleep(min(timeout, 0.02))
         return found
+
+    def abandon(self):
+        """The process is gone: some of what it had begun comes to pass all the same, and nobody hears of it."""
+        for job in self.jobs:
+            if job.kind in {JobKind.EXECUTE, JobKind.REVERT} and self.random.random() < 0.5:
+                self.perform(job, lambda _: None)
+        self.jobs.clear()
 
     def close(self):
         self.jobs.clear()
@@ -155,7 +186,7 @@ def host(name, **variables):
     )
 
 
-def step(id, hosts="all", *, needs=None, task="act", **more):
+def step(id, hosts="all", *, needs=None, task="act", **more):  # noqa: A002 - the playbook's word
     needed = None if needs is None else tuple(n if isinstance(n, Need) else Need(step=n) for n in needs)
     return Step(id=id, task=task, hosts=hosts, needs=needed, **more)
 
@@ -191,6 +222,7 @@ class Stage:
                 tasks=PlayTasks(self.world), transports=FakePool(), renderer=self.renderer, secret=lambda n: n
             )
             executor = ThreadExecutor(worker, forks=4) if threads else ShuffledExecutor(worker, seed=seed)
+            self.executor = executor
             engine = Engine(run, executor=executor, journal=journal, renderer=self.renderer, stop=self.stop)
             self.run = run
             return getattr(engine, what)()
@@ -211,6 +243,18 @@ class Stage:
         journal = SqlJournal.open(self.url)
         try:
             return {n.id: n.state for n in journal.nodes(self.run_id)}
+        finally:
+            journal.close()
+
+    def listen(self, listener):
+        self.listeners.append(listener)
+
+    def holds(self):
+        """Hosts that the journal keeps other runs from."""
+        journal = SqlJournal.open(self.url)
+        try:
+            with journal.engine.connect() as connection:
+                return set(connection.scalars(select(leases.c.host)))
         finally:
             journal.close()
 

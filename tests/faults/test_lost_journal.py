@@ -1,0 +1,160 @@
+"""The journal goes away in the middle: exit 6, nothing false, and a resume once it is back."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+from fault_ground import Ground
+from fault_play import FAILS, broken, step
+
+from opsflow.journal import SqlJournal
+from opsflow.model import RunState
+
+NAMES = ("first", "second", "third")
+STEPS = "".join(step(name, wait="do" if name == "first" else "", with_=f'creates = "{name}.done"') for name in NAMES)
+ROOM = 3 * 1024 * 1024
+
+
+def check_lost(ground, ended, *, what):
+    assert ended.code == 6, ended
+    assert what in ended.text
+    assert "Traceback" not in ended.text
+    for verdict in ("succeeded:", "rolled_back:", "failed:", "exit code"):
+        assert verdict not in ended.text
+
+
+def check_resumed(ground):
+    run = ground.seen().run
+    assert run.state is RunState.RUNNING
+    ended = ground.quick("resume")
+    assert ended.code == 0, ended
+    seen = ground.seen()
+    assert seen.run.id == run.id
+    assert not broken(ground, seen, 0)
+    for host in ground.fleet.names:
+        assert ground.lines(host) == ["do first", "do second", "do third"]
+
+
+@pytest.fixture
+def on_mariadb(fleet, mariadb, tmp_path):
+    for name in fleet.names:
+        fleet.restart(name)
+    ground = Ground(fleet, tmp_path / "project", mariadb.create("lost"))
+    SqlJournal.open(ground.url).close()
+    ground.playbook(STEPS)
+    yield ground
+    mariadb.restart()
+    ground.clean()
+
+
+def test_a_dead_database_server_ends_the_run_and_a_resume_goes_on(on_mariadb, mariadb):
+    command = on_mariadb.start("apply", "play.toml", "--yes")
+    on_mariadb.wait_line("do first")
+    run = on_mariadb.seen().run.id
+    mariadb.kill()
+    on_mariadb.go()
+    ended = command.end()
+    check_lost(on_mariadb, ended, what="journal mysql://")
+    assert mariadb.password not in ended.text
+    assert f"opsflow resume {run}" in ended.text
+    still = on_mariadb.opsflow("resume")
+    assert still.code == 6, still
+    mariadb.restart()
+    on_mariadb.settle()
+    check_resumed(on_mariadb)
+
+
+def test_a_database_server_that_is_restarted_quickly_is_waited_for(on_mariadb, mariadb):
+    command = on_mariadb.start("apply", "play.toml", "--yes")
+    on_mariadb.wait_line("do first")
+    mariadb.kill()
+    on_mariadb.go()
+    mariadb.restart()
+    ended = command.end()
+    assert ended.code == 0, ended
+    assert not broken(on_mariadb, on_mariadb.seen(), 0)
+    for host in on_mariadb.fleet.names:
+        assert on_mariadb.lines(host) == ["do first", "do second", "do third"]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A directory with room for 3 MiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    options = f"size={ROOM},mode=0777"
+    mounted = subprocess.run([*sudo, "mount", "-t", "tmpfs", "-o", options, "opsflow-faults", str(place)], check=False)
+    if mounted.returncode:
+        pytest.skip("a small file system cannot be mounted here")
+    yield place
+    subprocess.run([*sudo, "umount", "--lazy", str(place)], check=True)
+
+
+def fill(disk):
+    """Leave no room; the file that takes it."""
+    ballast = disk / "ballast"
+    with ballast.open("ab", buffering=0) as file:
+        for size in (65536, 4096, 1):
+            try:
+                while True:
+                    file.write(b"x" * size)
+            except OSError:
+                continue
+    assert shutil.disk_usage(disk).free == 0
+    return ballast
+
+
+@pytest.fixture
+def on_small_disk(fleet, small_disk, tmp_path):
+    for name in fleet.names:
+        fleet.restart(name)
+    ground = Ground(fleet, tmp_path / "project", f"sqlite:///{small_disk}/journal.db")
+    SqlJournal.open(ground.url).close()
+    ground.playbook(STEPS)
+    yield ground
+    ground.clean()
+
+
+def test_a_full_disk_ends_the_run_and_a_resume_goes_on_once_there_is_room(on_small_disk, small_disk):
+    ground = on_small_disk
+    command = ground.start("apply", "play.toml", "--yes")
+    ground.wait_line("do first")
+    run = ground.seen().run.id
+    ballast = fill(small_disk)
+    ground.go()
+    ended = command.end()
+    check_lost(ground, ended, what="disk is full")
+    assert f"opsflow resume {run}" in ended.text
+    ground.settle()
+    ballast = fill(small_disk)  # what the dead process had in use is free again
+    still = ground.opsflow("resume")
+    assert still.code == 6, still
+    ballast.unlink()
+    check_resumed(ground)
+
+
+def test_a_disk_that_is_full_from_the_start_lets_no_run_begin(on_small_disk, small_disk):
+    fill(small_disk)
+    ended = on_small_disk.opsflow("apply", "play.toml", "--yes")
+    assert ended.code == 6, ended
+    assert f"journal {on_small_disk.url}: " in ended.text
+    assert on_small_disk.lines("one") == []
+
+
+def test_a_disk_that_is_full_in_a_rollback_leaves_it_to_the_resume(on_small_disk, small_disk):
+    ground = on_small_disk
+    ground.playbook(step("first", wait="undo") + FAILS)
+    command = ground.start("apply", "play.toml", "--yes")
+    ground.wait_line("undo first")
+    ballast = fill(small_disk)
+    ground.go()
+    ended = command.end()
+    check_lost(ground, ended, what="disk is full")
+    ballast.unlink()
+    ground.settle()
+    assert ground.quick("resume").code == 3
+    seen = ground.seen()
+    assert seen.run.state is RunState.ROLLED_BACK
+    assert not broken(ground, seen, 3)

@@ -1,0 +1,119 @@
+"""Two controllers at the same hosts: one wins, the other is told who holds them."""
+
+import pytest
+from fault_cli import Death, Pause
+from fault_ground import until
+from fault_play import broken, step
+
+from opsflow.model import NodeState, RunState
+
+ROUNDS = 3
+WAITING = step("first", with_='creates = "first.done"') + step("second", wait="do")
+
+
+def check_once(ground):
+    assert not broken(ground, ground.seen(), 0)
+    for host in ground.fleet.names:
+        assert ground.lines(host) == ["do first", "do second"]
+
+
+def race(ground, *command):
+    """Begin a command twice at once; the one that lost, while the other waits on the hosts; then let that one end."""
+    both = [ground.fork(*command) for _ in range(2)]
+    until(lambda: any(process.exitcode is not None for process, _ in both))
+    ground.wait_line("do second")
+    ended, alive = sorted(both, key=lambda one: one[0].exitcode is None)
+    lost = ground.end_fork(ended)
+    ground.go()
+    won = ground.end_fork(alive)
+    assert (won.code, lost.code) == (0, 5), (won, lost)
+    assert ground.seen().run.id in lost.text
+    check_once(ground)
+
+
+def test_a_second_run_on_held_hosts_is_refused_and_told_by_whom(ground):
+    ground.playbook(WAITING)
+    first = ground.start("apply", "play.toml", "--yes")
+    ground.wait_line("do second")
+    holder = ground.seen().run
+    second = ground.opsflow("apply", "play.toml", "--yes")
+    assert second.code == 5, second
+    assert holder.id in second.text
+    assert ground.runs() == 1
+    ground.go()
+    assert first.end().code == 0
+    check_once(ground)
+
+
+def test_of_two_that_begin_at_once_exactly_one_runs(ground, many):
+    ground.playbook(WAITING)
+    for _ in range(ROUNDS * many):
+        ground.wipe()
+        race(ground, "apply", "play.toml", "--yes")
+
+
+def test_a_run_that_is_alive_elsewhere_is_neither_resumed_nor_rolled_back_nor_abandoned(ground):
+    ground.playbook(WAITING)
+    first = ground.start("apply", "play.toml", "--yes")
+    ground.wait_line("do second")
+    run = ground.seen().run
+    commands = [("resume",), ("rollback", "--yes"), ("apply", "play.toml", "--yes", "--abandon", run.id)]
+    for command in commands:
+        refused = ground.quick(*command)
+        assert refused.code == 5, (command, refused)
+        assert f"run {run.id} is being worked on by {run.operator} (process {first.process.pid})" in refused.text
+    ground.go()
+    assert first.end().code == 0
+    check_once(ground)
+
+
+def test_of_two_that_resume_at_once_exactly_one_goes_on(ground, many):
+    ground.playbook(WAITING)
+    for _ in range(ROUNDS * many):
+        ground.wipe()
+        # With both first steps through and nothing else begun; where commits fell otherwise, it is not tried.
+        for n in range(4, 9):
+            assert ground.quick("apply", "play.toml", "--yes", fate=Death(n=n, committed=True)).code == -9
+            seen = ground.seen()
+            if seen.states["first@one"] == seen.states["first@two"] == NodeState.SUCCEEDED and not seen.interrupted():
+                break
+            ground.quick("rollback", "--yes")
+            ground.wipe()
+        race(ground, "resume")
+
+
+@pytest.mark.parametrize("command", [("resume",), ("rollback", "--yes")])
+def test_one_that_comes_too_late_finds_the_run_at_its_end(ground, tmp_path, command):
+    ground.playbook(step("first"))
+    died = ground.quick("apply", "play.toml", "--yes", fate=Death(n=3, committed=False))
+    assert died.code == -9
+    assert ground.seen().run.state is RunState.RUNNING
+    late = ground.fork(*command, fate=Pause(until=str(tmp_path / "go")))
+    until(lambda: "paused" in late[1].read_text())
+    assert ground.quick(*command).code == 0
+    (tmp_path / "go").touch()
+    ended = ground.end_fork(late)
+    assert ended.code == 2
+    assert "nothing to go on with" in ended.text
+    assert ground.held() == 0
+    assert not broken(ground, ground.seen(), 0)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_run_that_died_before_it_changed_anything_is_ended_by_a_rollback(ground, n):
+    ground.playbook(step("first"))
+    assert ground.quick("apply", "play.toml", "--yes", fate=Death(n=n, committed=True)).code == -9
+    assert ground.quick("apply", "play.toml", "--yes").code == 5
+    assert ground.quick("rollback", "--yes").code == 0
+    assert ground.seen().run.state is RunState.ROLLED_BACK
+    assert ground.quick("apply", "play.toml", "--yes").code == 0
+
+
+def test_an_abandoned_run_gives_its_hosts_up(ground):
+    ground.playbook(step("first"))
+    assert ground.quick("apply", "play.toml", "--yes", fate=Death(n=2, committed=True)).code == -9
+    dead = ground.seen().run
+    ended = ground.quick("apply", "play.toml", "--yes", "--abandon", dead.id)
+    assert ended.code == 0
+    assert ground.seen().run.id != dead.id
+    assert [ground.lines(host) for host in ground.fleet.names] == [["do first"]] * 2
