@@ -198,12 +198,19 @@ def verdict(ground, attempts, numbers):
 
 
 def parts(ground):
-    """Processes of the newest connection: relay, four slots, mouth."""
-    agents = [pid for pid in ground.processes() if len(below(pid)) >= 6 and Path(f"/proc/{pid}").exists()]
+    """Processes of the newest connection that is through with its beginning: relay, four slots, mouth."""
+    agents = [pid for pid in ground.processes() if len(below(pid)) >= 6 and _age(pid) > 0.1]
     if not agents:
         return []
     children = sorted(p for p in below(max(agents)) if _parent(p) == max(agents))
     return children[:6]
+
+
+def _age(pid):
+    try:
+        return time.time() - Path(f"/proc/{pid}").stat().st_mtime
+    except OSError:
+        return 0
 
 
 def _parent(pid):
