@@ -104,6 +104,7 @@ class Target:
         self._lock = threading.Lock()
         self._channels: list[Channel] = []
         self._done: list[str] = []
+        self._closed = False
         self.opened = 0
 
     @property
@@ -183,15 +184,18 @@ class Target:
             channel.wait(self.run_id, _SILENCE)
 
     def close(self) -> None:
-        """Let the connections go; what runs goes on."""
+        """Let the connections go; what runs goes on, and who waits for it is interrupted."""
         with self._lock:
             channels, self._channels = self._channels, []
+            self._closed = True
         for channel in channels:
             channel.close()
 
     def _channel(self) -> Channel:
         """A connection with a free slot, if there may be one."""
         with self._lock:
+            if self._closed:
+                raise Interrupted(f"the connection to {self.where} was closed")
             self._channels = [c for c in self._channels if c.alive]
             for channel in self._channels:
                 if channel.free:
