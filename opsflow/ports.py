@@ -73,6 +73,9 @@ class Transport(Protocol):
     def record(self, op: Operation) -> Sequence[Recorded]:
         """The operations that the attempt of `op` has on record, from the first."""
 
+    def fence(self, op: Operation) -> None:
+        """Let nothing more of the attempt of `op` start, whoever asks, and wait for what of it runs."""
+
     def release(self) -> None:
         """The run is over: let another one have the host, and forget what is recorded. Does not fail."""
 

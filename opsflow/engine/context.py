@@ -12,13 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from opsflow.engine.trail import Trail, packed, result_data, unpacked
-from opsflow.errors import CommandFailed, Interrupted, TaskFailed, TransferFailed, Unreachable
-from opsflow.model import CommandResult, Job, JobKind, Log, Message, Operation, Output, Phase, Progress
-from opsflow.ports import OutputSink, Renderer, Transport
+from opsflow.engine.surroundings import RenderedVars, Tee, failed, fingerprint, masked, reveals, shown
+from opsflow.engine.trail import Trail, any_operation, before_revert, packed, result_data, unpacked
+from opsflow.errors import Interrupted, TaskFailed, TransferFailed, Unreachable
+from opsflow.model import CommandResult, Job, JobKind, Log, Message, Phase, Progress
+from opsflow.ports import Renderer, Transport
 from opsflow.report.masking import Masker
 
-_STDERR_LINES = 20
 _SECRET_INPUT = 4096
 _LOOKING = frozenset({JobKind.PREPARE, JobKind.SETTLE})
 
@@ -55,7 +55,7 @@ class HookContext:
         self._vars = RenderedVars(job.variables, job.facts, renderer)
         self._ends = None if job.timeout is None else time.monotonic() + job.timeout
         self._thread = threading.get_ident()
-        self._trail = Trail(job, transport.record(_any(job)) if job.replay else ())
+        self._trail = Trail(job, transport.record(any_operation(job)) if job.replay else ())
 
     # Who and where
 
@@ -131,15 +131,15 @@ class HookContext:
         self._begin(f"run {command!r}")
         self._refuse_secret(command)
         given = input.encode() if isinstance(input, str) else input
-        if self._job.record and given and len(given) > _SECRET_INPUT and self._reveals(given):
+        if self._job.record and given and len(given) > _SECRET_INPUT and reveals(given, self.masker):
             raise TaskFailed(f"input with a secret in it may be {_SECRET_INPUT} bytes long, this is {len(given)}")
-        op = self._trail.operation("run", command, cwd, self._shown(env or {}), self._fingerprint(given))
+        op = self._trail.operation("run", command, cwd, shown(env, self.masker), fingerprint(given, self.masker))
         limit = self._limit(timeout)
-        with _Tee(self._job, self.masker, self._emit) as sink, self._linked(acts=True):
+        with Tee(self._job, self.masker, self._emit) as sink, self._linked(acts=True):
             result = self._transport.run(command, input=given, timeout=limit, env=env, cwd=cwd, sink=sink, op=op)
-        result = self._masked(result)
+        result = masked(result, self.masker)
         if result.timed_out or (check and not result.ok):
-            raise self._failed(command, result, limit)
+            raise failed(command, result, limit, self.masker)
         return result
 
     def put(self, source: Path | str, path: str, *, mode: int = 0o600) -> str:
@@ -169,7 +169,7 @@ class HookContext:
         def look() -> dict[str, Any]:
             return result_data(self._probe(command, timeout, env))
 
-        return CommandResult(**self._trail.read("probe", (command, self._shown(env or {})), look))
+        return CommandResult(**self._trail.read("probe", (command, shown(env, self.masker)), look))
 
     def get(self, path: str) -> bytes:
         """Read: a file's content."""
@@ -236,6 +236,12 @@ class HookContext:
 
     # Inside
 
+    def fence(self) -> None:
+        """Before a revert: what it undoes, and reverts before it, have ended and go no further."""
+        with self._linked():
+            for operation in before_revert(self._job):
+                self._transport.fence(operation)
+
     def end(self) -> None:
         """The hook has returned. Raises `Diverged` if it did less than the first time."""
         self._trail.end()
@@ -268,23 +274,11 @@ class HookContext:
     def _probe(self, command: str, timeout: float | None, env: Mapping[str, str] | None) -> CommandResult:
         limit = self._limit(timeout)
         with self._linked():
-            return self._masked(self._transport.run(command, timeout=limit, env=env))
+            return masked(self._transport.run(command, timeout=limit, env=env), self.masker)
 
     def _got(self, path: str) -> bytes:
         with self._linked():
             return self._transport.get(path)
-
-    def _shown(self, env: Mapping[str, str]) -> dict[str, str]:
-        return {name: self.masker.text(value) for name, value in sorted(env.items())}
-
-    def _reveals(self, given: bytes) -> bool:
-        return self.masker.reveals(given.decode("utf-8", "replace"))
-
-    def _fingerprint(self, given: bytes | None) -> str | None:
-        """What an input is known by: of one with a secret in it, its text without."""
-        if given is None:
-            return None
-        return self.masker.text(given.decode()) if self._reveals(given) else hashlib.sha256(given).hexdigest()
 
     def _begin(self, what: str) -> None:
         self._check_thread()
@@ -309,58 +303,3 @@ class HookContext:
         if left <= 0:
             raise TaskFailed(f"timed out after {self._job.timeout:g} s")
         return left if timeout is None else min(timeout, left)
-
-    def _masked(self, result: CommandResult) -> CommandResult:
-        return CommandResult(
-            exit_status=result.exit_status,
-            stdout=self.masker.text(result.stdout),
-            stderr=self.masker.text(result.stderr),
-            truncated=result.truncated,
-            timed_out=result.timed_out,
-        )
-
-    def _failed(self, command: str, result: CommandResult, limit: float | None) -> CommandFailed:
-        last = "\n".join(result.stderr.splitlines()[-_STDERR_LINES:])
-        hint = f"it was stopped after {limit:g} s" if result.timed_out and limit is not None else ""
-        return CommandFailed(self.masker.text(command), result.exit_status, last, hint=hint)
-
-
-def _any(job: Job) -> Operation:
-    """An operation of a job's attempt, to ask for its record."""
-    return Operation(run=job.run_id, epoch=job.epoch, attempt=job.record, number=1, digest="", place=job.machine)
-
-
-class RenderedVars(Mapping[str, Any]):
-    """A node's variables, each rendered when it is looked at."""
-
-    def __init__(self, variables: Mapping[str, Any], facts: Mapping[str, Any], renderer: Renderer | None) -> None:
-        self._variables = variables
-        self._facts = facts
-        self._renderer = renderer
-
-    def __getitem__(self, name: str) -> Any:
-        value = self._variables[name]
-        return self._renderer.render(value, self._variables, self._facts) if self._renderer else value
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._variables)
-
-    def __len__(self) -> int:
-        return len(self._variables)
-
-
-class _Tee:
-    """An output sink that masks across the seams of pieces, one stream of text per name."""
-
-    def __init__(self, job: Job, masker: Masker, emit: Callable[[Message], None]) -> None:
-        self._streams = {
-            name: masker.stream(lambda text, name=name: emit(Output(job=job, stream=name, text=text)))  # type: ignore[misc]
-            for name in ("stdout", "stderr")
-        }
-
-    def __enter__(self) -> OutputSink:
-        return lambda stream, text: self._streams[stream].feed(text)
-
-    def __exit__(self, *_: object) -> None:
-        for stream in self._streams.values():
-            stream.close()

@@ -10,11 +10,11 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from opsflow.errors import Diverged
-from opsflow.model import CommandResult, Job, Operation, Recorded
+from opsflow.model import CommandResult, Job, Operation, Phase, Recorded
 
 _KEPT = 32 * 1024
 """An answer that is longer is stored as its hash: in a replay it is asked for again and compared."""
@@ -129,3 +129,20 @@ def packed(content: bytes) -> str:
 def unpacked(text: str) -> bytes:
     """What `packed` gave."""
     return base64.b64decode(text)
+
+
+def any_operation(job: Job) -> Operation:
+    """Names a job's attempt, to ask for its record."""
+    return Operation(run=job.run_id, epoch=job.epoch, attempt=job.record, number=1, digest="", place=job.machine)
+
+
+def before_revert(job: Job) -> list[Operation]:
+    """Names the attempts that must have ended before a revert begins: what it undoes, and the revert before it."""
+    if not job.record:
+        return []
+    this = any_operation(job)
+    found = [replace(this, attempt=f"{job.run_id}/{job.node}/{Phase.EXECUTE}/{job.attempt}")]
+    before, _, number = job.record.rpartition("/")
+    if int(number) > 1:
+        found.append(replace(this, attempt=f"{before}/{int(number) - 1}"))
+    return found

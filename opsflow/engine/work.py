@@ -72,6 +72,7 @@ class Worker:
             outputs = task.execute(ctx, job.params, preview)
             ctx.end()
             return Outcome(job=job, verdict=Verdict.SUCCEEDED, outputs=ctx.masker.data(dict(outputs)))
+        ctx.fence()
         task.revert(ctx, job.params, preview, job.outputs)
         ctx.end()
         return Outcome(job=job, verdict=Verdict.SUCCEEDED)

@@ -22,6 +22,10 @@ _TAKEN = 0.002
 _FULL = 30.0
 
 
+class Refused(Unreachable):
+    """The target cannot take operations, or not this one: certainly not started, and waiting does not help."""
+
+
 class Lost(Exception):
     """The connection is of no use any more."""
 
@@ -231,7 +235,7 @@ class Channel:
                 holders={self.where: f"{run} {' '.join(by)}"},
                 hint="wait for that run to end, or stop it",
             )
-        raise Unreachable(f"{self.where} cannot take operations: {' '.join((frame.key, *frame.words))}")
+        raise Refused(f"{self.where} cannot take operations: {' '.join((frame.key, *frame.words))}")
 
 
 def escaped(text: str | bytes) -> str:

@@ -72,6 +72,7 @@ class FakeTransport:
         self._interruptions: dict[int, bool] = {}
         self._records: dict[str, tuple[Recordable, CommandResult]] = {}
         self._claimed = ("", 0)
+        self._fenced: set[str] = set()
         self._base_id = secrets.token_hex(8)
 
     def interrupt(self, number: int, *, after_effect: bool = False) -> None:
@@ -156,6 +157,11 @@ class FakeTransport:
                 found.append(Recorded(digest=kept[0].digest, reads=kept[0].reads))
         return found
 
+    def fence(self, op: Recordable) -> None:
+        """Let nothing more of an attempt start. See `ports.Transport.fence`."""
+        with self._lock:
+            self._fenced.add(op.attempt)
+
     def release(self) -> None:
         """The run is over. See `ports.Transport.release`."""
         with self._lock:
@@ -171,6 +177,8 @@ class FakeTransport:
             return None
         if self._claimed[0] == op.run and op.epoch < self._claimed[1]:
             raise Interrupted(f"{self._name}: another session has taken over")
+        if op.attempt in self._fenced:
+            raise Interrupted(f"{self._name}: the attempt was ended")
         kept = self._records.get(op.id)
         if kept is not None and kept[0].digest != op.digest:
             raise Diverged("the operation at this place of the attempt was another one")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from opsflow.errors import Unreachable
 from opsflow.transport.process import CHUNK
-from opsflow.transport.shell import ARGUMENTS, ShellTransport
+from opsflow.transport.scripts import ARGUMENTS
+from opsflow.transport.shell import ShellTransport
 
 
 class LocalTransport(ShellTransport):

@@ -211,6 +211,7 @@ start() {
 # Answers, and what needs a clock.
 mouth() {
     trap : HUP INT TERM
+    trap '' PIPE # the connection may go while it is written to; what there is to do then is done below
     asked=' ' due='' alarm='' rings=0
     while :; do
         while read -r what op a b c; do

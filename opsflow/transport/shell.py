@@ -1,19 +1,8 @@
-"""What every transport with a POSIX shell at its far end has in common.
-
-The command line that is started is the same for every command and holds nothing of it, since command lines can be read
-by everybody on the target. Standard input begins with two lines: the timeout in whole seconds (or nothing), and the
-script, its backslashes and newlines escaped; what follows is the input of the command.
-
-Two shells: the inner one reads the script and is the command's own; the outer one keeps the time. Both are in one
-process group (an ssh server makes one per command, `LocalTransport` too), which gets SIGTERM when the time is over and
-SIGKILL a little later. The outer shell goes with it, and that is the sign of a timeout: it never ends by a signal
-otherwise.
-"""
+"""What every transport with a POSIX shell at its far end has in common."""
 
 import hashlib
 import io
 import math
-import re
 import secrets
 import shlex
 import shutil
@@ -29,98 +18,16 @@ from opsflow.errors import Interrupted, TransferFailed
 from opsflow.model import CommandResult, Operation, Recorded
 from opsflow.ports import OutputSink
 from opsflow.transport.channel import START
+from opsflow.transport.following import INLINE, Call, call_of
 from opsflow.transport.process import CHUNK, Capture, Process, communicate, pieces
-from opsflow.transport.target import INLINE, Call, Target, call_of, place_text
-
-# The outer shell says "Killed" and the like about the inner one; that is no output of the command, hence descriptor 3.
-INNER = 'exec 2>&3 3>&-; IFS= read -r _opsflow && eval "$(printf %b "$_opsflow")"'
-OUTER = """
-x=; IFS= read -r t;
-if [ "$t" ]; then
-    trap x=1 USR1; trap : TERM;
-    (
-        trap "kill -9 \\$! 2>/dev/null; exit" HUP; trap "" TERM USR1;
-        sleep "$t" & wait $!; kill -s USR1 $$; kill -s TERM 0;
-        sleep 5 & wait $!; kill -s KILL 0
-    ) </dev/null >/dev/null 2>&1 & w=$!;
-fi;
-exec 3>&2 2>/dev/null;
-sh -c "$1"; r=$?;
-if [ "$x" ]; then sleep 1; kill -s KILL 0; fi;
-if [ "$t" ]; then kill -s HUP "$w"; fi;
-exit "$r"
-"""
-OUTER = " ".join(OUTER.split())  # one line: csh as a login shell takes no more
-ARGUMENTS = ("sh", "-c", OUTER, "sh", INNER)
-"""The fixed command: an argument vector, and for a login shell `COMMAND`."""
-COMMAND = f"exec {shlex.join(ARGUMENTS)}"
+from opsflow.transport.scripts import ARGUMENTS, GET, IDENTITY, PLACE, PUT, RECEIVE, script, script_text
+from opsflow.transport.target import Target, place_text
 
 TIMED_OUT = 124
 _GRACE = 15.0
 _KEPT = 1024 * 1024
 _LARGEST_FILE = 64 * 1024 * 1024
 _SPOOLED = 8 * 1024 * 1024
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-# $1 path, $2 its directory, $3 temporary name, $4 mode, $5 size, $6 SHA-256
-_RECEIVE = r"""
-fail() { echo "$1" >&2; exit 1; }
-umask 077
-[ ! -d "$1" ] || fail "$1: is a directory"
-temporary=$3  # inside a function, where bash runs the trap, $3 is another
-trap 'rm -f -- "$temporary"' EXIT
-trap 'exit 1' HUP INT TERM PIPE
-rm -f -- "$3"
-set -C
-exec 3> "$3" || exit 1
-chmod -- "$4" "$3" && cat >&3 && exec 3>&- || exit 1
-size=$(wc -c < "$3") || exit 1
-[ "$size" -eq "$5" ] || fail "$1: only $size of $5 bytes arrived"
-sum=$(sha256sum < "$3" 2>/dev/null || busybox sha256sum < "$3" 2>/dev/null || openssl dgst -r -sha256 < "$3") || exit 1
-[ "${sum%% *}" = "$6" ] || fail "$1: what arrived is not what was sent"
-sync "$3" 2>/dev/null || sync
-"""
-_PLACE = """
-[ ! -d "$1" ] || { echo "$1: is a directory" >&2; exit 1; }
-mv -f -- "$3" "$1" || exit 1
-sync "$2" 2>/dev/null || sync
-"""
-_PUT = _RECEIVE + _PLACE
-# $1 path, $2 how many bytes
-_GET = """
-[ ! -d "$1" ] || { echo "$1: is a directory" >&2; exit 1; }
-head -c "$2" -- "$1"
-"""
-_IDENTITY = """
-cat /etc/machine-id 2>/dev/null || echo -
-cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo -
-uname -n
-"""
-
-
-def script(command: str, env: Mapping[str, str] | None = None, cwd: str | None = None) -> bytes:
-    """A command with its environment and directory, as the line that the inner shell reads.
-
-    Raises:
-        ValueError: something holds a NUL, or a variable has a name that the shell does not take.
-    """
-    text = script_text(env, cwd, command)
-    return text.replace("\\", "\\\\").replace("\n", "\\n").encode("utf-8", "surrogateescape") + b"\n"
-
-
-def script_text(env: Mapping[str, str] | None = None, cwd: str | None = None, command: str = "") -> str:
-    """The same before it is made one line; empty if there is nothing to do."""
-    lines = []
-    for name, value in (env or {}).items():
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} cannot be the name of an environment variable")
-        lines.append(f"export {name}={shlex.quote(value)}")
-    if cwd is not None:
-        lines.append(f"CDPATH= cd -- {shlex.quote(cwd)} || exit")
-    text = "\n".join((*lines, command)) if command else "\n".join(lines)
-    if "\0" in text:
-        raise ValueError("a command cannot hold a NUL character")
-    return text
 
 
 class ShellTransport(ABC):
@@ -155,6 +62,10 @@ class ShellTransport(ABC):
     def record(self, op: Operation) -> Sequence[Recorded]:
         """What an attempt has on record. See `ports.Transport.record`."""
         return self._claimed(op.run, op.epoch).record(op.attempt)
+
+    def fence(self, op: Operation) -> None:
+        """Let nothing more of an attempt start. See `ports.Transport.fence`."""
+        self._claimed(op.run, op.epoch).fence(op.attempt)
 
     def release(self) -> None:
         """The run is over. See `ports.Transport.release`."""
@@ -221,7 +132,7 @@ class ShellTransport(ABC):
             words = shlex.join((path, directory, temporary, f"{mode:o}", str(size), digest))
             err = Capture("stderr", _KEPT)
             if op is None:
-                status = self._receive(f"set -- {words}\n{_PUT}", stream, err)
+                status = self._receive(f"set -- {words}\n{PUT}", stream, err)
             else:
                 status = self._put(op, f"set -- {words}\n", stream, size, err)
         if status:
@@ -231,7 +142,7 @@ class ShellTransport(ABC):
     def get(self, path: str) -> bytes:
         """The whole content of a file of at most 64 MiB. See `ports.Transport.get`."""
         out, err = Capture("stdout", _LARGEST_FILE), Capture("stderr", _KEPT)
-        line = script(f"set -- {shlex.quote(path)} {_LARGEST_FILE + 1}\n{_GET}")
+        line = script(f"set -- {shlex.quote(path)} {_LARGEST_FILE + 1}\n{GET}")
         status, _ = self._run(line, None, out, err, None)
         if status:
             raise TransferFailed(f"cannot read {path} on {self.where}: {_last_line(err) or f'exit status {status}'}")
@@ -241,7 +152,7 @@ class ShellTransport(ABC):
 
     def identity(self) -> str:
         """Machine-id, boot id and node name, as far as the machine tells; `-` for what it does not."""
-        return " ".join(self.run(_IDENTITY, timeout=60).stdout.split())
+        return " ".join(self.run(IDENTITY, timeout=60).stdout.split())
 
     def _claimed(self, run: str, epoch: int) -> Target:
         if self._target is None or (self._target.run_id, self._target.epoch) != (run, epoch):
@@ -271,11 +182,11 @@ class ShellTransport(ABC):
     def _put(self, op: Operation, words: str, stream: BinaryIO, size: int, err: Capture) -> int:
         """A file as an operation: its rename into place is the act; what is large is there beforehand."""
         target = self._claimed(op.run, op.epoch)
-        call = call_of(op, words + (_PUT if size <= INLINE else _PLACE), Capture("stdout", 0), err)
+        call = call_of(op, words + (PUT if size <= INLINE else PLACE), Capture("stdout", 0), err)
         if size <= INLINE:
             call.body = stream.read()
         elif not call.begun or target.state(call) == "N":
-            status = self._receive(words + _RECEIVE + "trap - EXIT\n", stream, err)
+            status = self._receive(words + RECEIVE + "trap - EXIT\n", stream, err)
             if status:
                 return status
         return target.call(call)[0]

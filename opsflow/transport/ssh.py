@@ -15,7 +15,8 @@ from opsflow.errors import Interrupted, Unreachable
 from opsflow.model import Host
 from opsflow.transport.dial import chain_of, dial, hang_up, place
 from opsflow.transport.process import CHUNK
-from opsflow.transport.shell import ARGUMENTS, ShellTransport
+from opsflow.transport.scripts import ARGUMENTS
+from opsflow.transport.shell import ShellTransport
 
 CHANNELS = 8
 """Operations at the same time on one connection; an sshd takes 10 sessions unless told otherwise."""

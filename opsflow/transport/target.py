@@ -9,79 +9,22 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 
-from opsflow.errors import Diverged, HostsHeld, Interrupted, Unreachable
-from opsflow.model import Operation, Recorded, record_of
-from opsflow.transport.channel import Channel, Lost, Place, escaped
-from opsflow.transport.frames import Frame
-from opsflow.transport.process import Capture, Process
+from opsflow.errors import AuthenticationFailed, HostKeyRejected, HostsHeld, Interrupted, Unreachable
+from opsflow.model import Recorded, record_of
+from opsflow.transport import following
+from opsflow.transport.channel import Channel, Lost, Place, Refused
+from opsflow.transport.following import Call, Following, question
+from opsflow.transport.process import Process
 
-INLINE = 8 * 1024
-"""Bytes of input that travel with the start; more is spooled on the target beforehand."""
 PATIENCE = 60.0
 """Seconds for which a lost connection is made again before an operation's fate is unknown."""
 
 _CONNECTIONS = 4
-_PART = 1024 * 1024
-_POLL = (0.25, 1.0)
-_SILENCE = 15.0
 _BACKOFF = (0.1, 5.0)
-_STARTING = 20.0
-_EMPTY_GATE = 5.0
 _CLEAN = 32
-
-
-@dataclass(slots=True, kw_only=True)
-class Call:
-    """What is to be done once.
-
-    Attributes:
-        id: Its name on the target.
-        digest: Hash of what it is.
-        text: The script.
-        env: Assignments, or empty; `body`: input that travels with it; `spooled`: input is there already.
-        timeout: Whole seconds; 0: none.
-        out, err: Who takes the output.
-        reads: What is kept with it.
-        place: Where it is recorded, if it may have been begun.
-        begun: Whether it may have been begun.
-    """
-
-    id: str
-    digest: str
-    text: str
-    out: Capture
-    err: Capture
-    env: str = ""
-    body: bytes | None = None
-    spooled: bool = False
-    timeout: int = 0
-    reads: str = ""
-    place: Place | None = None
-    begun: bool = False
-    sent: float = field(default=0.0)
-
-    def message(self, slot: int) -> list[str]:
-        """The lines that start it, or attach to it."""
-        piped = bool(self.env) or self.body is not None
-        how = "-" if not (piped or self.spooled) else "f" if not piped else "q" if self.spooled else "p"
-        lines = [f"T {escaped(self.text)}"]
-        if piped:
-            lines += [f"V {escaped(self.env)}", f"I {escaped(self.body or b'')}"]
-        if self.reads:
-            lines.append(f"R {self.reads}")
-        return [*lines, f"S {slot} {self.id} {self.digest} {self.timeout} {how} ."]
-
-
-def call_of(op: Operation | None, text: str, out: Capture, err: Capture) -> Call:
-    """The call of an operation; without one, a read: a call of its own that nobody asks for again."""
-    if op is None:
-        return Call(id=f"r{secrets.token_hex(12)}.1", digest="-", text=text, out=out, err=err)
-    place = Place(**json.loads(op.place)) if op.place else None
-    return Call(
-        id=op.id, digest=op.digest, text=text, out=out, err=err, reads=op.reads, place=place, begun=place is not None
-    )
+_FINAL = (HostsHeld, HostKeyRejected, AuthenticationFailed, Refused)
 
 
 class Target:
@@ -129,19 +72,22 @@ class Target:
             try:
                 channel = self._channel()
                 known = call.place is None or call.place == channel.place
-                with closing(_Following(channel, call)) as following:
-                    status = following.to_end(may_start=known)
+                with closing(Following(channel, call)) as followed:
+                    status = followed.to_end(may_start=known)
             except (Lost, Unreachable, HostsHeld) as error:
-                if not call.sent and not isinstance(error, Lost):
+                # A host that answered before is waited for; one that never did is told at once.
+                if not call.sent and (isinstance(error, _FINAL) or not self.opened):
                     raise
-                reason = str(error)
+                failed = error
             else:
                 self._clean(call.id, channel)
                 return status
             now = time.monotonic()
             gives_up = gives_up or now + PATIENCE
             if now > gives_up:
-                raise Interrupted(f"the connection to {self.where} was lost, and cannot be made again: {reason}")
+                if not call.sent:
+                    raise Unreachable(str(failed)) from failed
+                raise Interrupted(f"the connection to {self.where} was lost, and cannot be made again: {failed}")
             time.sleep(pause * (0.5 + random.random() / 2))  # noqa: S311 - jitter
             pause = min(pause * 2, _BACKOFF[1])
 
@@ -149,8 +95,8 @@ class Target:
         """The letter of what is known of a call; `N`: nothing. Raises `Unreachable`."""
         channel = self._channel()
         try:
-            with closing(_Following(channel, call)) as following:
-                return following.ask().kind
+            with closing(Following(channel, call)) as followed:
+                return followed.ask().kind
         except Lost as error:
             raise Unreachable(f"{self.where}: {error}") from error
 
@@ -163,7 +109,7 @@ class Target:
             channel.expect(key)
             channel.send(f"Q {key} .")
             while True:
-                frame = channel.wait(key, _SILENCE)
+                frame = channel.wait(key, following.SILENCE)
                 if frame is None:
                     channel.close("no answer")
                     raise Unreachable(f"{self.where} does not answer")
@@ -175,13 +121,33 @@ class Target:
         finally:
             channel.forget(key)
 
+    def fence(self, attempt: str) -> None:
+        """Let nothing more of an attempt start, and wait for what of it runs. Raises `Unreachable`."""
+        key = record_of(attempt)
+        channel = self._channel()
+        channel.expect(key)
+        try:
+            channel.send(f"N {key} .")
+            if channel.wait(key, following.SILENCE) is None:
+                channel.close("no answer")
+                raise Unreachable(f"{self.where} does not answer")
+        except Lost as error:
+            raise Unreachable(f"{self.where}: {error}") from error
+        finally:
+            channel.forget(key)
+        last = len(self.record(attempt))
+        pause = following.POLL[0]
+        while last and self.state(question(f"{key}.{last}")) == "R":
+            time.sleep(pause)
+            pause = min(pause * 1.5, following.POLL[1])
+
     def release(self) -> None:
         """The run is over: forget its records and let others have the host. What cannot be reached is left."""
         with suppress(Lost, Unreachable, HostsHeld, Interrupted):
             channel = self._channel()
             channel.expect(self.run_id)
             channel.send("Z .")
-            channel.wait(self.run_id, _SILENCE)
+            channel.wait(self.run_id, following.SILENCE)
 
     def close(self) -> None:
         """Let the connections go; what runs goes on, and who waits for it is interrupted."""
@@ -225,98 +191,6 @@ class Target:
         if done:
             with suppress(Lost):
                 channel.send(f"C {' '.join(done)} .")
-
-
-class _Following:
-    """One call on one channel."""
-
-    def __init__(self, channel: Channel, call: Call) -> None:
-        self._channel = channel
-        self._call = call
-        self._slot = 0
-        self._last = ""
-        channel.expect(call.id)
-
-    def close(self) -> None:
-        """Let the slot go."""
-        self._channel.forget(self._call.id)
-        if self._slot:
-            self._channel.give(self._slot)
-
-    def ask(self) -> Frame:
-        """What is known of it. Raises `Lost`."""
-        call = self._call
-        self._channel.send(f"P {call.id} {call.digest} {call.out.count} {call.err.count} .")
-        frame = self._channel.wait(call.id, _SILENCE)
-        if frame is None:
-            self._channel.close("no answer")
-            raise Lost("no answer")
-        return frame
-
-    def to_end(self, *, may_start: bool) -> tuple[int, str]:
-        """Start it, unless it was begun before; follow it; exit status and flags."""
-        call, channel = self._call, self._channel
-        frame = None
-        if call.begun and (call.sent or not may_start):
-            frame = self.ask()
-            if frame.kind == "N" and not may_start:
-                raise Interrupted(f"{channel.where} has no record of the operation: the machine or its records changed")
-        if frame is None or frame.kind == "N":
-            self._slot = channel.take()
-            call.begun, call.place, call.sent = True, channel.place, time.monotonic()
-            channel.send(*call.message(self._slot))
-            frame = channel.wait(call.id, _POLL[0])
-        return self._follow(frame)
-
-    def _follow(self, frame: Frame | None) -> tuple[int, str]:
-        pause = _POLL[0]
-        began = time.monotonic()
-        while True:
-            if frame is None:
-                frame = self.ask()
-            more = self._take(frame)
-            if frame.kind == "E" and not more and frame.words[-1] != "-":
-                self._call.out.feed(b"")
-                self._call.err.feed(b"")
-                return int(frame.words[0]) % 256, frame.words[1]
-            waited = time.monotonic() - began
-            if (frame.kind == "N" and waited > _STARTING) or (frame.kind == "G" and waited > _EMPTY_GATE):
-                self._stuck(frame.kind)
-            frame = None
-            if not more and self._last != "E":
-                frame = self._channel.wait(self._call.id, pause)
-                pause = min(pause * 1.5, _POLL[1])
-
-    def _take(self, frame: Frame) -> bool:
-        """Take what an answer brings; whether there is more to ask for at once."""
-        call, self._last = self._call, frame.kind
-        match frame.kind:
-            case "M":
-                raise Diverged("the operation at this place of the attempt was another one")
-            case "F":
-                raise Interrupted(f"{self._channel.where}: another session has taken over, or the attempt was ended")
-            case "X":
-                call.sent = 0.0  # certainly not begun
-                raise Unreachable(f"{self._channel.where} cannot take the operation: {' '.join(frame.words)}".rstrip())
-        if frame.kind not in "ERL" or frame.words[-1] == "-":
-            return False
-        if frame.words[-3:-1] != (str(call.out.count), str(call.err.count)):
-            return True  # an answer to an earlier question
-        for capture, data in ((call.out, frame.out), (call.err, frame.err)):
-            if data:
-                capture.feed(data)
-        if _PART in (len(frame.out), len(frame.err)):
-            return True
-        if frame.kind == "L":
-            why = "the machine was booted" if frame.words[0] == "reboot" else "its supervisor was killed"
-            raise Interrupted(f"{self._channel.where}: {why} while the operation ran")
-        return False
-
-    def _stuck(self, kind: str) -> None:
-        if kind == "G":
-            raise Interrupted(f"{self._channel.where}: its supervisor was killed as the operation began")
-        self._channel.close("it starts nothing")
-        raise Lost("it starts nothing")
 
 
 def place_text(place: Place) -> str:

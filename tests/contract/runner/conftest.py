@@ -6,7 +6,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from runner_ground import SHELLS, Ground, installed  # noqa: E402 - found by the line above
+from runner_ground import SHELLS, Ground, installed
 
 
 @pytest.fixture(params=list(SHELLS))

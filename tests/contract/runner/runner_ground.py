@@ -7,8 +7,8 @@ import shutil
 import signal
 import time
 from collections import Counter
-from contextlib import suppress
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from opsflow.errors import Interrupted

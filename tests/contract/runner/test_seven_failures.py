@@ -9,12 +9,11 @@ import threading
 import time
 
 import pytest
-from runner_ground import Ground, gate
+from runner_ground import gate
 
-from opsflow.errors import Diverged, HostsHeld, Interrupted, Unreachable
+from opsflow.errors import Diverged, HostsHeld, Interrupted
 from opsflow.model import Operation
-from opsflow.transport import target
-from opsflow.transport.channel import Lost
+from opsflow.transport import following
 
 
 @pytest.fixture
@@ -67,7 +66,7 @@ def test_1_a_message_that_is_cut_starts_nothing(ground, transport):
     transport.claim(ground.run, 1)
     whole = "".join(
         line + "\n"
-        for line in target.Call(
+        for line in following.Call(
             id="ocut.1", digest="d", text="touch begun", out=None, err=None, env="export A=b", body=b"in"
         ).message(1)
     ).encode()
@@ -196,7 +195,9 @@ def test_6_operations_at_once_do_not_garble_each_other(ground, transport):
 
 def test_7_a_recorded_result_is_never_a_timeout_however_late_it_is_read(ground, transport):
     place = transport.claim(ground.run, 1)
-    thread, _ = in_thread(lambda: transport.run("touch begun; sleep 0.5; exit 3", timeout=1, op=ground.operation("a", 1)))
+    thread, _ = in_thread(
+        lambda: transport.run("touch begun; sleep 0.5; exit 3", timeout=1, op=ground.operation("a", 1))
+    )
     until((ground.home / "begun").exists)
     transport.close()
     thread.join()
@@ -268,7 +269,7 @@ def test_an_operation_of_an_earlier_boot_is_unknown_and_one_that_ended_is_known(
 
 def test_a_gate_that_nobody_signed_starts_nothing_and_is_unknown(ground, transport, monkeypatch):
     """The window between making a gate and writing into it."""
-    monkeypatch.setattr(target, "_EMPTY_GATE", 0.5)
+    monkeypatch.setattr(following, "EMPTY_GATE", 0.5)
     transport.claim(ground.run, 1)
     gate(ground, ground.operation("a", 1)).touch()
     with pytest.raises(Interrupted, match="as the operation began"):
@@ -285,6 +286,3 @@ class Claiming:
 
     def __getattr__(self, name):
         return getattr(self._transport, name)
-
-
-_ = (Ground, Lost, Unreachable)
