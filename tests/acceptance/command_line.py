@@ -152,10 +152,12 @@ class Shown:
         return [a[key] for found in self.attempts(step=step, shard=shard).values() for a in found]
 
 
-def eventually(probe, *, seconds=20.0):
-    """Wait until something holds."""
+def eventually(probe, *, during=None, seconds=60.0):
+    """Wait until something holds; `during`: a started command, which must not end before it does."""
     deadline = time.monotonic() + seconds
     while not probe():
+        if during and during.poll() is not None and not probe():
+            raise AssertionError(f"it ended with {during.returncode} before it came to hold:\n{during.stdout.read()}")
         assert time.monotonic() < deadline, "it does not come to hold"
         time.sleep(0.02)
 

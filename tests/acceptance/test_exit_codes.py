@@ -3,6 +3,7 @@
 import signal
 import time
 
+import pytest
 from command_line import Shown, eventually, step
 
 FIRST = step("first", "echo x >> first", undo="rm -f first")
@@ -120,8 +121,13 @@ def test_4_what_cannot_be_undone_stops_a_rollback_and_stays_with_all_before_it(p
 
     assert "no `undo`" in apply(project, playbook, code=4).out
 
-    assert project.show().state == "rollback_incomplete"
-    assert files(project) == {"one": {"first": 1, "sent": 1}, "two": {"first": 1, "sent": 1}}
+    run = project.show()
+    assert run.state == "rollback_incomplete"
+    left = {"one": {"first": 1, "sent": 1}, "two": {"first": 1, "sent": 1}}
+    assert files(project) == left
+    # Its hosts wait for a person, who decides that it stays so.
+    assert f"opsflow rollback {run.id}, or" in apply(project, playbook, code=5).err
+    apply(project, project.playbook(FIRST), "--abandon", run.id)
 
 
 def test_3_what_cannot_be_undone_is_stepped_over_where_the_playbook_allows_it(project):
@@ -137,7 +143,7 @@ def test_4_the_fate_of_a_command_whose_host_was_lost_is_unknown_until_it_is_look
         step("slow", "echo > began; sleep 2; echo x > slow", creates="slow", undo="rm -f slow", hosts="one"), SECOND
     )
     with project.started("apply", playbook, "--yes") as process:
-        eventually(project.on("one", "began").exists)
+        eventually(project.on("one", "began").exists, during=process)
         project.fleet.cut("one")
         said, _ = process.communicate(timeout=60)
     assert process.returncode == 4, said
@@ -151,10 +157,25 @@ def test_4_the_fate_of_a_command_whose_host_was_lost_is_unknown_until_it_is_look
     assert len(project.show(run.id).attempts(step="slow")["slow@one"]) == 1
 
 
-def test_5_hosts_of_an_open_run_are_held_until_it_is_given_up(project):
+def halted(project):
+    """Let a run fail without consequences."""
     apply(project, project.playbook(FIRST, WANTS_PERMIT, SECOND), "--on-failure", "halt", code=1)
-    project.on("one", "permit").touch()
-    first = suspended(project)
+
+
+def suspended(project):
+    """Interrupt a run between two steps."""
+    playbook = project.playbook(step("slow", "echo > began; sleep 1", undo="true", hosts="one"), SECOND)
+    with project.started("apply", playbook, "--yes") as process:
+        eventually(project.on("one", "began").exists, during=process)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 130
+
+
+@pytest.mark.parametrize("leave_open", [halted, suspended])
+def test_5_hosts_of_an_open_run_are_held_until_it_is_given_up(project, leave_open):
+    leave_open(project)
+    first = project.show().id
     other = project.playbook(step("other", "echo x >> other", undo="rm other", hosts="two"))
 
     held = apply(project, other, code=5)
@@ -168,17 +189,6 @@ def test_5_hosts_of_an_open_run_are_held_until_it_is_given_up(project):
 
     apply(project, other, "--abandon", first)
     assert project.on("two", "other").exists()
-
-
-def suspended(project):
-    """Interrupt a run between two steps; its id."""
-    playbook = project.playbook(step("slow", "echo > began; sleep 1", undo="true", hosts="one"), SECOND)
-    with project.started("apply", playbook, "--yes") as process:
-        eventually(project.on("one", "began").exists)
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
-    assert process.returncode == 130
-    return project.show().id
 
 
 def test_5_a_run_is_not_put_back_under_a_later_one(project):
@@ -229,7 +239,7 @@ def test_7_without_a_terminal_nobody_can_say_yes(project):
 def test_130_ctrl_c_lets_what_runs_end_and_the_run_is_resumed(project):
     playbook = project.playbook(step("slow", "echo > began; sleep 1; echo x >> slow", undo="rm -f slow"), SECOND)
     with project.started("apply", playbook, "--yes") as process:
-        eventually(lambda: all(project.on(host, "began").exists() for host in ("one", "two")))
+        eventually(lambda: all(project.on(host, "began").exists() for host in ("one", "two")), during=process)
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=60)
 
@@ -256,7 +266,7 @@ def test_130_ctrl_c_twice_lets_go_at_once_while_commands_go_on(project):
         step("slow", "echo > began; sleep 4; echo x >> slow", creates="slow", undo="rm -f slow", hosts="one"), SECOND
     )
     with project.started("apply", playbook, "--yes") as process:
-        eventually(project.on("one", "began").exists)
+        eventually(project.on("one", "began").exists, during=process)
         process.send_signal(signal.SIGINT)
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
@@ -279,7 +289,7 @@ def test_130_ctrl_c_in_the_middle_of_a_rollback_is_followed_by_the_rest_of_it(pr
     undo = "echo > undoing; sleep 1; rm -f slow"
     playbook = project.playbook(FIRST, step("slow", "echo x >> slow", undo=undo, hosts="one"), FAILS)
     with project.started("apply", playbook, "--yes") as process:
-        eventually(project.on("one", "undoing").exists)
+        eventually(project.on("one", "undoing").exists, during=process)
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=60)
     assert process.returncode == 130, said
@@ -299,7 +309,7 @@ def test_a_killed_controllers_run_is_resumed(project):
         step("slow", "echo > began; sleep 2; echo x >> slow", creates="slow", undo="rm -f slow", hosts="one"), SECOND
     )
     with project.started("apply", playbook, "--yes") as process:
-        eventually(project.on("one", "began").exists)
+        eventually(project.on("one", "began").exists, during=process)
         process.kill()
         process.communicate(timeout=60)
     run = project.show()
