@@ -277,9 +277,9 @@ def test_when_false_skips_and_counts_as_a_met_need(tmp_path, world):
 
 
 def test_a_condition_that_cannot_be_told_fails_the_node(tmp_path, world):
-    s = stage(tmp_path, world, [step("one", "a1", when="shard")])
+    s = stage(tmp_path, world, [step("one", "a1"), step("two", "a1", when="outputs.one.value")])
     assert s.apply() == 3
-    assert s.states()["one@a1"] is NodeState.FAILED
+    assert s.states()["two@a1"] is NodeState.FAILED
 
 
 def test_outputs_of_the_same_host_reach_later_steps(tmp_path, world):
