@@ -80,6 +80,13 @@ class Project:
         """A path in a host's home directory."""
         return self.fleet.home(host) / name
 
+    def files(self):
+        """Names of the files in the hosts' homes, and how many `x` each holds."""
+        return {
+            host: {path.name: path.read_text().count("x") for path in self.on(host).iterdir()}
+            for host in self.fleet.names
+        }
+
     def opsflow(self, *arguments, code=0, env=None):
         """Run a command to its end, which must be as expected. Nobody is at its terminal."""
         done = subprocess.run(
