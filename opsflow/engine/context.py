@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from opsflow.engine.lent import RenderedVars, Tee
 from opsflow.errors import CommandFailed, Interrupted, TaskFailed, TransferFailed, Unreachable
-from opsflow.model import CommandResult, Job, JobKind, Log, Message, Output, Phase, Progress
-from opsflow.ports import OutputSink, Renderer, Transport
+from opsflow.model import CommandResult, Job, JobKind, Log, Message, Phase, Progress
+from opsflow.ports import Renderer, Transport
 from opsflow.report.masking import Masker
 
 _STDERR_LINES = 20
@@ -128,7 +129,7 @@ class HookContext:
         self._refuse_secret(command)
         given = input.encode() if isinstance(input, str) else input
         limit = self._limit(timeout)
-        with _Tee(self._job, self.masker, self._emit) as sink, self._linked(acts=True):
+        with Tee(self._job, self.masker, self._emit) as sink, self._linked(acts=True):
             result = self._transport.run(command, input=given, timeout=limit, env=env, cwd=cwd, sink=sink)
         result = self._masked(result)
         if result.timed_out or (check and not result.ok):
@@ -165,6 +166,7 @@ class HookContext:
     def get(self, path: str) -> bytes:
         """Read: a file's content."""
         self._check_thread()
+        self._limit(None)
         with self._linked():
             return self._transport.get(path)
 
@@ -222,6 +224,7 @@ class HookContext:
     # Inside
 
     def _put(self, stream: BinaryIO, path: str, mode: int) -> str:
+        self._limit(None)
         try:
             with self._linked(acts=True):
                 return self._transport.put(stream, path, mode=mode)
@@ -280,39 +283,3 @@ class HookContext:
         last = "\n".join(result.stderr.splitlines()[-_STDERR_LINES:])
         hint = f"it was stopped after {limit:g} s" if result.timed_out and limit is not None else ""
         return CommandFailed(self.masker.text(command), result.exit_status, last, hint=hint)
-
-
-class RenderedVars(Mapping[str, Any]):
-    """A node's variables, each rendered when it is looked at."""
-
-    def __init__(self, variables: Mapping[str, Any], facts: Mapping[str, Any], renderer: Renderer | None) -> None:
-        self._variables = variables
-        self._facts = facts
-        self._renderer = renderer
-
-    def __getitem__(self, name: str) -> Any:
-        value = self._variables[name]
-        return self._renderer.render(value, self._variables, self._facts) if self._renderer else value
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._variables)
-
-    def __len__(self) -> int:
-        return len(self._variables)
-
-
-class _Tee:
-    """An output sink that masks across the seams of pieces, one stream of text per name."""
-
-    def __init__(self, job: Job, masker: Masker, emit: Callable[[Message], None]) -> None:
-        self._streams = {
-            name: masker.stream(lambda text, name=name: emit(Output(job=job, stream=name, text=text)))  # type: ignore[misc]
-            for name in ("stdout", "stderr")
-        }
-
-    def __enter__(self) -> OutputSink:
-        return lambda stream, text: self._streams[stream].feed(text)
-
-    def __exit__(self, *_: object) -> None:
-        for stream in self._streams.values():
-            stream.close()
