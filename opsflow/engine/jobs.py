@@ -44,6 +44,7 @@ class Jobs:
             params=step.params,
             when=step.when,
             timeout=step.timeout,
+            files=self._plan.files,
         )
 
     def settle(self, attempt: AttemptRecord) -> Job:

@@ -146,6 +146,7 @@ class Job:
         outputs: `REVERT`: outputs of the attempt to undo, None where execute did not finish.
         timeout: Seconds for this attempt.
         directory: Where relative local paths begin.
+        files: Local files with the SHA-256 that they had when the plan was made (`PREPARE`).
     """
 
     kind: JobKind
@@ -163,6 +164,7 @@ class Job:
     outputs: Mapping[str, Any] | None = None
     timeout: float | None = None
     directory: str = "."
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def phase(self) -> Phase:

@@ -7,6 +7,7 @@ from typing import Any
 
 from opsflow.errors import Problem, TemplateError
 from opsflow.model import Host, OnUnknown, Playbook, Step
+from opsflow.params import LocalFiles
 from opsflow.plan.model import Node
 from opsflow.plan.values import node_variables
 from opsflow.ports import Renderer, Task, Tasks
@@ -44,6 +45,8 @@ class ParameterCheck:
         self._extra = extra
         self._now = now.isoformat().replace("+00:00", "Z")
         self._seen = seen  # by step, the variables that its templates may see
+        self._local = LocalFiles()
+        self.files: dict[str, str] = {}
 
     def problems(self, nodes: Sequence[Node], hosts: Mapping[str, Host]) -> list[Problem]:
         """All that is wrong; what is wrong on many hosts is said once."""
@@ -112,6 +115,10 @@ class ParameterCheck:
         return problems + self._task_problems(step, task, rendered, ignore)
 
     def _task_problems(self, step: Step, task: Task, params: Mapping[str, Any], ignore: Sequence[str]) -> list[Problem]:
+        known = {key: value for key, value in params.items() if key not in ignore}
+        for path in task.local_paths(known, self._playbook.directory):
+            if path not in self.files:
+                self.files[path] = self._local.digest(path)
         return [
             step_problem(step, ".".join(["with", *map(str, path)]), message)
             for path, message in task.check(params, ignore=ignore)

@@ -99,6 +99,7 @@ class _Compiler:
             now=self.now.isoformat().replace("+00:00", "Z"),
             tasks={step.task: self._facts(step.task) for step in self.playbook.steps},
             references={step: tuple(sorted(found)) for step, found in references.items()},
+            files=check.files,
             nodes=tuple(nodes),
             joins=tuple(edges.joins),
             edges=tuple(edges.edges),
@@ -136,7 +137,8 @@ class _Compiler:
 
     def _needs(self, index: int, step: Step, references: frozenset[str]) -> list[Need]:
         if step.needs is not None:
-            needs = list(step.needs)
+            # What it needs wrongly, the reader of the file has told.
+            needs = [need for need in step.needs if need.step in self.steps and need.step != step.id]
         elif self.playbook.flow == "linear" and index > 0:
             needs = [Need(step=self.playbook.steps[index - 1].id)]
         else:

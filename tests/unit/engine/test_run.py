@@ -353,3 +353,14 @@ def test_a_listener_that_raises_hears_no_more_and_the_run_goes_on(tmp_path, worl
     assert s.apply() == 0
     assert len(heard) == 1
     assert [e.error for e in s.events if type(e).__name__ == "ListenerFailed"] == ["ValueError: theirs"]
+
+
+def test_a_local_file_that_changed_since_the_plan_fails_its_node(tmp_path, world):
+    artifact = tmp_path / "game.tar"
+    artifact.write_text("2.0")
+    s = stage(tmp_path, world, [step("one", "a1"), step("two", "a1", params={"file": str(artifact)})])
+    assert list(s.plan.files) == [str(artifact)]
+    artifact.write_text("evil")
+    assert s.apply() == 3
+    assert "is not what it was when the plan was made" in s.run.nodes["two@a1"].error.message
+    assert order(world) == ["one@a1"]
