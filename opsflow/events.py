@@ -113,11 +113,15 @@ class RunStopping(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFinished(Event):
-    """The run has come to an end, or to a stop from which it can be resumed. `hint`: the command to type next."""
+    """The run has come to an end, or to a stop from which it can be resumed.
+
+    `left`: nodes that a rollback came to and whose change stays. `hint`: what to do next.
+    """
 
     state: RunState
     exit_code: int
     counts: Mapping[NodeState, int]
+    left: Sequence[str] = ()
     hint: str = ""
 
 

@@ -1,6 +1,7 @@
 """Types for task parameters that mean more than their text."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,34 @@ class LocalPath(str):
         # The registry validates with {"directory": ...}; without it (a schema check) the text stays as written.
         directory = (info.context or {}).get("directory")
         return cls(Path(directory, Path(value).expanduser())) if directory else cls(value)
+
+
+class LocalFiles:
+    """Digests of local files and directories; what did not change on the disk is read once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, tuple[tuple[str, int, int], ...]], str] = {}
+
+    def digest(self, path: str) -> str:
+        """SHA-256 of a file, or of a directory's names and contents; empty if it cannot be read."""
+        root = Path(path)
+        try:
+            files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
+            seen = tuple((str(f), (s := f.stat()).st_mtime_ns, s.st_size) for f in files)
+            if (path, seen) not in self._known:
+                self._known[path, seen] = _digest(root, files)
+            return self._known[path, seen]
+        except OSError:
+            return ""
+
+
+def _digest(root: Path, files: Sequence[Path]) -> str:
+    found = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            content = hashlib.file_digest(stream, "sha256").hexdigest()
+        found.update(f"{file.relative_to(root)}\0{content}\0".encode())
+    return found.hexdigest()
 
 
 class Secret:

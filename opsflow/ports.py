@@ -249,6 +249,9 @@ class Task(Protocol):
         Values of top-level keys in `ignore` are not known yet: their keys are checked, their values are not.
         """
 
+    def local_paths(self, params: Mapping[str, Any], directory: str) -> Sequence[str]:
+        """The control machine's files that `params` name, absolute; `directory`: where relative ones begin."""
+
     def schema(self) -> Mapping[str, Any]:
         """JSON Schema of the parameters."""
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from opsflow.app import wiring
 from opsflow.app.settings import Settings
-from opsflow.engine.loop import Engine, next_command
+from opsflow.engine.conclude import next_command
+from opsflow.engine.loop import Engine
 from opsflow.engine.preview import DryRun
 from opsflow.engine.run import Run
 from opsflow.engine.stop import Stop
@@ -20,6 +21,7 @@ from opsflow.plugins.registry import TaskRegistry
 from opsflow.ports import Confirm, Executor, Transports
 
 _NOT_CONFIRMED = 1
+_ROLLED_BACK = 3
 _INTERRUPTED = 130
 _OVER = frozenset({RunState.SUCCEEDED, RunState.ROLLED_BACK})
 
@@ -236,7 +238,7 @@ def _drive(
         raise JournalUnavailable(error.message, hint=hint) from error
     if run.state in {RunState.SUCCEEDED, RunState.ROLLED_BACK}:
         transports.release()
-    return RunSummary(run_id=run.id, state=run.state, exit_code=code, counts=run.counts(), hint=next_command(run))
+    return RunSummary(run_id=run.id, state=run.state, exit_code=code, counts=run.counts(), hint=next_command(run, code))
 
 
 def _to_revert(run: Run) -> tuple[NodePlanned, ...]:
@@ -283,6 +285,8 @@ def _refuse_ended(record: RunRecord) -> None:
     _refuse_rolled_back(record)
     if record.state is RunState.SUCCEEDED:
         raise InputError(f"run {record.id} has succeeded: there is nothing to go on with")
+    if record.state is RunState.FAILED and record.exit_code == _ROLLED_BACK:
+        raise InputError(f"what failed in run {record.id} was rolled back: there is nothing to go on with")
     if record.state is RunState.ROLLBACK_INCOMPLETE:
         raise InputError(
             f"the rollback of run {record.id} is incomplete, and it never goes forward again",

@@ -40,7 +40,7 @@ class _File(Border):
 
     journal: str = ""
     inventory: str = ""
-    plugins: tuple[str, ...] = ()
+    plugins: list[str] = Field(default_factory=list)
     forks: int = Field(20, ge=1, le=1000)
     executor: Literal["threads", "serial"] = "threads"
 

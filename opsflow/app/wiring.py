@@ -2,11 +2,12 @@
 
 import getpass
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from opsflow import inventory as inventories
 from opsflow import playbook as playbooks
@@ -21,6 +22,7 @@ from opsflow.plan import Plan, compile_plan
 from opsflow.playbook import TemplateRenderer
 from opsflow.plugins.registry import TaskRegistry, load_tasks
 from opsflow.ports import Executor, Inventory, Transports
+from opsflow.tomlfile import raise_problems
 from opsflow.transport.pool import HostTransports
 
 
@@ -79,19 +81,47 @@ def compiled(
     Raises:
         InputError: all that is wrong with them.
     """
-    found = playbooks.load(path)
-    if on_failure:
-        found = replace(found, steps=tuple(replace(s, on_failure=on_failure) for s in found.steps))
-    variables = playbooks.extra_variables(extra)
+    found, problems = playbooks.examine(path)
+    variables: Mapping[str, Any] = {}
+    with _collecting(problems):
+        variables = playbooks.extra_variables(extra)
     machines: Inventory | None = None
-    if inventory:
-        machines = inventories.load(inventory, project=settings.project)
-    renderer = TemplateRenderer(directory=found.directory, hosts=_inventory_hosts(machines))
+    with _collecting(problems):
+        machines = inventories.load(inventory, project=settings.project) if inventory else None
+    plan: Plan | None = None
+    if found is not None and len({step.id for step in found.steps}) == len(found.steps):
+        if on_failure:
+            found = replace(found, steps=tuple(replace(s, on_failure=on_failure) for s in found.steps))
+        with _collecting(problems):
+            plan = _compiled(found, machines, variables, tasks, run=run)
+        problems = _with_lines(problems, found)
+    raise_problems(dict.fromkeys(problems))
+    assert plan is not None
+    return plan
+
+
+@contextmanager
+def _collecting(problems: list[Problem]) -> Iterator[None]:
+    """Everything that is wrong is told at once: one part's problems do not hide the next one's."""
     try:
-        missing = [i.name for i in found.inputs if i.required and i.name not in variables]
+        yield
+    except InputError as error:
+        problems += error.problems
+
+
+def _compiled(
+    found: Playbook, machines: Inventory | None, variables: Mapping[str, Any], tasks: TaskRegistry, *, run: bool
+) -> Plan:
+    renderer = TemplateRenderer(directory=found.directory, hosts=_inventory_hosts(machines))
+    missing = [i.name for i in found.inputs if i.required and i.name not in variables]
+    problems: list[Problem] = []
+    values: Mapping[str, Any] = {}
+    with _collecting(problems):
         asked = found if run else replace(found, inputs=tuple(i for i in found.inputs if i.name not in missing))
         values = playbooks.input_values(asked, variables)
-        return compile_plan(
+    plan: Plan | None = None
+    with _collecting(problems):
+        plan = compile_plan(
             found,
             machines,
             tasks,
@@ -99,10 +129,11 @@ def compiled(
             inputs={k: v for k, v in values.items() if k not in variables},
             extra={**variables, **{k: v for k, v in values.items() if k in variables}},
             now=datetime.now(UTC),
-            render=run or not missing,
+            render=not missing and not problems,
         )
-    except InputError as error:
-        raise InputError(_with_lines(error.problems, found), hint=error.hint) from error
+    raise_problems(problems)
+    assert plan is not None
+    return plan
 
 
 def _inventory_hosts(machines: Inventory | None) -> Callable[[str], Sequence[str]]:

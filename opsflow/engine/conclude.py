@@ -20,6 +20,23 @@ def conclude(run: Run, *, interrupted: bool, wanted_back: bool = False) -> int:
     return code
 
 
+def left_standing(run: Run) -> list[str]:
+    """Nodes that a rollback came to and whose change stays: it cannot be undone, its revert failed, or it is before."""
+    frozen = dict.fromkeys(n for r in run.rollbacks.values() for n in r.nodes)
+    return [n for n in frozen if run.nodes[n].to_revert()]
+
+
+def next_command(run: Run, exit_code: int) -> str:
+    """What the operator does next; empty if nothing is left to do."""
+    if run.state is RunState.ROLLBACK_INCOMPLETE:
+        if run.in_state(NodeState.REVERT_FAILED):
+            return f"opsflow show {run.id}; mend what the reverts failed at, then opsflow rollback {run.id}"
+        return f"opsflow show {run.id}; put back by hand what is left, then apply with --abandon {run.id}"
+    if run.state is RunState.SUSPENDED or (run.state is RunState.FAILED and exit_code in {1, 4}):
+        return f"opsflow resume {run.id}   or   opsflow rollback {run.id}"
+    return ""
+
+
 def _verdict(run: Run, *, interrupted: bool, wanted_back: bool) -> tuple[str, int]:
     if interrupted:
         return "suspend", 130

@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from opsflow.engine.surroundings import RenderedVars, Tee, failed, fingerprint, masked, reveals, shown
+from opsflow.engine.lent import RenderedVars, Tee
 from opsflow.engine.trail import Trail, any_operation, before_revert, packed, result_data, unpacked
+from opsflow.engine.veiled import failed, fingerprint, masked, reveals, shown
 from opsflow.errors import Interrupted, TaskFailed, TransferFailed, Unreachable
 from opsflow.model import CommandResult, Job, JobKind, Log, Message, Phase, Progress
 from opsflow.ports import Renderer, Transport
@@ -247,6 +248,7 @@ class HookContext:
         self._trail.end()
 
     def _put(self, stream: BinaryIO, path: str, mode: int) -> str:
+        self._limit(None)
         digest = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
         stream.seek(0)
         op = self._trail.operation("put", path, mode, digest)
@@ -277,6 +279,7 @@ class HookContext:
             return masked(self._transport.run(command, timeout=limit, env=env), self.masker)
 
     def _got(self, path: str) -> bytes:
+        self._limit(None)
         with self._linked():
             return self._transport.get(path)
 

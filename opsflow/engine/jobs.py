@@ -31,6 +31,7 @@ class Jobs:
         self._nodes = nodes
         self._run_id = run_id
         self._renderer = renderer
+        self._values: dict[tuple[str, str], dict[str, list[str]]] = {}
         self._wants_all = {
             step.id: "by_host" in json.dumps([dict(step.params), dict(step.vars), step.when], default=str)
             for step in plan.playbook.steps
@@ -41,7 +42,13 @@ class Jobs:
         step = self._plan.steps[self._plan.by_id[node].step]
         attempts = sum(a.phase == "execute" for a in self._nodes[node].attempts.values())
         return self._job(
-            JobKind.PREPARE, node, attempt=attempts + 1, params=step.params, when=step.when, timeout=step.timeout
+            JobKind.PREPARE,
+            node,
+            attempt=attempts + 1,
+            params=step.params,
+            when=step.when,
+            timeout=step.timeout,
+            files=self._plan.files,
         )
 
     def settle(self, attempt: AttemptRecord) -> Job:
@@ -134,11 +141,21 @@ class Jobs:
         own = self._nodes.get(f"{needed}@{node.host}")
         if own:
             return own
-        there: Sequence[Node] = self._plan.by_step[needed]
-        if step.per not in {PER_ALL, PER_HOST} and node.host != LOCALHOST:
-            mine = set(values_of(step, self._plan.hosts[node.host], step.per, self._renderer) or ())
-            of = self._plan.steps[needed]
-            there = [
-                n for n in there if mine & set(values_of(of, self._plan.hosts[n.host], step.per, self._renderer) or ())
-            ]
-        return self._nodes[there[0].id] if len(there) == 1 else None
+        there = [n.id for n in self._plan.by_step[needed][:2]]  # two are one too many
+        everyones = self._plan.steps[needed].run_once is True or there[:1] == [f"{needed}@{LOCALHOST}"]
+        if not everyones and step.per not in {PER_ALL, PER_HOST} and node.host != LOCALHOST:
+            mine = values_of(step, self._plan.hosts[node.host], step.per, self._renderer) or ()
+            with_value = self._by_value(needed, step.per)
+            there = list({n for value in mine for n in with_value.get(value, ())})
+        return self._nodes[there[0]] if len(there) == 1 else None
+
+    def _by_value(self, step_id: str, variable: str) -> Mapping[str, Sequence[str]]:
+        """The nodes of a step by each value that a variable has for them."""
+        found = self._values.get((step_id, variable))
+        if found is None:
+            found = self._values[step_id, variable] = {}
+            for node in self._plan.by_step[step_id]:
+                host = self._plan.hosts[node.host]
+                for value in values_of(self._plan.steps[step_id], host, variable, self._renderer) or ():
+                    found.setdefault(value, []).append(node.id)
+        return found

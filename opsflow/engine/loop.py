@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from opsflow.engine.conclude import conclude
+from opsflow.engine.conclude import conclude, left_standing, next_command
 from opsflow.engine.forward import Forward
 from opsflow.engine.graph import Spread
 from opsflow.engine.jobs import Jobs
@@ -221,18 +221,10 @@ class Engine:
                 state=self._run.state,
                 exit_code=code,
                 counts=self._run.counts(),
-                hint=next_command(self._run),
+                left=left_standing(self._run),
+                hint=next_command(self._run, code),
             )
         )
         self._run.flush()
         self._journal.leave(self._run.id, release_hosts=False)
         return code
-
-
-def next_command(run: Run) -> str:
-    """What the operator types next; empty if nothing is left to do."""
-    if run.state is RunState.ROLLBACK_INCOMPLETE:
-        return f"opsflow show {run.id}; then opsflow rollback {run.id}"
-    if run.state in {RunState.SUSPENDED, RunState.FAILED}:
-        return f"opsflow resume {run.id}   or   opsflow rollback {run.id}"
-    return ""

@@ -90,7 +90,7 @@ class Machine:
             self._machine.initialize(state)
             self._machine.process_event(event)
         except exceptions.AutomatonException as error:
-            raise IllegalTransition(f"{self._name}: {event!r} does not happen in {state!r}") from error
+            raise IllegalTransition(f"{self._name}: {event!r} does not happen in {str(state)!r}") from error
         return str(self._machine.current_state)
 
 

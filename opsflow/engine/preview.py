@@ -46,7 +46,7 @@ class DryRun:
         self._executor = executor
         self._stop = stop
         self._jobs = Jobs(plan, self._nodes, run_id, renderer)
-        self._changing: set[str] = set()  # nodes that will change, or may
+        self._changing: set[str] = set()  # nodes that will change, or may, or fail: their outputs are not there yet
         self._changing_steps: set[str] = set()
         self._tainted: set[str] = set()  # vertices after them
         self._ready: deque[str] = deque()
@@ -89,7 +89,9 @@ class DryRun:
         status = self._nodes[node]
         status.state = NodeState.SKIPPED if action is Action.SKIP else NodeState.UNCHANGED
         status.outputs = outcome.outputs or {}
-        if node in self._tainted and action in {Action.UNCHANGED, Action.FAIL}:
+        # That a host does not answer is known, whatever earlier steps will do.
+        doubtful = action is Action.UNCHANGED or outcome.verdict is Verdict.FAILED
+        if node in self._tainted and doubtful:
             self._report(node, Action.UNKNOWN, f"{_UNTIL_RUN}; now: {summary}")
             return
         reversible = self._plan.task_of(node).reversible and (preview is None or preview.reversible)
@@ -106,9 +108,11 @@ class DryRun:
         self, node: str, action: Action, summary: str, *, diff: str = "", reversible: bool | None = None, why: str = ""
     ) -> None:
         plan = self._plan
-        if action in {Action.CHANGE, Action.UNKNOWN}:
+        changing = action in {Action.CHANGE, Action.UNKNOWN}
+        if changing or action is Action.FAIL:
             self._changing.add(node)
             self._changing_steps.add(self._nodes[node].step)
+        if changing or node in self._tainted:
             self._taint(plan.graph.successors(node))
         self.planned[node] = NodePlanned(
             run_id=self._run_id,

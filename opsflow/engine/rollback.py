@@ -68,7 +68,6 @@ class Undo:
         self._tries: dict[str, int] = {}
         self._timers = Timers()
         self._lanes = lanes
-        self.left: set[str] = set()
 
     # Closing
 
@@ -244,7 +243,6 @@ class Undo:
         return self._run.plan.steps[self._run.nodes[node].step].irreversible
 
     def _leave(self, node: str, rollback: _Rollback) -> None:
-        self.left.add(node)
         if not (self._cannot(node) and self._rule(node) is Irreversible.ALLOW):
             rollback.complete = False
 

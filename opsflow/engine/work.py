@@ -9,6 +9,7 @@ from typing import Any
 from opsflow.engine.context import HookContext
 from opsflow.errors import CommandFailed, Interrupted, OpsflowError, TaskFailed, Unreachable
 from opsflow.model import Action, Failure, Job, JobKind, Message, Outcome, Preview, Verdict
+from opsflow.params import LocalFiles
 from opsflow.ports import Renderer, Task, Tasks, Transports
 from opsflow.report.masking import Masker
 
@@ -38,6 +39,7 @@ class Worker:
         self._transports = transports
         self._renderer = renderer
         self._secret = secret
+        self._local = LocalFiles()
 
     def __call__(self, job: Job, emit: Emit) -> None:
         """Do the job; its outcome is the last thing that is emitted."""
@@ -81,10 +83,19 @@ class Worker:
         if job.when is not None and not self._renderer.condition(job.when, job.variables, job.facts):
             return Outcome(job=job, verdict=Verdict.SKIPPED)
         params: Mapping[str, Any] = self._renderer.render(dict(job.params), job.variables, job.facts)
+        self._refuse_changed_files(job, task, params)
         preview = task.plan(ctx, params)
         _refuse_secrets(params, "parameter", ctx.masker)
         _refuse_secrets(preview.before, "part of the preview's `before`,", ctx.masker)
         return _looked(job, preview, params, ctx)
+
+    def _refuse_changed_files(self, job: Job, task: Task, params: Mapping[str, Any]) -> None:
+        for path in task.local_paths(params, job.directory) if job.files else ():
+            if job.files.get(path, "") not in {"", self._local.digest(path)}:
+                raise TaskFailed(
+                    f"{path} is not what it was when the plan was made",
+                    hint="put it back and resume, or roll back and apply again",
+                )
 
 
 def _refuse_secrets(data: Mapping[str, Any], what: str, masker: Masker) -> None:

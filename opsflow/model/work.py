@@ -151,6 +151,7 @@ class Job:
         epoch: Number of the run's owner, from 1; 0: nothing is claimed, as in a dry run.
         replay: The hook was called before, and nobody saw its end.
         machine: Where the attempt's operations are recorded, as its intent says.
+        files: Local files with the SHA-256 that they had when the plan was made (`PREPARE`).
     """
 
     kind: JobKind
@@ -172,6 +173,7 @@ class Job:
     epoch: int = 0
     replay: bool = False
     machine: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def phase(self) -> Phase:

@@ -7,6 +7,7 @@ from typing import Any
 
 from opsflow.errors import Problem, TemplateError
 from opsflow.model import Host, OnUnknown, Playbook, Step
+from opsflow.params import LocalFiles
 from opsflow.plan.model import Node
 from opsflow.plan.values import node_variables
 from opsflow.ports import Renderer, Task, Tasks
@@ -35,6 +36,7 @@ class ParameterCheck:
         inputs: Mapping[str, Any],
         extra: Mapping[str, Any],
         now: datetime,
+        seen: Mapping[str, Mapping[str, Any]],
     ) -> None:
         self._playbook = playbook
         self._tasks = tasks
@@ -42,6 +44,9 @@ class ParameterCheck:
         self._inputs = inputs
         self._extra = extra
         self._now = now.isoformat().replace("+00:00", "Z")
+        self._seen = seen  # by step, the variables that its templates may see
+        self._local = LocalFiles()
+        self.files: dict[str, str] = {}
 
     def problems(self, nodes: Sequence[Node], hosts: Mapping[str, Host]) -> list[Problem]:
         """All that is wrong; what is wrong on many hosts is said once."""
@@ -68,18 +73,33 @@ class ParameterCheck:
     def _step_problems(self, step: Step, task: Task, hosts: Sequence[Host]) -> list[Problem]:
         open_keys = [k for k, v in step.params.items() if self._hangs_on_outputs(step, v)]
         templated = {k for k, v in step.params.items() if has_template(v)}
-        if not hosts or not templated - set(open_keys):
-            # Nothing differs between hosts; without an inventory templates cannot be rendered.
-            return self._task_problems(step, task, step.params, ignore=sorted(templated))
-        seen: dict[Problem, None] = {}
-        for host in hosts:
-            for problem in self._host_problems(step, task, host, open_keys):
-                seen.setdefault(problem)
-        return list(seen)
+        found: dict[Problem, None] = {}
+        judged = [host for host in hosts if self._runs(step, host, found)]
+        if not judged or not templated - set(open_keys):
+            # Nothing differs between hosts; without one templates cannot be rendered.
+            return [*found, *self._task_problems(step, task, step.params, ignore=sorted(templated))]
+        for host in judged:
+            found |= dict.fromkeys(self._host_problems(step, task, host, open_keys))
+        return list(found)
+
+    def _runs(self, step: Step, host: Host, found: dict[Problem, None]) -> bool:
+        """Whether the step's parameters matter on a host: its condition is true, or not known yet."""
+        if step.when is None:
+            return True
+        try:
+            if self._renderer.expression_references(step.when, self._seen[step.id]):
+                return True
+            return self._renderer.condition(step.when, *self._sight(step, host))
+        except TemplateError as error:
+            found.setdefault(step_problem(step, "when", error.message, error.hint))
+            return False
+
+    def _sight(self, step: Step, host: Host) -> tuple[dict[str, Any], dict[str, Any]]:
+        variables = node_variables(self._playbook, step, host, inputs=self._inputs, extra=self._extra)
+        return variables, {"host": host.name, "now": self._now}
 
     def _host_problems(self, step: Step, task: Task, host: Host, open_keys: list[str]) -> list[Problem]:
-        variables = node_variables(self._playbook, step, host, inputs=self._inputs, extra=self._extra)
-        facts = {"host": host.name, "now": self._now}
+        variables, facts = self._sight(step, host)
         rendered: dict[str, Any] = {}
         problems, ignore = [], list(open_keys)
         for key, value in step.params.items():
@@ -95,15 +115,18 @@ class ParameterCheck:
         return problems + self._task_problems(step, task, rendered, ignore)
 
     def _task_problems(self, step: Step, task: Task, params: Mapping[str, Any], ignore: Sequence[str]) -> list[Problem]:
+        known = {key: value for key, value in params.items() if key not in ignore}
+        for path in task.local_paths(known, self._playbook.directory):
+            if path not in self.files:
+                self.files[path] = self._local.digest(path)
         return [
             step_problem(step, ".".join(["with", *map(str, path)]), message)
             for path, message in task.check(params, ignore=ignore)
         ]
 
     def _hangs_on_outputs(self, step: Step, value: Any) -> bool:
-        variables = {**self._inputs, **self._playbook.vars, **step.vars, **self._extra}
         try:
-            return bool(self._renderer.references(value, variables))
+            return bool(self._renderer.references(value, self._seen[step.id]))
         except TemplateError:
             return True  # reported where references are collected
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,11 +10,12 @@ import networkx as nx
 
 from opsflow.errors import InputError, Problem, TemplateError
 from opsflow.model import LOCALHOST, PER_ALL, PER_HOST, SCOPE_HOST, SCOPE_RUN, Host, Need, Playbook, Step
-from opsflow.plan.check import ParameterCheck, step_problem
+from opsflow.plan.check import ParameterCheck, has_template, step_problem
 from opsflow.plan.model import Node, Plan, TaskFacts
-from opsflow.plan.needs import EdgeBuilder
+from opsflow.plan.needs import EdgeBuilder, per_of
 from opsflow.plan.values import values_of
 from opsflow.ports import Inventory, Renderer, Tasks
+from opsflow.tomlfile import did_you_mean
 
 
 def compile_plan(
@@ -65,23 +66,26 @@ class _Compiler:
         self.extra = extra
         self.now = now
         self.problems: list[Problem] = []
+        self.steps = {step.id: step for step in playbook.steps}
         self.hosts: dict[str, Host] = {}
+        self.nodes: dict[str, list[Node]] = {}  # by step
         self.values: dict[tuple[str, str, str], tuple[str, ...] | None] = {}
+        self.faults: dict[tuple[str, str, str], str] = {}  # of values that cannot be had
 
     def compile(self, *, render: bool) -> Plan:
-        references = {step.id: self._references(step) for step in self.playbook.steps}
+        nodes = self._place()
+        seen = {step.id: self._variables(step) for step in self.playbook.steps}
+        references = {step.id: self._references(step, seen[step.id]) for step in self.playbook.steps}
         needs = {step.id: self._needs(i, step, references[step.id]) for i, step in enumerate(self.playbook.steps)}
         self._check_cycles(needs)
-        nodes = self._nodes()
-        check = ParameterCheck(self.playbook, self.tasks, self.renderer, self.inputs, self.extra, self.now)
+        check = ParameterCheck(self.playbook, self.tasks, self.renderer, self.inputs, self.extra, self.now, seen)
         self.problems += check.problems(nodes if render else [], self.hosts)
-        steps = {step.id: step for step in self.playbook.steps}
         edges = EdgeBuilder(self.playbook.steps, nodes, self._values)
         if nodes:
-            self._check_scopes(nodes, steps)
             for step_id, found in needs.items():
+                self._check_values(self.steps[step_id], found)
                 for need in found:
-                    edges.add(steps[step_id], need, steps[need.step])
+                    edges.add(self.steps[step_id], need, self.steps[need.step])
         self.problems += edges.problems
         if self.problems:
             raise InputError(_in_order(self.problems))
@@ -95,6 +99,7 @@ class _Compiler:
             now=self.now.isoformat().replace("+00:00", "Z"),
             tasks={step.task: self._facts(step.task) for step in self.playbook.steps},
             references={step: tuple(sorted(found)) for step, found in references.items()},
+            files=check.files,
             nodes=tuple(nodes),
             joins=tuple(edges.joins),
             edges=tuple(edges.edges),
@@ -102,29 +107,38 @@ class _Compiler:
         # What runs is what is stored, not what it was stored from.
         return Plan.from_json(data | {"fingerprint": _fingerprint(data)})
 
-    def _references(self, step: Step) -> frozenset[str]:
-        found: set[str] = set()
-        variables = {**self.inputs, **self.playbook.vars, **step.vars, **self.extra}
+    def _variables(self, step: Step) -> Mapping[str, Any]:
+        """What the step's templates may see, on whichever host: of host variables all the templates there are."""
+        of_hosts: dict[str, list[Any]] = {}
+        for node in self.nodes.get(step.id, ()):
+            for name, value in self.hosts[node.host].vars.items():
+                if has_template(value):
+                    of_hosts.setdefault(name, []).append(value)
+        return {**self.inputs, **of_hosts, **self.playbook.vars, **step.vars, **self.extra}
+
+    def _references(self, step: Step, variables: Mapping[str, Any]) -> frozenset[str]:
+        found: dict[str, str] = {}  # step → the key that mentions it
         for key, value in step.params.items():
             try:
-                found |= self.renderer.references(value, variables)
+                mentioned = self.renderer.references(value, variables)
             except TemplateError as error:
                 self.problems.append(step_problem(step, f"with.{key}", error.message))
+            else:
+                found |= dict.fromkeys(mentioned, f"with.{key}")
         if step.when is not None:
             try:
-                found |= self.renderer.expression_references(step.when, variables)
+                found |= dict.fromkeys(self.renderer.expression_references(step.when, variables), "when")
             except TemplateError as error:
                 self.problems.append(step_problem(step, "when", error.message))
-        known = {s.id for s in self.playbook.steps}
-        for unknown in sorted(found - known):
-            self.problems.append(
-                step_problem(step, "with", f"a template mentions step {unknown!r}, which there is not")
-            )
-        return frozenset(found & known)
+        for unknown in sorted(found.keys() - self.steps.keys()):
+            message = f"a template mentions step {unknown!r}, which there is not"
+            self.problems.append(step_problem(step, found[unknown], message, did_you_mean(unknown, self.steps)))
+        return frozenset(found.keys() & self.steps.keys())
 
     def _needs(self, index: int, step: Step, references: frozenset[str]) -> list[Need]:
         if step.needs is not None:
-            needs = list(step.needs)
+            # What it needs wrongly, the reader of the file has told.
+            needs = [need for need in step.needs if need.step in self.steps and need.step != step.id]
         elif self.playbook.flow == "linear" and index > 0:
             needs = [Need(step=self.playbook.steps[index - 1].id)]
         else:
@@ -139,16 +153,17 @@ class _Compiler:
             cycle = [before for before, _ in nx.find_cycle(graph)]
         except nx.NetworkXNoCycle:
             return
-        first = next(step for step in self.playbook.steps if step.id in cycle)
-        text = " → ".join([*cycle, cycle[0]])
-        problem = step_problem(first, "needs", f"steps need one another in a circle: {text} (read: before)")
-        raise InputError(_in_order([*self.problems, problem]))
+        start = min(map(list(self.steps).index, cycle))
+        first = self.playbook.steps[start]
+        turn = cycle.index(first.id)
+        text = " → ".join([*cycle[turn:], *cycle[:turn], first.id])
+        self.problems.append(step_problem(first, "needs", f"steps need one another in a circle: {text} (read: before)"))
 
-    def _nodes(self) -> list[Node]:
-        if self.inventory is None:
-            return []
+    def _place(self) -> list[Node]:
+        """All nodes; their hosts and the nodes of each step are noted."""
         nodes: list[Node] = []
-        for step in self.playbook.steps:
+        for step in self.playbook.steps if self.inventory is not None else ():
+            assert self.inventory is not None
             try:
                 hosts = list(self.inventory.select(step.hosts))
             except InputError as error:
@@ -156,9 +171,10 @@ class _Compiler:
                 continue
             if not hosts:
                 self.problems.append(step_problem(step, "hosts", f"the pattern {step.hosts!r} matches no host"))
-            for host in self._once(step, hosts):
-                self.hosts[host.name] = host
-                nodes.append(Node(id=f"{step.id}@{host.name}", step=step.id, host=host.name))
+            chosen = self._once(step, hosts)
+            self.hosts |= {host.name: host for host in chosen}
+            self.nodes[step.id] = [Node(id=f"{step.id}@{h.name}", step=step.id, host=h.name) for h in chosen]
+            nodes += self.nodes[step.id]
         return nodes
 
     def _once(self, step: Step, hosts: list[Host]) -> list[Host]:
@@ -168,31 +184,52 @@ class _Compiler:
             return hosts
         chosen: dict[str, Host] = {}
         for host in hosts:
-            found = values_of(step, host, step.run_once, self.renderer)
-            if found is None:
-                self.problems.append(_missing(step, "run_once", step.run_once, [host.name]))
-            for value in found or ():
+            for value in self._values_of(step, host, step.run_once) or ():
                 chosen.setdefault(value, host)
-        return list(dict.fromkeys(chosen.values()))
+        self._report_faults(step, "run_once", step.run_once, step, [host.name for host in hosts])
+        return list({host.name: host for host in chosen.values()}.values())
 
     def _values(self, step: Step, node: Node, variable: str) -> tuple[str, ...] | None:
-        key = (step.id, node.host, variable)
+        return self._values_of(step, self.hosts[node.host], variable)
+
+    def _values_of(self, step: Step, host: Host, variable: str) -> tuple[str, ...] | None:
+        key = (step.id, host.name, variable)
         if key not in self.values:
-            self.values[key] = values_of(step, self.hosts[node.host], variable, self.renderer)
+            try:
+                self.values[key] = values_of(step, host, variable, self.renderer)
+            except TemplateError as error:
+                self.values[key], self.faults[key] = None, f"{variable}: {error.message}"
+            else:
+                if self.values[key] is None:
+                    self.faults[key] = f"no variable {variable!r}"
         return self.values[key]
 
-    def _check_scopes(self, nodes: list[Node], steps: Mapping[str, Step]) -> None:
-        """`per` and `rollback_scope` name variables that every node of the step must have."""
-        missing: dict[tuple[str, str, str], list[str]] = {}
-        for node in nodes:
-            step = steps[node.step]
-            if node.host == LOCALHOST or step.run_once:
-                continue
-            for key, variable in _variables_by_which(step):
-                if self._values(step, node, variable) is None:
-                    missing.setdefault((step.id, key, variable), []).append(node.host)
-        for (step_id, key, variable), names in missing.items():
-            self.problems.append(_missing(steps[step_id], key, variable, names))
+    def _check_values(self, step: Step, needs: Sequence[Need]) -> None:
+        """What `per`, `needs` and `rollback_scope` name are variables of the step's nodes and of what they need."""
+        named = [("per", step.per, step.id), ("rollback_scope", step.rollback_scope, step.id)]
+        for need in needs:
+            per, key = per_of(step, need, self.steps[need.step]), "needs" if need.per else "per"
+            named += [(key, per, step.id), (key, per, need.step)]
+        for key, variable, owner_id in dict.fromkeys(named):
+            owner = self.steps[owner_id]
+            if variable not in {PER_ALL, PER_HOST, SCOPE_RUN, SCOPE_HOST} and not owner.run_once:
+                names = [node.host for node in self.nodes.get(owner.id, ()) if node.host != LOCALHOST]
+                for name in names:
+                    self._values_of(owner, self.hosts[name], variable)
+                self._report_faults(step, key, variable, owner, names)
+
+    def _report_faults(self, step: Step, key: str, variable: str, owner: Step, hosts: Sequence[str]) -> None:
+        """Say of a key of `step` what is wrong with the variable that it names, on hosts of the step `owner`."""
+        found: dict[str, list[str]] = {}
+        for host in hosts:
+            fault = self.faults.get((owner.id, host, variable))
+            if fault:
+                found.setdefault(fault, []).append(host)
+        for fault, names in found.items():
+            shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+            of = "" if owner is step else f" of step {owner.id!r}, which it needs"
+            hint = f"set it in the inventory or in the step's vars, or change {key}"
+            self.problems.append(step_problem(step, key, f"{fault} for {shown}{of}", hint))
 
     def _facts(self, name: str) -> TaskFacts:
         task = self.tasks.get(name)
@@ -200,24 +237,6 @@ class _Compiler:
         return TaskFacts(
             digest=task.digest, idempotent=task.idempotent, reversible=task.reversible, has_plan=task.has_plan
         )
-
-
-def _variables_by_which(step: Step) -> list[tuple[str, str]]:
-    found = [("per", step.per)] if step.per not in {PER_ALL, PER_HOST} else []
-    found += [("needs", n.per) for n in step.needs or () if n.per not in {None, PER_ALL, PER_HOST}]
-    if step.rollback_scope not in {SCOPE_RUN, SCOPE_HOST}:
-        found.append(("rollback_scope", step.rollback_scope))
-    return found
-
-
-def _missing(step: Step, key: str, variable: str, names: list[str]) -> Problem:
-    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    return step_problem(
-        step,
-        key,
-        f"no variable {variable!r} for {shown}",
-        f"set it in the inventory or in the step's vars, or change {key}",
-    )
 
 
 def _in_order(problems: list[Problem]) -> list[Problem]:
@@ -228,7 +247,14 @@ def _in_order(problems: list[Problem]) -> list[Problem]:
 
 
 def _fingerprint(plan: Mapping[str, Any]) -> str:
-    decisive = {key: value for key, value in plan.items() if key not in {"now", "inventory", "fingerprint"}}
-    decisive["playbook"] = {key: value for key, value in plan["playbook"].items() if key != "path"}
+    """Over what decides what a run does: not over where that was written, and when."""
+    playbook = _without(plan["playbook"], "path", "digest")
+    playbook["steps"] = [_without(step, "source", "positions") for step in playbook["steps"]]
+    playbook["inputs"] = [_without(given, "source") for given in playbook["inputs"]]
+    decisive = _without(plan, "now", "inventory", "inventory_digest", "fingerprint") | {"playbook": playbook}
     text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _without(data: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if key not in keys}

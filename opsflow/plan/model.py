@@ -61,6 +61,7 @@ class Plan:
         now: The time that templates see, RFC 3339 in UTC.
         tasks: The tasks in use.
         references: For each step, the steps whose outputs or states its templates mention.
+        files: Local files that parameters name, with their SHA-256.
         nodes, joins, edges: The graph, in playbook order.
         fingerprint: SHA-256 over all that decides what the run does.
     """
@@ -74,6 +75,7 @@ class Plan:
     now: str
     tasks: Mapping[str, TaskFacts]
     references: Mapping[str, tuple[str, ...]]
+    files: Mapping[str, str]
     nodes: tuple[Node, ...]
     joins: tuple[Join, ...]
     edges: tuple[Edge, ...]

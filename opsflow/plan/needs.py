@@ -21,6 +21,15 @@ class _Bundle:
     after: Sequence[int]
 
 
+def per_of(step: Step, need: Need, needed: Step) -> str:
+    """By what a need is matched: `all`, `host` or a variable's name."""
+    per = need.per or step.per
+    if per == PER_HOST:
+        # One node per value stands for its siblings on other hosts.
+        per = next((s.run_once for s in (needed, step) if isinstance(s.run_once, str)), per)
+    return per
+
+
 class EdgeBuilder:
     """Collects the edges of a plan, joins included, and the problems met.
 
@@ -42,10 +51,7 @@ class EdgeBuilder:
 
     def add(self, step: Step, need: Need, needed: Step) -> None:
         """Add what `step` needs of `needed`."""
-        per = need.per or step.per
-        if per == PER_HOST:
-            # One node per value stands for its siblings on other hosts.
-            per = next((s.run_once for s in (needed, step) if isinstance(s.run_once, str)), per)
+        per = per_of(step, need, needed)
         for bundle in self._bundles(step, need, needed, per):
             self._connect(step, bundle, barrier=per == PER_ALL)
 
@@ -73,7 +79,7 @@ class EdgeBuilder:
                 bundles.append(_Bundle(before=found, after=waiting))
             else:
                 unmatched.extend(waiting)
-        if unmatched and not need.optional:
+        if unmatched and before and not need.optional:
             self._report_unmatched(step, needed, per, unmatched)
         return bundles
 

@@ -1,5 +1,6 @@
 """Reads a playbook file into the model, or says everything that is wrong with it."""
 
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,28 @@ def load(path: Path) -> Playbook:
     Raises:
         InputError: something is wrong with it; carries all problems, each with its place, in file order.
     """
+    found, problems = examine(path)
+    raise_problems(problems)
+    assert found is not None
+    return found
+
+
+def examine(path: Path) -> tuple[Playbook | None, list[Problem]]:
+    """A playbook as far as it can be understood, unknown keys left out, and all that is wrong with it.
+
+    Raises:
+        InputError: it cannot be read at all.
+    """
     file = read(path)
     problems: list[Problem] = [*file.problems(), *consistency(file), *misplaced_variables(file)]
+    content = None
     try:
         content = PlaybookFile.model_validate(file.data)
     except ValidationError as error:
         problems += border_problems(file, PlaybookFile, error, partial(advice, file))
-    raise_problems(problems)
-    return _playbook(path, file, content)
+        with suppress(ValidationError):
+            content = PlaybookFile.model_validate(file.data, extra="ignore")
+    return (_playbook(path, file, content) if content else None), problems
 
 
 def _playbook(path: Path, file: TomlFile, content: PlaybookFile) -> Playbook:

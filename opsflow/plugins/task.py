@@ -2,7 +2,7 @@
 
 import dataclasses
 import inspect
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any
 
 import pluggy
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from opsflow import hookimpl
 from opsflow.errors import TaskFailed
 from opsflow.model import Preview
+from opsflow.params import LocalPath
 from opsflow.plugins import validation
 from opsflow.plugins.checks import implements
 from opsflow.plugins.loading import Plugin
@@ -92,6 +93,14 @@ class PluginTask:
     ) -> list[tuple[tuple[str | int, ...], str]]:
         """What is wrong with `params`; see `ports.Task.check`."""
         return validation.faults(self._model, params, ignore=ignore)
+
+    def local_paths(self, params: Mapping[str, Any], directory: str) -> Sequence[str]:
+        """The control machine's files that `params` name; none if they are wrong, which `check` tells."""
+        try:
+            model = validation.validate(self._model, params, directory)
+        except ValidationError:
+            return ()
+        return [value for _, value in model if isinstance(value, LocalPath)]
 
     def schema(self) -> Mapping[str, Any]:
         """JSON Schema of the parameters."""

@@ -52,7 +52,7 @@ def show_lines(
         *(_node_lines(nodes, paint) if each else _step_lines(nodes)),
         "",
         f"nodes: {total or 'none'}",
-        *(_rollback_line(rollback) for rollback in rollbacks),
+        *(_rollback_line(rollback, nodes) for rollback in rollbacks),
         *_failures(run, nodes, paint, debug=debug, limit=None if each else 10),
         *_next(run, paint),
     ]
@@ -91,9 +91,12 @@ def _attempt(attempt: AttemptRecord) -> str:
     return f"{attempt.phase} {attempt.n} {attempt.state} ({took}{status})"
 
 
-def _rollback_line(rollback: RollbackRecord) -> str:
+def _rollback_line(rollback: RollbackRecord, nodes: Iterable[NodeRecord]) -> str:
     ended = {None: "not finished", True: "complete", False: "incomplete"}[rollback.complete]
-    return f"rollback of {one_line(rollback.scope)}: {ended}; {some(rollback.nodes, 5)}"
+    frozen = set(rollback.nodes)
+    left = [n.id for n in nodes if n.id in frozen and n.state is not NodeState.REVERTED]
+    stays = f"; left: {some(left, 10)}" if left and rollback.finished else ""
+    return f"rollback of {one_line(rollback.scope)}: {ended}; {some(rollback.nodes, 5)}{stays}"
 
 
 def _failures(
@@ -124,7 +127,7 @@ def _next(run: RunRecord, paint: Paint) -> list[str]:
         RunState.ROLLING_BACK: "resume",
         RunState.ROLLBACK_INCOMPLETE: "rollback",
     }
-    command = commands.get(run.state)
+    command = None if run.exit_code == 3 else commands.get(run.state)
     return ["", f"next: {paint(f'opsflow {command} {run.id}', BOLD)}"] if command else []
 
 

@@ -79,6 +79,9 @@ class Lines:
         counts = ", ".join(f"{event.counts[state]:,} {state}" for state in NodeState if event.counts.get(state))
         where = self._paint(f"  (run {event.run_id}, exit code {event.exit_code})", DIM)
         lines = [self._paint.state(event.state) + (f": {counts}" if counts else "") + where]
+        if event.left:
+            stays = "their change stays, as it cannot be undone, its revert failed, or one of these depends on it"
+            lines.insert(0, f"{self._paint('left', WARN)} {some(event.left, 10)}: {stays}")
         return [*lines, f"next: {self._paint(clean(event.hint), BOLD)}"] if event.hint else lines
 
     def finished(self, event: events.NodeFinished) -> str:

@@ -4,14 +4,16 @@ paramiko can read such a file too, but takes time that grows with the square of 
 revoked keys, and stops at a damaged line.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 
 from paramiko import HostKeys, PKey, SSHException
 from paramiko.hostkeys import HostKeyEntry, InvalidHostKey
 
+_SPECIAL = frozenset("|*?!")
 SYSTEM_FILES = (Path("/etc/ssh/ssh_known_hosts"), Path("/etc/ssh/ssh_known_hosts2"))
 
 
@@ -38,16 +40,31 @@ def known_keys(name: str, files: Iterable[Path]) -> KnownKeys:
     revoked: list[PKey] = []
     for file in files:
         if file.exists():
-            for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-                # A cheap look first: files may have many thousand lines.
-                if name in line.lower() or "|1|" in line or "*" in line or "?" in line:
-                    _take(line.split(), name, trusted, revoked)
+            stat = file.stat()
+            lines = _lines(file, (stat.st_ino, stat.st_size, stat.st_mtime_ns))
+            for line in (*lines.get(name, ()), *lines.get("", ())):
+                _take(line.split(), name, trusted, revoked)
     return KnownKeys(trusted=tuple(trusted), revoked=tuple(revoked))
 
 
 def known_name(address: str, port: int) -> str:
     """How a host is named in the files."""
     return address if port == 22 else f"[{address}]:{port}"
+
+
+@lru_cache(8)
+def _lines(file: Path, state: tuple[int, int, int]) -> Mapping[str, Sequence[str]]:  # noqa: ARG001 - another state is another file
+    """A file's lines by the names that they are about, those with hashes and patterns under the empty one.
+
+    Kept, since files have thousands of lines, and every one of thousands of hosts looks into them.
+    """
+    found: dict[str, list[str]] = {}
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        words = line.lower().split(maxsplit=2)
+        field = words[1] if len(words) > 1 and words[0].startswith("@") else (words or ("#",))[0]
+        for name in {""} if _SPECIAL.intersection(field) else set(field.split(",")):
+            found.setdefault(name, []).append(line)
+    return found
 
 
 def _take(words: list[str], name: str, trusted: list[PKey], revoked: list[PKey]) -> None:

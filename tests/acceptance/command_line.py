@@ -80,6 +80,13 @@ class Project:
         """A path in a host's home directory."""
         return self.fleet.home(host) / name
 
+    def files(self):
+        """Names of the files in the hosts' homes, and how many `x` each holds."""
+        return {
+            host: {path.name: path.read_text().count("x") for path in self.on(host).iterdir()}
+            for host in self.fleet.names
+        }
+
     def opsflow(self, *arguments, code=0, env=None):
         """Run a command to its end, which must be as expected. Nobody is at its terminal."""
         done = subprocess.run(
@@ -152,10 +159,12 @@ class Shown:
         return [a[key] for found in self.attempts(step=step, shard=shard).values() for a in found]
 
 
-def eventually(probe, *, seconds=20.0):
-    """Wait until something holds."""
+def eventually(probe, *, during=None, seconds=60.0):
+    """Wait until something holds; `during`: a started command, which must not end before it does."""
     deadline = time.monotonic() + seconds
     while not probe():
+        if during and during.poll() is not None and not probe():
+            raise AssertionError(f"it ended with {during.returncode} before it came to hold:\n{during.stdout.read()}")
         assert time.monotonic() < deadline, "it does not come to hold"
         time.sleep(0.02)
 

@@ -1,9 +1,12 @@
-"""What a run comes to, and the exit code that says so; and what can be done about it. On two real hosts."""
+"""What a run comes to, and the exit code that says so; and what can be done about it. On two real hosts.
+
+130, interrupted, is in `test_interrupting.py`.
+"""
 
 import signal
-import time
 
-from command_line import Shown, eventually, step
+import pytest
+from command_line import eventually, step
 
 FIRST = step("first", "echo x >> first", undo="rm -f first")
 SECOND = step("second", "echo x >> second", undo="rm -f second")
@@ -12,21 +15,13 @@ FAILS = step("fails", "echo 'no such thing' >&2; exit 9", undo="true", hosts="tw
 WANTS_PERMIT = step("wants", "test -e permit && echo x >> wants", undo="rm -f wants")
 
 
-def files(project):
-    """Names of the files in the hosts' homes, and how often they were written to."""
-    return {
-        host: {path.name: path.read_text().count("x") for path in project.on(host).iterdir()}
-        for host in project.fleet.names
-    }
-
-
 def apply(project, playbook, *more, code=0):
     return project.opsflow("apply", playbook, "--yes", *more, code=code)
 
 
 def test_0_a_run_that_succeeded_can_be_put_back(project):
     apply(project, project.playbook(FIRST, SECOND))
-    assert files(project) == {"one": {"first": 1, "second": 1}, "two": {"first": 1, "second": 1}}
+    assert project.files() == {"one": {"first": 1, "second": 1}, "two": {"first": 1, "second": 1}}
     run = project.show()
     assert run.state == "succeeded"
 
@@ -34,7 +29,7 @@ def test_0_a_run_that_succeeded_can_be_put_back(project):
     assert project.show().state == "succeeded"
     project.opsflow("rollback", "--yes")
 
-    assert files(project) == {"one": {}, "two": {}}
+    assert project.files() == {"one": {}, "two": {}}
     assert project.show(run.id).state == "rolled_back"
 
 
@@ -47,7 +42,7 @@ def test_1_a_halted_run_leaves_all_as_it_is_and_is_resumed(project):
     assert run.state == "failed"
     assert f"opsflow resume {run.id}" in halted.err
     assert {run.states[f"second@{host}"] for host in ("one", "two")} == {"blocked"}
-    assert files(project) == {"one": {"first": 1}, "two": {"first": 1}}
+    assert project.files() == {"one": {"first": 1}, "two": {"first": 1}}
 
     for host in ("one", "two"):
         project.on(host, "permit").touch()
@@ -55,7 +50,7 @@ def test_1_a_halted_run_leaves_all_as_it_is_and_is_resumed(project):
 
     assert project.show(run.id).state == "succeeded"
     done = {"permit": 0, "first": 1, "wants": 1, "second": 1}
-    assert files(project) == {"one": done, "two": done}
+    assert project.files() == {"one": done, "two": done}
 
 
 def test_2_every_mistake_is_found_with_its_place_before_any_host_is_connected(project):
@@ -86,7 +81,7 @@ def test_2_every_mistake_is_found_with_its_place_before_any_host_is_connected(pr
 def test_3_a_run_that_failed_and_was_put_back_says_what_failed_where(project):
     failed = apply(project, project.playbook(FIRST, FAILS, SECOND), code=3)
 
-    assert files(project) == {"one": {}, "two": {}}
+    assert project.files() == {"one": {}, "two": {}}
     run = project.show()
     assert run.state == "rolled_back"
     assert run.nodes["fails@two"]["attempts"][0]["exit_status"] == 9
@@ -105,13 +100,13 @@ def test_4_a_revert_that_fails_needs_a_person_and_is_finished_later(project):
     assert run.states["stuck@one"] == "revert_failed"
     assert f"opsflow rollback {run.id}" in incomplete.err
     # What is before it on that host stays, other hosts go on.
-    assert files(project) == {"one": {"first": 1, "stuck": 1}, "two": {}}
+    assert project.files() == {"one": {"first": 1, "stuck": 1}, "two": {}}
     assert project.opsflow("resume", run.id, "--output", "json", code=2).error["type"] == "InputError"
 
     project.on("one", "permit").touch()
     project.opsflow("rollback", run.id, "--yes")
 
-    assert files(project) == {"one": {"permit": 0}, "two": {}}
+    assert project.files() == {"one": {"permit": 0}, "two": {}}
     assert project.show(run.id).state == "rolled_back"
 
 
@@ -120,8 +115,13 @@ def test_4_what_cannot_be_undone_stops_a_rollback_and_stays_with_all_before_it(p
 
     assert "no `undo`" in apply(project, playbook, code=4).out
 
-    assert project.show().state == "rollback_incomplete"
-    assert files(project) == {"one": {"first": 1, "sent": 1}, "two": {"first": 1, "sent": 1}}
+    run = project.show()
+    assert run.state == "rollback_incomplete"
+    left = {"one": {"first": 1, "sent": 1}, "two": {"first": 1, "sent": 1}}
+    assert project.files() == left
+    # Its hosts wait for a person, who decides that it stays so.
+    assert f"opsflow rollback {run.id}, or" in apply(project, playbook, code=5).err
+    apply(project, project.playbook(FIRST), "--abandon", run.id)
 
 
 def test_3_what_cannot_be_undone_is_stepped_over_where_the_playbook_allows_it(project):
@@ -129,32 +129,28 @@ def test_3_what_cannot_be_undone_is_stepped_over_where_the_playbook_allows_it(pr
     apply(project, playbook, code=3)
     assert project.show().state != "rolled_back", "not every change was reverted"
     assert project.show().states["sent@one"] == "succeeded"
-    assert files(project) == {"one": {"sent": 1}, "two": {"sent": 1}}
+    assert project.files() == {"one": {"sent": 1}, "two": {"sent": 1}}
 
 
-def test_4_the_fate_of_a_command_whose_host_was_lost_is_unknown_until_it_is_looked_at(project):
-    playbook = project.playbook(
-        step("slow", "echo > began; sleep 2; echo x > slow", creates="slow", undo="rm -f slow", hosts="one"), SECOND
-    )
-    with project.started("apply", playbook, "--yes") as process:
-        eventually(project.on("one", "began").exists)
-        project.fleet.cut("one")
-        said, _ = process.communicate(timeout=60)
-    assert process.returncode == 4, said
-    run = project.show()
-    assert run.states["slow@one"] == "unknown"
-
-    # The command outlived its connection; nothing of the run was repeated.
-    eventually(project.on("one", "slow").exists)
-    project.opsflow("resume", run.id)
-    assert project.show(run.id).state == "succeeded"
-    assert len(project.show(run.id).attempts(step="slow")["slow@one"]) == 1
-
-
-def test_5_hosts_of_an_open_run_are_held_until_it_is_given_up(project):
+def halted(project):
+    """Let a run fail without consequences."""
     apply(project, project.playbook(FIRST, WANTS_PERMIT, SECOND), "--on-failure", "halt", code=1)
-    project.on("one", "permit").touch()
-    first = suspended(project)
+
+
+def suspended(project):
+    """Interrupt a run between two steps."""
+    playbook = project.playbook(step("slow", "echo > began; sleep 1", undo="true", hosts="one"), SECOND)
+    with project.started("apply", playbook, "--yes") as process:
+        eventually(project.on("one", "began").exists, during=process)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 130
+
+
+@pytest.mark.parametrize("leave_open", [halted, suspended])
+def test_5_hosts_of_an_open_run_are_held_until_it_is_given_up(project, leave_open):
+    leave_open(project)
+    first = project.show().id
     other = project.playbook(step("other", "echo x >> other", undo="rm other", hosts="two"))
 
     held = apply(project, other, code=5)
@@ -170,17 +166,6 @@ def test_5_hosts_of_an_open_run_are_held_until_it_is_given_up(project):
     assert project.on("two", "other").exists()
 
 
-def suspended(project):
-    """Interrupt a run between two steps; its id."""
-    playbook = project.playbook(step("slow", "echo > began; sleep 1", undo="true", hosts="one"), SECOND)
-    with project.started("apply", playbook, "--yes") as process:
-        eventually(project.on("one", "began").exists)
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
-    assert process.returncode == 130
-    return project.show().id
-
-
 def test_5_a_run_is_not_put_back_under_a_later_one(project):
     playbook = project.playbook(FIRST)
     apply(project, playbook)
@@ -191,10 +176,10 @@ def test_5_a_run_is_not_put_back_under_a_later_one(project):
     refused = project.opsflow("rollback", first, "--yes", "--output", "json", code=5).error
     assert second in refused["message"]
     assert "--force" in refused["hint"]
-    assert files(project) == {"one": {"first": 2}, "two": {"first": 2}}
+    assert project.files() == {"one": {"first": 2}, "two": {"first": 2}}
 
     project.opsflow("rollback", first, "--yes", "--force")
-    assert files(project) == {"one": {}, "two": {}}
+    assert project.files() == {"one": {}, "two": {}}
 
 
 def test_6_without_a_journal_nothing_is_begun(project):
@@ -207,7 +192,7 @@ def test_6_without_a_journal_nothing_is_begun(project):
     assert error["type"] == "JournalUnavailable"
     assert "127.0.0.1" in error["message"]
     assert "pass-word-of-the-journal" not in told.out + told.err + str(error)
-    assert files(project) == {"one": {}, "two": {}}
+    assert project.files() == {"one": {}, "two": {}}
 
 
 def test_7_without_a_terminal_nobody_can_say_yes(project):
@@ -218,95 +203,9 @@ def test_7_without_a_terminal_nobody_can_say_yes(project):
     assert "--yes" in told.err
     assert "first" in told.out, "the plan was not shown"
     assert project.opsflow("apply", playbook, "--output", "json", code=7).error["type"] == "ApprovalNeeded"
-    assert files(project) == {"one": {}, "two": {}}
+    assert project.files() == {"one": {}, "two": {}}
     assert project.opsflow("runs", "--output", "json").json == []
 
     apply(project, playbook)
     project.opsflow("rollback", code=7)
-    assert files(project) == {"one": {"first": 1}, "two": {"first": 1}}
-
-
-def test_130_ctrl_c_lets_what_runs_end_and_the_run_is_resumed(project):
-    playbook = project.playbook(step("slow", "echo > began; sleep 1; echo x >> slow", undo="rm -f slow"), SECOND)
-    with project.started("apply", playbook, "--yes") as process:
-        eventually(lambda: all(project.on(host, "began").exists() for host in ("one", "two")))
-        process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=60)
-
-    assert process.returncode == 130, said
-    assert "stopping: waiting for" in said
-    run = project.show()
-    assert run.state == "suspended"
-    assert f"opsflow resume {run.id}" in said
-    assert run.states == {
-        **{f"slow@{host}": "succeeded" for host in ("one", "two")},
-        **{f"second@{host}": "pending" for host in ("one", "two")},
-    }
-    assert files(project)["one"] == {"began": 0, "slow": 1}
-
-    project.opsflow("resume")
-
-    assert project.show().id == run.id
-    assert project.show().state == "succeeded"
-    assert files(project)["one"] == {"began": 0, "slow": 1, "second": 1}
-
-
-def test_130_ctrl_c_twice_lets_go_at_once_while_commands_go_on(project):
-    playbook = project.playbook(
-        step("slow", "echo > began; sleep 4; echo x >> slow", creates="slow", undo="rm -f slow", hosts="one"), SECOND
-    )
-    with project.started("apply", playbook, "--yes") as process:
-        eventually(project.on("one", "began").exists)
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.5)
-        process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, said
-    assert not project.on("one", "slow").exists(), "it waited for the command"
-    run = project.show()
-    assert run.state == "suspended"
-    assert run.states["slow@one"] == "running"
-    assert f"opsflow resume {run.id}" in said
-
-    eventually(project.on("one", "slow").exists)
-    project.opsflow("resume", run.id)
-
-    assert project.show(run.id).state == "succeeded"
-    assert files(project)["one"] == {"began": 0, "slow": 1, "second": 1}
-
-
-def test_130_ctrl_c_in_the_middle_of_a_rollback_is_followed_by_the_rest_of_it(project):
-    undo = "echo > undoing; sleep 1; rm -f slow"
-    playbook = project.playbook(FIRST, step("slow", "echo x >> slow", undo=undo, hosts="one"), FAILS)
-    with project.started("apply", playbook, "--yes") as process:
-        eventually(project.on("one", "undoing").exists)
-        process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, said
-    run = project.show()
-    assert run.states["slow@one"] == "reverted"
-    assert {run.states[f"first@{host}"] for host in ("one", "two")} <= {"succeeded", "reverted"}
-    assert files(project)["one"] == {"undoing": 0, "first": 1}
-
-    project.opsflow("resume", run.id, code=3)
-
-    assert project.show(run.id).state == "rolled_back"
-    assert files(project) == {"one": {"undoing": 0}, "two": {}}
-
-
-def test_a_killed_controllers_run_is_resumed(project):
-    playbook = project.playbook(
-        step("slow", "echo > began; sleep 2; echo x >> slow", creates="slow", undo="rm -f slow", hosts="one"), SECOND
-    )
-    with project.started("apply", playbook, "--yes") as process:
-        eventually(project.on("one", "began").exists)
-        process.kill()
-        process.communicate(timeout=60)
-    run = project.show()
-    assert run.state == "running"
-    eventually(project.on("one", "slow").exists)
-
-    resumed = project.opsflow("resume", run.id, "--output", "json")
-
-    assert Shown(resumed.json).state == "succeeded"
-    assert files(project)["one"] == {"began": 0, "slow": 1, "second": 1}
+    assert project.files() == {"one": {"first": 1}, "two": {"first": 1}}

@@ -8,7 +8,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from fault_ground import Ground
 
-from opsflow.journal import SqlJournal
 from opsflow.testing import SshdFleet
 from opsflow.testing.mariadb import PrivateMariaDB, installed
 from opsflow.testing.sshd import sshd_path
@@ -55,9 +54,6 @@ def mariadb(tmp_path_factory):
 @pytest.fixture
 def ground(fleet, tmp_path):
     """A project over two hosts, its journal in SQLite."""
-    for name in fleet.names:
-        fleet.restart(name)  # as the test before left nothing behind
     ground = Ground(fleet, tmp_path / "project")
-    SqlJournal.open(ground.url).close()
     yield ground
     ground.clean()

@@ -99,9 +99,12 @@ class Ground:
         self.url = url or f"sqlite:///{project}/journal.db"
         self._outputs = 0
         self._commands = []
+        for name in fleet.names:
+            fleet.restart(name)  # whatever was done to it before
         project.mkdir(parents=True)
         (project / "opsflow.toml").write_text(f'journal = "{self.url}"\ninventory = "hosts.toml"\n')
         (project / "hosts.toml").write_text(fleet.inventory())
+        SqlJournal.open(self.url).close()
         self.wipe()
 
     # Acting
@@ -176,6 +179,11 @@ class Ground:
         """Let what waits on these hosts, or on all, go on."""
         for host in hosts or self.fleet.names:
             (self.fleet.home(host) / "go").touch()
+
+    def hold(self):
+        """Let what waits on the hosts wait again."""
+        for host in self.fleet.names:
+            (self.fleet.home(host) / "go").unlink()
 
     # Looking
 

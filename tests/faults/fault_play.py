@@ -5,6 +5,7 @@ from collections import Counter
 from opsflow.model import NodeState, Phase
 
 HELD = "a run that is over holds hosts"
+WAIT = "while [ ! -e go ]; do sleep 0.05; done; "
 GOOD = {NodeState.SUCCEEDED, NodeState.UNCHANGED, NodeState.SKIPPED}
 
 
@@ -20,9 +21,7 @@ def step(name, hosts="all", *, slow=0.0, wait="", extra="", with_=""):
         with_: More parameters.
     """
     pause = f"sleep {slow}; " if slow else ""
-    pauses = {
-        what: f"while [ ! -e go ]; do sleep 0.05; done; {pause}" if what == wait else pause for what in ("do", "undo")
-    }
+    pauses = {what: (WAIT if what == wait else "") + pause for what in ("do", "undo")}
     return f"""
 [[step]]
 id = "{name}"

@@ -8,7 +8,6 @@ import pytest
 from fault_ground import Ground
 from fault_play import FAILS, broken, step
 
-from opsflow.journal import SqlJournal
 from opsflow.model import RunState
 
 NAMES = ("first", "second", "third")
@@ -38,10 +37,7 @@ def check_resumed(ground):
 
 @pytest.fixture
 def on_mariadb(fleet, mariadb, tmp_path):
-    for name in fleet.names:
-        fleet.restart(name)
     ground = Ground(fleet, tmp_path / "project", mariadb.create("lost"))
-    SqlJournal.open(ground.url).close()
     ground.playbook(STEPS)
     yield ground
     mariadb.restart()
@@ -108,10 +104,7 @@ def fill(disk):
 
 @pytest.fixture
 def on_small_disk(fleet, small_disk, tmp_path):
-    for name in fleet.names:
-        fleet.restart(name)
     ground = Ground(fleet, tmp_path / "project", f"sqlite:///{small_disk}/journal.db")
-    SqlJournal.open(ground.url).close()
     ground.playbook(STEPS)
     yield ground
     ground.clean()

@@ -15,7 +15,6 @@ import pytest
 from fault_ground import Ground, until
 from fault_play import GOOD
 
-from opsflow.journal import SqlJournal
 from opsflow.model import NodeState, Phase, RunState
 
 MOMENTS = 42
@@ -168,7 +167,6 @@ class World:
 def world(fleet, tmp_path_factory):
     ground = Ground(fleet, tmp_path_factory.mktemp("random") / "project")
     world = World(ground)
-    SqlJournal.open(ground.url).close()
     yield world
     world.end_servers()
     ground.clean()

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 from fault_ground import OPSFLOW, PATIENCE
-from fault_play import FAILS, broken, step
+from fault_play import FAILS, WAIT, broken, step
 
 from opsflow.model import NodeState, RunState
 
@@ -173,9 +173,7 @@ def test_a_resume_remembers_what_was_rolled_back_before_it_was_stopped(ground):
 
 
 def test_before_anything_is_changed_a_signal_changes_nothing(ground):
-    ground.playbook(
-        step("first", with_='unless = "echo asked >> asked; while [ ! -e go ]; do sleep 0.05; done; false"')
-    )
+    ground.playbook(step("first", with_=f'unless = "echo asked >> asked; {WAIT}false"'))
     command = ground.start("apply", "play.toml", "--yes")
     ground.wait_file("asked", "one")
     command.signal(signal.SIGINT)

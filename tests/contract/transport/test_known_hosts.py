@@ -64,3 +64,12 @@ def test_a_damaged_line_is_passed_over(tmp_path, damage):
 def test_the_port_is_part_of_the_name_unless_it_is_22():
     assert known_name("host", 22) == "host"
     assert known_name("host", 2222) == "[host]:2222"
+
+
+def test_a_file_that_changed_is_read_again(tmp_path):
+    file = tmp_path / "known"
+    file.write_text(f"host {TEXT}\n")
+    assert known_keys("host", [file]).trusted == (KEY,)
+    (tmp_path / "new").write_text(f"host {OTHER_TEXT}\n")
+    (tmp_path / "new").replace(file)
+    assert known_keys("host", [file]).trusted == (OTHER,)

@@ -277,9 +277,9 @@ def test_when_false_skips_and_counts_as_a_met_need(tmp_path, world):
 
 
 def test_a_condition_that_cannot_be_told_fails_the_node(tmp_path, world):
-    s = stage(tmp_path, world, [step("one", "a1", when="shard")])
+    s = stage(tmp_path, world, [step("one", "a1"), step("two", "a1", when="outputs.one.value")])
     assert s.apply() == 3
-    assert s.states()["one@a1"] is NodeState.FAILED
+    assert s.states()["two@a1"] is NodeState.FAILED
 
 
 def test_outputs_of_the_same_host_reach_later_steps(tmp_path, world):
@@ -353,3 +353,14 @@ def test_a_listener_that_raises_hears_no_more_and_the_run_goes_on(tmp_path, worl
     assert s.apply() == 0
     assert len(heard) == 1
     assert [e.error for e in s.events if type(e).__name__ == "ListenerFailed"] == ["ValueError: theirs"]
+
+
+def test_a_local_file_that_changed_since_the_plan_fails_its_node(tmp_path, world):
+    artifact = tmp_path / "game.tar"
+    artifact.write_text("2.0")
+    s = stage(tmp_path, world, [step("one", "a1"), step("two", "a1", params={"file": str(artifact)})])
+    assert list(s.plan.files) == [str(artifact)]
+    artifact.write_text("evil")
+    assert s.apply() == 3
+    assert "is not what it was when the plan was made" in s.run.nodes["two@a1"].error.message
+    assert order(world) == ["one@a1"]

@@ -105,6 +105,9 @@ class PlayTask:
     def check(self, params, *, ignore=()):
         return []
 
+    def local_paths(self, params, directory):
+        return [str(Path(directory, params["file"]))] if "file" in params else []
+
     def schema(self):
         return {}
 

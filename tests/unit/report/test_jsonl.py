@@ -35,6 +35,7 @@ def test_every_event_is_a_line_and_the_last_one_tells_the_end(story):
         "state": "failed",
         "exit_code": 1,
         "counts": {"failed": 1},
+        "left": [],
         "hint": "opsflow resume",
     }
 
