@@ -83,7 +83,7 @@ class Project:
     def files(self):
         """Names of the files in the hosts' homes, and how many `x` each holds."""
         return {
-            host: {path.name: path.read_text().count("x") for path in self.on(host).iterdir()}
+            host: {path.name: path.read_text().count("x") for path in self.on(host).iterdir() if path.is_file()}
             for host in self.fleet.names
         }
 

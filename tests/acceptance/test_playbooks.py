@@ -125,7 +125,7 @@ def test_a_procedure_comes_to_the_same_with_every_executor(project, executor):
 
     project.opsflow("rollback", "--yes", "--executor", executor)
     assert not project.home.joinpath("made").exists()
-    assert {path.name for path in project.on("two").iterdir()} == set()
+    assert [path.name for path in project.on("two").iterdir() if path.is_file()] == []
 
 
 def test_a_projects_own_plugin_is_planned_run_and_reverted_like_any_task(project):

@@ -85,7 +85,7 @@ def test_a_host_that_is_away_from_the_start_is_seen_in_the_preview_and_nothing_i
         assert "nothing was changed" in ended.text
     assert ground.runs() == 0
     assert ground.lines("one") == []
-    assert not list(ground.fleet.home("one").iterdir())
+    assert not [path for path in ground.fleet.home("one").iterdir() if path.is_file()]
 
 
 def test_a_host_that_goes_away_before_its_turn_fails_and_all_is_put_back(ground):
