@@ -18,7 +18,7 @@ from opsflow.model import AttemptState, Phase
 from opsflow.testing.processes import with_environment
 
 OPSFLOW = str(Path(sys.executable).with_name("opsflow"))
-PATIENCE = 60.0
+PATIENCE = 150.0
 
 
 @dataclass(frozen=True, kw_only=True)
