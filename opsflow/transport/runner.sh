@@ -126,6 +126,7 @@ look() {
 
 # One operation after another. Everything that may fail comes before the gate.
 slot() {
+    exec <"$home/$slot" >/dev/null 9>&- # with exec, or else dash keeps copies, and the connection would never end
     identify
     trap : HUP INT TERM # caught, not ignored: commands get the defaults
     set -C
@@ -173,7 +174,7 @@ tell() { printf '%s\n' "$*" 1<>"$home/mouth"; }
 
 # Messages: several lines that say what, then one that says do; a message that is cut does nothing.
 relay() {
-    exec 4>"$home/mouth" 5>"$home/1" 6>"$home/2" 7>"$home/3" 8>"$home/4"
+    exec 9>&- 4>"$home/mouth" 5>"$home/1" 6>"$home/2" 7>"$home/3" 8>"$home/4"
     text='' env='' body='' reads=''
     while IFS= read -r line; do
         case $line in
@@ -210,6 +211,7 @@ start() {
 
 # Answers, and what needs a clock.
 mouth() {
+    exec <"$home/mouth" >&9 9>&-
     trap : HUP INT TERM
     trap '' PIPE # the connection may go while it is written to; what there is to do then is done below
     asked=' ' due='' alarm='' rings=0
@@ -421,13 +423,12 @@ echo "$4" >"$dir/by"
 mkfifo "$home/mouth" "$home/1" "$home/2" "$home/3" "$home/4" || refuse "$home cannot be written"
 printf '\n%s H %s %s %s %s %s %s\n' "$nonce" "$boot" "$id" "$machine" "$(id -u)" "$slots" "$base"
 exec 9>&1 2>/dev/null
-# Nothing passes through the pipes between them. `true` is there for ksh, whose last one is the shell itself.
-# shellcheck disable=SC2259,SC2260
-relay 9>&- |
-    { slot=1 && slot; } <"$home/1" >/dev/null 9>&- |
-    { slot=2 && slot; } <"$home/2" >/dev/null 9>&- |
-    { slot=3 && slot; } <"$home/3" >/dev/null 9>&- |
-    { slot=4 && slot; } <"$home/4" >/dev/null 9>&- |
-    mouth <"$home/mouth" >&9 9>&- |
+# Nothing passes through the pipes between them. `true` is there for shells that run the last one themselves.
+relay |
+    { slot=1 && slot; } |
+    { slot=2 && slot; } |
+    { slot=3 && slot; } |
+    { slot=4 && slot; } |
+    mouth |
     true
 }
