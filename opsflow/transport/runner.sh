@@ -431,4 +431,5 @@ relay |
     { slot=4 && slot; } |
     mouth |
     true
+exit # what comes in from now on are no commands for this shell
 }

@@ -7,13 +7,15 @@ import shutil
 import signal
 import threading
 import time
+from contextlib import suppress
 
 import pytest
-from runner_ground import gate
+from runner_ground import gate, parts
 
 from opsflow.errors import Diverged, HostsHeld, Interrupted
 from opsflow.model import Operation
 from opsflow.transport import following
+from opsflow.transport.channel import Lost
 
 
 @pytest.fixture
@@ -286,3 +288,17 @@ class Claiming:
 
     def __getattr__(self, name):
         return getattr(self._transport, name)
+
+
+def test_messages_are_never_read_as_commands(ground, transport):
+    """The shell that read the script from the connection reads nothing more from it, whoever of the others dies."""
+    transport.claim(ground.run, 1)
+    until(lambda: len(parts(ground)) == 6)
+    channel = transport._target._channels[0]
+    for pid in parts(ground):
+        os.kill(pid, signal.SIGKILL)
+    with suppress(Lost):
+        for _ in range(50):
+            channel.send("T x; touch begun", "S 1 x.1 d 0 - .")
+            time.sleep(0.01)
+    assert not (ground.home / "begun").exists()
