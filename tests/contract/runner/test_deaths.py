@@ -32,13 +32,13 @@ def test_the_controller_dies_at_random_moments(ground, shell, many):
 def test_parts_of_the_runner_die_at_random_moments(ground, shell, many, part):
     """Only a slot that dies takes the knowledge of its operation along."""
     chance = random.Random(11)
-    attempts = names(20 * many)
+    attempts = names(40 * many)
     through = threading.Event()
     deaths = 0
 
     def kill():
         nonlocal deaths
-        while not through.wait(chance.uniform(0.02, 0.15)):
+        while not through.wait(chance.uniform(0.01, 0.1)):
             found = parts(ground)
             if len(found) == 6:
                 victim = {"relay": found[0], "mouth": found[5], "any": chance.choice(found)}[part]

@@ -45,7 +45,7 @@ def witness(host):
 
 def test_the_sessions_sshd_dies_at_random_moments(host, many):
     chance = random.Random(3)
-    attempts = [f"attempt{n}" for n in range(10 * many)]
+    attempts = [f"attempt{n}" for n in range(30 * many)]
     through = threading.Event()
     found, deaths = [], 0
     host.transport.claim("run-1", 1)
