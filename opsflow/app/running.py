@@ -93,8 +93,7 @@ def apply(
     tasks = wiring.registry(settings)
     plan = _plan(request, settings, tasks)
     with wiring.journal(settings) as journal:
-        if request.abandon:
-            journal.abandon(journal.find(request.abandon).id)
+        abandoned = journal.find(request.abandon) if request.abandon else None
         # One connection per host serves the preview and the run.
         with wiring.executor(settings, plan, tasks) as executor:
             looked = _look(plan, executor, listeners, stop)
@@ -103,6 +102,8 @@ def apply(
             changes = any(n.action in {Action.CHANGE, Action.UNKNOWN} for n in looked.planned)
             if confirm and changes and not confirm("Apply this plan?"):
                 return RunSummary(exit_code=_NOT_CONFIRMED, planned=looked.planned, hint="nothing was changed")
+            if abandoned:
+                journal.abandon(abandoned.id)
             record = _begin(plan, journal)
             run = Run(record, plan, journal, [*listeners, *tasks.listeners()])
             return _drive(run, executor, journal, stop, "apply")

@@ -281,5 +281,5 @@ class HookContext:
 
     def _failed(self, command: str, result: CommandResult, limit: float | None) -> CommandFailed:
         last = "\n".join(result.stderr.splitlines()[-_STDERR_LINES:])
-        hint = f"it was stopped after {limit:g} s" if result.timed_out and limit is not None else ""
+        hint = f"it was stopped after {limit:.3g} s" if result.timed_out and limit is not None else ""
         return CommandFailed(self.masker.text(command), result.exit_status, last, hint=hint)

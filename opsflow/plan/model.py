@@ -62,6 +62,7 @@ class Plan:
         tasks: The tasks in use.
         references: For each step, the steps whose outputs or states its templates mention.
         files: Local files that parameters name, with their SHA-256.
+        groups: All groups of the inventory with their hosts, if a template asks for hosts; else nothing.
         nodes, joins, edges: The graph, in playbook order.
         fingerprint: SHA-256 over all that decides what the run does.
     """
@@ -76,6 +77,7 @@ class Plan:
     tasks: Mapping[str, TaskFacts]
     references: Mapping[str, tuple[str, ...]]
     files: Mapping[str, str]
+    groups: Mapping[str, tuple[str, ...]]
     nodes: tuple[Node, ...]
     joins: tuple[Join, ...]
     edges: tuple[Edge, ...]
