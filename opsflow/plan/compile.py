@@ -148,6 +148,10 @@ class _Compiler:
         else:
             needs = []
         stated = {need.step for need in needs}
+        if self.playbook.flow == "unordered" and (needs or references):
+            what = "needs" if needs else "a template that mentions another step"
+            hint = 'say flow = "graph", in which only what is stated is ordered'
+            self.problems.append(step_problem(step, "needs", f'flow = "unordered" permits no {what}', hint))
         return needs + [Need(step=r) for r in sorted(references - stated)]
 
     def _check_cycles(self, needs: Mapping[str, list[Need]]) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from opsflow import app
-from opsflow.errors import ApprovalNeeded, HostsHeld, InputError, UnknownRun
+from opsflow.errors import ApprovalNeeded, HostsHeld, InputError, PlanDrift, UnknownRun
 from opsflow.journal import SqlJournal
 from opsflow.model import Action, NodeState, RunState
 
@@ -316,3 +316,19 @@ def test_rollback_of_a_halted_run_gives_its_hosts_back(project):
     assert project.show().run.state is RunState.ROLLED_BACK
     project.mend()
     assert project.apply().exit_code == 0
+
+
+def test_a_run_does_not_go_on_with_another_plugin_unless_told(project):
+    plugin = project.directory / "plugins" / "own.py"
+    plugin.parent.mkdir(exist_ok=True)
+    text = "from opsflow import hookimpl, TaskFailed\n@hookimpl\ndef execute(ctx):\n    raise TaskFailed('as told')\n"
+    plugin.write_text(text)
+    project.playbook('[[step]]\nid = "own"\ntask = "own"\nhosts = "localhost"\non_failure = "halt"\n')
+    assert project.apply().exit_code == 1
+    plugin.write_text(text.replace("raise TaskFailed('as told')", "return {}"))
+    with pytest.raises(PlanDrift, match="task own") as refused:
+        project.resume()
+    assert "--accept-changes" in refused.value.hint
+    with pytest.raises(PlanDrift):
+        project.rollback()
+    assert project.resume(accept_changes=True).exit_code == 0
