@@ -35,7 +35,7 @@ def measure(work: Path, *, hosts: int, forks: int, runs: int) -> list[Report]:
             title=f"{hosts} hosts x {STEPS} commands (`true`), {forks} at once",
             notes=(
                 "Whole processes. opsflow previews, writes every intent and outcome to its journal (SQLite, durable)"
-                " and reports; the others write nothing down. Most of the time is the hosts' own sshd on the same cores."
+                " and reports; the others write nothing down. Most of it is the hosts' own sshd on the same cores."
             ),
             head=TIMING_HEAD,
             rows=timing_rows(samples, OWN),

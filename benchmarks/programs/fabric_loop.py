@@ -10,12 +10,11 @@ import fabric
 import paramiko
 
 
-def work(data, host, commands, config):
+def work(data, host, commands):
     connection = fabric.Connection(
         host["address"],
         user=data["user"],
         port=host["port"],
-        config=config,
         connect_kwargs={"key_filename": data["key_file"], "look_for_keys": False, "allow_agent": False},
     )
     kind, key = host["key"].split()
@@ -30,9 +29,8 @@ def work(data, host, commands, config):
 def main():
     data = json.loads(Path(sys.argv[1]).read_text())
     commands, forks = int(sys.argv[2]), int(sys.argv[3])
-    config = fabric.Config()
     with ThreadPoolExecutor(forks) as pool:
-        for future in [pool.submit(work, data, host, commands, config) for host in data["hosts"]]:
+        for future in [pool.submit(work, data, host, commands) for host in data["hosts"]]:
             future.result()
 
 

@@ -12,7 +12,7 @@ from opsflow.engine.loop import Engine
 from opsflow.engine.preview import DryRun
 from opsflow.engine.run import Run
 from opsflow.engine.stop import Stop
-from opsflow.errors import HostsHeld, InputError, JournalUnavailable
+from opsflow.errors import HostsHeld, InputError, JournalUnavailable, PlanDrift
 from opsflow.events import Listener, NodePlanned
 from opsflow.journal import SqlJournal, new_run_id
 from opsflow.model import LOCALHOST, Action, NodeRecord, NodeState, OnFailure, RunRecord, RunState
@@ -93,8 +93,7 @@ def apply(
     tasks = wiring.registry(settings)
     plan = _plan(request, settings, tasks)
     with wiring.journal(settings) as journal:
-        if request.abandon:
-            journal.abandon(journal.find(request.abandon).id)
+        abandoned = journal.find(request.abandon) if request.abandon else None
         # One connection per host serves the preview and the run.
         with wiring.executor(settings, plan, tasks) as (executor, transports):
             looked = _look(plan, executor, listeners, stop)
@@ -103,18 +102,33 @@ def apply(
             changes = any(n.action in {Action.CHANGE, Action.UNKNOWN} for n in looked.planned)
             if confirm and changes and not confirm("Apply this plan?"):
                 return RunSummary(exit_code=_NOT_CONFIRMED, planned=looked.planned, hint="nothing was changed")
+            if abandoned:
+                journal.abandon(abandoned.id)
             record = _begin(plan, journal)
             run = Run(record, plan, journal, [*listeners, *tasks.listeners()])
             return _drive(run, executor, transports, journal, stop, "apply")
 
 
 def resume(
-    run: str | None, settings: Settings, listeners: Sequence[Listener], *, stop: Stop | None = None
+    run: str | None,
+    settings: Settings,
+    listeners: Sequence[Listener],
+    *,
+    accept_changes: bool = False,
+    stop: Stop | None = None,
 ) -> RunSummary:
     """Go on with a run that was interrupted, suspended, halted or failed; None: the newest.
 
+    Args:
+        run: Its id or the beginning of it.
+        settings: How.
+        listeners: Hear of everything.
+        accept_changes: Also with other plugins than those that the plan was made with.
+        stop: The operator's wish to stop.
+
     Raises:
         UnknownRun: there is no such run.
+        PlanDrift: plugins changed since the plan was made.
         InputError: nothing of it is left to go on with.
         HostsHeld: somebody drives it at this moment, or another run holds its hosts.
     """
@@ -122,6 +136,8 @@ def resume(
     with wiring.journal(settings) as journal:
         record = journal.find(run)
         _refuse_ended(record)
+        if not accept_changes:
+            _refuse_other_plugins(record, journal, tasks, "resume")
         loaded = _load(_taken(record, journal, _refuse_ended), journal, listeners, tasks)
         with wiring.executor(settings, loaded.plan, tasks) as (executor, transports):
             return _drive(loaded, executor, transports, journal, stop or Stop(), "resume")
@@ -134,6 +150,7 @@ def rollback(
     *,
     dry_run: bool = False,
     force: bool = False,
+    accept_changes: bool = False,
     confirm: Confirm | None = None,
     stop: Stop | None = None,
 ) -> RunSummary:
@@ -145,11 +162,13 @@ def rollback(
         listeners: Hear of everything.
         dry_run: Only tell what would be reverted: as nodes planned, the first to be reverted first.
         force: Also if later runs changed the same hosts.
+        accept_changes: Also with other plugins than those that the plan was made with.
         confirm: Asks the operator; None: nobody needs to be asked.
         stop: The operator's wish to stop.
 
     Raises:
         UnknownRun: there is no such run.
+        PlanDrift: plugins changed since the plan was made.
         HostsHeld: somebody drives it at this moment, or later runs changed its hosts.
         ApprovalNeeded: nobody is there to be asked.
     """
@@ -166,6 +185,8 @@ def rollback(
             hint = "" if planned else f"run {record.id} has left nothing to revert"
             return RunSummary(run_id=record.id, state=record.state, hint=hint, planned=planned)
         _refuse_later_changes(record, loaded.plan, journal, force=force)
+        if not accept_changes:
+            _refuse_other_plugins(record, journal, tasks, "rollback")
         if planned and confirm and not confirm(f"Revert {len(planned)} nodes of run {record.id}?"):
             return RunSummary(exit_code=_NOT_CONFIRMED, planned=planned, hint="nothing was changed")
         loaded = _load(_taken(record, journal, _refuse_rolled_back), journal, listeners, tasks)
@@ -279,6 +300,17 @@ def _taken(record: RunRecord, journal: SqlJournal, refuse: Callable[[RunRecord],
         journal.leave(record.id, release_hosts=taken.state in _OVER)
         raise
     return taken
+
+
+def _refuse_other_plugins(record: RunRecord, journal: SqlJournal, tasks: TaskRegistry, command: str) -> None:
+    planned = Plan.from_json(journal.plan(record.id)).tasks
+    found = {name: task.digest for name in planned if (task := tasks.get(name))}
+    other = [name for name, facts in planned.items() if found.get(name) != facts.digest]
+    if other:
+        raise PlanDrift(
+            f"not what run {record.id} was planned with: {', '.join(f'task {name}' for name in other)}",
+            hint=f"put the plugins back, or say: opsflow {command} {record.id} --accept-changes",
+        )
 
 
 def _refuse_ended(record: RunRecord) -> None:

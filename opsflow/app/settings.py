@@ -63,12 +63,12 @@ def settings(
     start = start.absolute()
     project = next((d for d in (start, *start.parents) if (d / FILE).is_file()), start)
     found = _read(project / FILE) if (project / FILE).is_file() else _File()
-    own = [project / "plugins", *(project / p for p in found.plugins)]
+    own = project / "plugins"
     return Settings(
         project=project,
         journal=_absolute(journal, start) if journal else _absolute(found.journal, project) or _default(project),
         inventory=found.inventory,
-        plugins=(*(d for d in own if d.is_dir()), *plugins),
+        plugins=(*([own] if own.is_dir() else []), *(project / p for p in found.plugins), *plugins),
         forks=forks or found.forks,
         executor=executor or found.executor,
     )

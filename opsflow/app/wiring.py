@@ -17,7 +17,7 @@ from opsflow.engine.work import Worker
 from opsflow.errors import InputError, Position, Problem
 from opsflow.inventory.native import NativeInventory
 from opsflow.journal import SqlJournal
-from opsflow.model import LOCALHOST, OnFailure, Playbook
+from opsflow.model import Connection, Host, OnFailure, Playbook
 from opsflow.plan import Plan, compile_plan
 from opsflow.playbook import TemplateRenderer
 from opsflow.plugins.registry import TaskRegistry, load_tasks
@@ -144,12 +144,16 @@ def _inventory_hosts(machines: Inventory | None) -> Callable[[str], Sequence[str
 
 
 def _plan_hosts(plan: Plan) -> Callable[[str], Sequence[str]]:
-    known = [host for host in plan.hosts.values() if host.name != LOCALHOST]
+    of_host: dict[str, list[str]] = {name: [] for name in plan.groups.get("all", ())}
+    groups = [group for group in plan.groups if group != "all"]
+    for group in groups:
+        for name in plan.groups[group]:
+            of_host[name].append(group)
     machines = NativeInventory(
         path=plan.inventory,
         digest=plan.inventory_digest,
-        hosts=known,
-        groups={group for host in known for group in host.groups},
+        hosts=[Host(name=name, connection=Connection(), groups=tuple(found)) for name, found in of_host.items()],
+        groups=groups,
         directory=Path(plan.playbook.directory),
     )
     return _inventory_hosts(machines)

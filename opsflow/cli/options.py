@@ -112,6 +112,9 @@ FailurePolicy = Annotated[
     OnFailure | None, typer.Option("--on-failure", help="What a failure does, whatever the playbook says.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
+AcceptChanges = Annotated[
+    bool, typer.Option("--accept-changes", help="Even if plugins are not those that the plan was made with.")
+]
 
 
 def command(group: typer.Typer, name: str | None = None) -> Callable[[Callable[Concatenate[Common, P], int]], None]:

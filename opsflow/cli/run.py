@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from opsflow.cli.options import (
+    AcceptChanges,
     Common,
     Extra,
     FailurePolicy,
@@ -106,7 +107,13 @@ def apply(
 
 
 @command(group)
-def resume(common: Common, run: Run = None, forks: Forks = None, executor: Where = None) -> int:
+def resume(
+    common: Common,
+    run: Run = None,
+    accept_changes: AcceptChanges = False,
+    forks: Forks = None,
+    executor: Where = None,
+) -> int:
     """Go on with a run that was interrupted, halted, or failed.
 
     What was running is looked at first: nothing is done twice.
@@ -115,7 +122,9 @@ def resume(common: Common, run: Run = None, forks: Forks = None, executor: Where
     from opsflow.cli.session import Session
 
     session = Session(common, common.settings(forks=forks, executor=executor))
-    return session.drive(lambda: app.resume(run, session.settings, session.listeners, stop=session.stop))
+    return session.drive(
+        lambda: app.resume(run, session.settings, session.listeners, accept_changes=accept_changes, stop=session.stop)
+    )
 
 
 @command(group)
@@ -125,6 +134,7 @@ def rollback(
     yes: Yes = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be reverted.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Even if a later run changed the same hosts.")] = False,
+    accept_changes: AcceptChanges = False,
     forks: Forks = None,
     executor: Where = None,
 ) -> int:
@@ -144,6 +154,7 @@ def rollback(
             session.listeners,
             dry_run=dry_run,
             force=force,
+            accept_changes=accept_changes,
             confirm=confirm,
             stop=session.stop,
         )

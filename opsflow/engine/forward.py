@@ -6,7 +6,7 @@ from typing import Any
 
 from opsflow.engine.graph import Frontier, Spread
 from opsflow.engine.jobs import Jobs
-from opsflow.engine.lanes import Lanes, Timers, retry_delay
+from opsflow.engine.lanes import Lanes, Queue, Timers, retry_delay
 from opsflow.engine.run import Run, outcome_state
 from opsflow.events import NodeFinished, NodeRetrying, NodeStarted
 from opsflow.model import (
@@ -55,7 +55,7 @@ class Forward:
         self._spread = spread
         self._closed = closed
         self._failed = failed
-        self._ready: deque[str] = deque()
+        self._ready = Queue(lanes, lambda node: run.nodes[node].step)
         self._prepared: deque[Outcome] = deque()
         self._tries: Counter[str] = Counter()
         self._timers = Timers()
@@ -104,24 +104,17 @@ class Forward:
                 found.append(self._jobs.settle(attempt))
         if self.halted:
             return found
-        self._ready.extend(node for node in self._timers.due() if self._pending(node))
+        for due in self._timers.due():
+            self._ready.add(due)
         while self._prepared and len(found) < free:
             outcome = self._prepared.popleft()
             if self._pending(outcome.job.node):
                 found.append(self._act(outcome))
             else:
                 self._lanes.give(outcome.job.step)
-        held: list[str] = []
-        while self._ready and len(found) < free:
-            node = self._ready.popleft()
-            if not self._pending(node):
-                continue
-            if not self._lanes.take(self._run.nodes[node].step):
-                held.append(node)
-                continue
+        while len(found) < free and (node := self._ready.take(self._pending)):
             self._tries[node] += 1
             found.append(self._jobs.prepare(node))
-        self._ready.extendleft(reversed(held))
         return found
 
     def take(self, outcome: Outcome) -> None:
@@ -166,7 +159,7 @@ class Forward:
             if self._pending(node) and self._closed(node):
                 self._give_up(node)
             elif self._pending(node):
-                self._ready.append(node)
+                self._ready.add(node)
 
     def _pass(self, node: str) -> None:
         """A node is through."""
@@ -247,7 +240,7 @@ class Forward:
             self._end(attempt, AttemptState.FAILED)
             self._run.move(node, "retry")
             if self._frontier.reached(node):
-                self._ready.append(node)
+                self._ready.add(node)
         elif asked and rule is OnUnknown.REVERT:
             self._end(attempt, AttemptState.UNKNOWN)
             self._fail(node, _INTERRUPTED)

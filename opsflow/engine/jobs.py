@@ -48,7 +48,7 @@ class Jobs:
             params=step.params,
             when=step.when,
             timeout=step.timeout,
-            files=self._plan.files,
+            files={} if node in self._plan.after_local else self._plan.files,
         )
 
     def settle(self, attempt: AttemptRecord) -> Job:

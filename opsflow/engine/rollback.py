@@ -1,6 +1,5 @@
 """The way back: freeze what a scope changed, then revert it in reverse order, as parallel as the graph permits."""
 
-from collections import deque
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,7 +9,7 @@ import networkx as nx
 
 from opsflow.engine.graph import ReverseOrder, Spread
 from opsflow.engine.jobs import Jobs
-from opsflow.engine.lanes import Lanes, Timers, retry_delay
+from opsflow.engine.lanes import Lanes, Queue, Timers, retry_delay
 from opsflow.engine.run import Run, outcome_state
 from opsflow.engine.scopes import Scopes
 from opsflow.events import NodeFinished, NodeRetrying, NodeStarted, RollbackBegan
@@ -63,7 +62,7 @@ class Undo:
         self._doomed: set[str] = set()  # of those, all that there were
         self._order = ReverseOrder(run.plan)
         self._rollback_of: dict[str, _Rollback] = {}
-        self._free: deque[str] = deque()
+        self._free = Queue(lanes, lambda node: run.nodes[node].step)
         self._engaged: set[str] = set()  # free, at work, or waiting to be tried again
         self._tries: dict[str, int] = {}
         self._timers = Timers()
@@ -122,19 +121,18 @@ class Undo:
 
     def next(self, free: int) -> list[Job]:
         """Up to `free` reverts to submit after the next flush."""
-        self._free.extend(self._timers.due())
+        for due in self._timers.due():
+            self._free.add(due)
         found: list[Job] = []
-        held: list[str] = []
-        while self._free and len(found) < free:
-            node = self._free.popleft()
-            if not self._order.free(node):  # something after it joined meanwhile, and will free it again
-                self._engaged.discard(node)
-            elif self._lanes.take(self._run.nodes[node].step):
-                found.append(self._begin(node))
-            else:
-                held.append(node)
-        self._free.extendleft(reversed(held))
+        while len(found) < free and (node := self._free.take(self._may_begin)):
+            found.append(self._begin(node))
         return found
+
+    def _may_begin(self, node: str) -> bool:
+        if self._order.free(node):
+            return True
+        self._engaged.discard(node)  # something after it joined meanwhile, and will free it again
+        return False
 
     def take(self, outcome: Outcome) -> None:
         """See what came of a revert."""
@@ -147,7 +145,7 @@ class Undo:
         if outcome.verdict is not Verdict.SUCCEEDED:
             self._retry_or_stick(node, outcome.failure)
         elif status.to_revert():
-            self._free.appendleft(node)  # before others of its step: it is half undone
+            self._free.add_first(node)  # before others of its step: it is half undone
         else:
             self._run.move(node, "undo")
             self._end(node)
@@ -294,7 +292,7 @@ class Undo:
             rollback = self._rollback_of.get(node)
             if rollback and node in rollback.open and node not in self._engaged:
                 self._engaged.add(node)
-                self._free.append(node)
+                self._free.add(node)
 
     def _finish_if_done(self, rollback: _Rollback) -> None:
         if not rollback.open:

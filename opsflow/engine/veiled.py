@@ -24,7 +24,7 @@ def masked(result: CommandResult, masker: Masker) -> CommandResult:
 def failed(command: str, result: CommandResult, limit: float | None, masker: Masker) -> CommandFailed:
     """The error of a masked result."""
     last = "\n".join(result.stderr.splitlines()[-_STDERR_LINES:])
-    hint = f"it was stopped after {limit:g} s" if result.timed_out and limit is not None else ""
+    hint = f"it was stopped after {limit:.3g} s" if result.timed_out and limit is not None else ""
     return CommandFailed(masker.text(command), result.exit_status, last, hint=hint)
 
 

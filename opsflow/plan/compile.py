@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,8 @@ from opsflow.plan.needs import EdgeBuilder, per_of
 from opsflow.plan.values import values_of
 from opsflow.ports import Inventory, Renderer, Tasks
 from opsflow.tomlfile import did_you_mean
+
+_ASKS_FOR_HOSTS = re.compile(r"\bhosts\s*\(")
 
 
 def compile_plan(
@@ -100,6 +103,7 @@ class _Compiler:
             tasks={step.task: self._facts(step.task) for step in self.playbook.steps},
             references={step: tuple(sorted(found)) for step, found in references.items()},
             files=check.files,
+            groups=self._groups(),
             nodes=tuple(nodes),
             joins=tuple(edges.joins),
             edges=tuple(edges.edges),
@@ -144,6 +148,10 @@ class _Compiler:
         else:
             needs = []
         stated = {need.step for need in needs}
+        if self.playbook.flow == "unordered" and (needs or references):
+            what = "needs" if needs else "a template that mentions another step"
+            hint = 'say flow = "graph", in which only what is stated is ordered'
+            self.problems.append(step_problem(step, "needs", f'flow = "unordered" permits no {what}', hint))
         return needs + [Need(step=r) for r in sorted(references - stated)]
 
     def _check_cycles(self, needs: Mapping[str, list[Need]]) -> None:
@@ -230,6 +238,15 @@ class _Compiler:
             of = "" if owner is step else f" of step {owner.id!r}, which it needs"
             hint = f"set it in the inventory or in the step's vars, or change {key}"
             self.problems.append(step_problem(step, key, f"{fault} for {shown}{of}", hint))
+
+    def _groups(self) -> dict[str, tuple[str, ...]]:
+        templates = json.dumps([self.playbook.vars, self.inputs, self.extra], default=str)
+        templates += json.dumps([[s.params, s.vars, s.when] for s in self.playbook.steps], default=str)
+        of_hosts = [value for host in self.hosts.values() for value in host.vars.values() if has_template(value)]
+        templates += json.dumps(of_hosts, default=str)
+        if self.inventory is None or not _ASKS_FOR_HOSTS.search(templates):
+            return {}
+        return {group: tuple(hosts) for group, hosts in self.inventory.groups.items()}
 
     def _facts(self, name: str) -> TaskFacts:
         task = self.tasks.get(name)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import networkx as nx
 from pydantic import TypeAdapter
 
-from opsflow.model import Host, Playbook, Step
+from opsflow.model import LOCALHOST, Host, Playbook, Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +62,7 @@ class Plan:
         tasks: The tasks in use.
         references: For each step, the steps whose outputs or states its templates mention.
         files: Local files that parameters name, with their SHA-256.
+        groups: All groups of the inventory with their hosts, if a template asks for hosts; else nothing.
         nodes, joins, edges: The graph, in playbook order.
         fingerprint: SHA-256 over all that decides what the run does.
     """
@@ -76,6 +77,7 @@ class Plan:
     tasks: Mapping[str, TaskFacts]
     references: Mapping[str, tuple[str, ...]]
     files: Mapping[str, str]
+    groups: Mapping[str, tuple[str, ...]]
     nodes: tuple[Node, ...]
     joins: tuple[Join, ...]
     edges: tuple[Edge, ...]
@@ -107,6 +109,12 @@ class Plan:
         graph.add_nodes_from(ids)
         graph.add_edges_from((ids[e.before], ids[e.after], {"barrier": e.barrier}) for e in self.edges)
         return graph
+
+    @cached_property
+    def after_local(self) -> frozenset[str]:
+        """Nodes after one on the control machine itself, which may make the local files that they name."""
+        local = [node.id for node in self.nodes if node.host == LOCALHOST]
+        return frozenset().union(*(nx.descendants(self.graph, node) for node in local))
 
     def task_of(self, node: str) -> TaskFacts:
         """Facts about the task of a node."""

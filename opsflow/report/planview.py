@@ -26,7 +26,8 @@ def plan_lines(planned: Sequence[NodePlanned], paint: Paint, *, verbose: bool = 
     step_of = {node.node: node.step for node in planned}
     lines = []
     for number, (step, nodes) in enumerate(steps.items(), 1):
-        after = dict.fromkeys(step_of[need] for node in nodes for need in node.needs if need in step_of)
+        needs = {id(node.needs): node.needs for node in nodes}.values()  # behind a barrier they are one and the same
+        after = dict.fromkeys(step_of[need] for them in needs for need in them if need in step_of)
         waits = paint(f"  after {some(after, max(limit, 5))}", DIM) if after else ""
         lines.append(f"{number:>3}. {paint(step, BOLD)}{waits}")
         for alike in _alike(nodes):

@@ -7,8 +7,9 @@ import argparse
 import json
 import signal
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from socketserver import ThreadingTCPServer
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -33,13 +34,19 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing of what went well: a check that only looks leaves the log as it is."""
 
 
+class Server(ThreadingTCPServer):
+    """An HTTP server that does not ask the name service for its own name, as the standard one does."""
+
+    allow_reuse_address = True
+    daemon_threads = False  # leaving it waits for the answers under way
+
+
 def main() -> None:
     """Serve until SIGTERM; requests that are being answered are finished."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("address", help="where to listen, HOST:PORT")
     host, _, port = parser.parse_args().address.rpartition(":")
-    with ThreadingHTTPServer((host, int(port)), Handler) as server:
-        server.daemon_threads = False  # leaving the block waits for the answers under way
+    with Server((host, int(port)), Handler) as server:
         # shutdown() waits for serve_forever(), which cannot end while a signal handler runs in the same thread.
         signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
         print(f"release {Handler.release['version']} listens on {host}:{port}", flush=True)

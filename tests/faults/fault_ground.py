@@ -19,6 +19,8 @@ from opsflow.testing.processes import with_environment
 
 OPSFLOW = str(Path(sys.executable).with_name("opsflow"))
 PATIENCE = 150.0
+LOOK = 0.05
+"""Seconds between two looks at all processes, which take a while."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +156,7 @@ class Ground:
     def settle(self):
         """Wait until nothing runs on the hosts any more, whoever started it."""
         for name in self.fleet.names:
-            until(lambda name=name: not self.at_work(name))
+            until(lambda name=name: not self.at_work(name), every=LOOK)
 
     def at_work(self, host):
         """Ids of the processes that run on a host, whoever started them."""
@@ -230,9 +232,9 @@ class Ground:
         return output
 
 
-def until(holds, seconds=PATIENCE):
+def until(holds, seconds=PATIENCE, every=0.01):
     """Wait until something holds."""
     ends = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < ends, f"not within {seconds} s"
-        time.sleep(0.01)
+        time.sleep(every)

@@ -10,7 +10,15 @@ ready() {
 client() { sqlite3 -batch -bail -init /dev/null -cmd ".timeout $lock_ms" "$database" "$@"; }
 
 # Opened as usual but not written: a read-only connection would leave the files of the write-ahead log behind.
-query() { client "PRAGMA query_only=1; $1"; }
+# A log that somebody left is not worked into the database either; only its index (-shm) may appear beside it.
+query() {
+    if [ -s "$database-wal" ]; then
+        sqlite3 -batch -bail -init /dev/null -cmd ".timeout $lock_ms" -cmd '.output /dev/null' \
+            -cmd '.dbconfig no_ckpt_on_close on' -cmd .output "$database" "PRAGMA query_only=1; $1"
+    else
+        client "PRAGMA query_only=1; $1"
+    fi
+}
 
 whole() { [ "$(sqlite3 -batch -init /dev/null "$1" 'PRAGMA integrity_check')" = ok ]; }
 

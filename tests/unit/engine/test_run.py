@@ -364,3 +364,12 @@ def test_a_local_file_that_changed_since_the_plan_fails_its_node(tmp_path, world
     assert s.apply() == 3
     assert "is not what it was when the plan was made" in s.run.nodes["two@a1"].error.message
     assert order(world) == ["one@a1"]
+
+
+def test_a_local_file_that_the_run_itself_makes_may_change(tmp_path, world):
+    artifact = tmp_path / "game.tar"
+    artifact.write_text("old")
+    steps = [step("build", "localhost"), step("deploy", "a1", params={"file": str(artifact)})]
+    s = stage(tmp_path, world, steps)
+    artifact.write_text("new")
+    assert s.apply() == 0

@@ -263,7 +263,9 @@ class Play:
             assert code in {0, 4}
             assert state in {RunState.ROLLED_BACK, RunState.FAILED, RunState.ROLLBACK_INCOMPLETE}
         else:
-            assert (state is RunState.SUCCEEDED) == (code == 0) == good
+            assert (state is RunState.SUCCEEDED) == (code == 0)
+            # A rollback that could undo nothing leaves everything good, and the run not.
+            assert (code == 0) == (good and not self.stage.reader.rollbacks(self.stage.run_id))
         if state is RunState.ROLLED_BACK:
             assert not self.world.applied - self.world.in_place
         if code == 3:

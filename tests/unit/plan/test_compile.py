@@ -281,3 +281,15 @@ def test_a_reference_through_a_host_variable(maker):
 def test_data_that_looks_like_a_template_is_no_reference(maker):
     plan = maker.compile(step("one") + step("two", "needs = []", run="echo outputs.one.stdout"), TWO)
     assert plan.references["two"] == ()
+
+
+def test_an_unordered_playbook_permits_no_needs(maker):
+    text = 'flow = "unordered"\n' + step("one") + step("two", 'needs = ["one"]')
+    ((line, message, hint),) = maker.problems(text, TWO)
+    assert line == 12
+    assert "unordered" in message
+    assert "graph" in hint
+
+
+def test_an_unordered_playbook_has_no_edges(maker):
+    assert maker.compile('flow = "unordered"\n' + step("one") + step("two"), TWO).edges == ()

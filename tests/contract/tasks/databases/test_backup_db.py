@@ -18,6 +18,8 @@ from pydantic import ValidationError
 
 from opsflow.errors import TaskFailed
 from opsflow.model import Action
+from opsflow.testing import make_context
+from opsflow.transport.local import LocalTransport
 from opsflow_tasks import backup_db
 
 DATA = {
@@ -365,3 +367,23 @@ def small_disk(tmp_path):
         yield path
     finally:
         subprocess.run(["umount", path], check=True)
+
+
+def test_looking_leaves_the_log_of_a_writer_that_was_killed_as_it_is(tmp_path):
+    writer = sqlite3.connect(tmp_path / "live.db")
+    writer.execute("PRAGMA journal_mode = wal")
+    writer.execute("CREATE TABLE t (v)")
+    writer.commit()
+    for suffix in ("", "-wal"):
+        shutil.copy(tmp_path / f"live.db{suffix}", tmp_path / f"killed.db{suffix}")
+    writer.close()
+
+    def found():
+        return {p.name: p.read_bytes() for p in tmp_path.glob("killed.db*") if not p.name.endswith("-shm")}
+
+    before = found()
+    ctx = make_context(LocalTransport(tmp_path))
+    params = backup_db.Params(engine="sqlite", database="killed.db")
+    assert backup_db.plan(ctx, params).action is Action.CHANGE
+    assert set(before) == {"killed.db", "killed.db-wal"}
+    assert found() == before

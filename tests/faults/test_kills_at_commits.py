@@ -127,6 +127,6 @@ def test_on_the_way_back_that_was_asked_for(ground):
             assert ground.quick(*command).code in {0, 3}, death
         check_gone(ground, ground.seen().run.exit_code, death)
     print(f"back as asked: {dict(tally)}")
-    assert tally["resume"] >= 5
-    assert tally["rollback"] >= 5
+    assert tally["resume"] >= 3
+    assert tally["rollback"] >= 3
     assert tally["reverts interrupted"]

@@ -12,7 +12,7 @@ from collections import Counter
 from contextlib import closing
 
 import pytest
-from fault_ground import Ground, until
+from fault_ground import LOOK, Ground, until
 from fault_play import GOOD
 
 from opsflow.model import NodeState, Phase, RunState
@@ -134,7 +134,7 @@ class World:
     def settle(self):
         """Wait until nothing runs on the hosts but their servers."""
         for host in self.names:
-            until(lambda host=host: len(self.ground.at_work(host)) <= bool(self.server(host)))
+            until(lambda host=host: len(self.ground.at_work(host)) <= bool(self.server(host)), every=LOOK)
 
     def effects(self, host):
         with closing(sqlite3.connect(self.home(host) / "game.db", timeout=30)) as connection:
