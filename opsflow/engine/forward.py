@@ -93,12 +93,12 @@ class Forward:
         """Up to `free` jobs to submit after the next flush: acts first, so that what was begun ends."""
         found: list[Job] = []
         while self._to_settle and len(found) < free:
-            node = self._to_settle.popleft()
-            attempt = self._run.nodes[node].last(Phase.EXECUTE)
+            lost = self._to_settle.popleft()
+            attempt = self._run.nodes[lost].last(Phase.EXECUTE)
             assert attempt is not None
             # The target knows best what became of it; only where it does not, the task is asked.
-            if attempt.machine and node not in self._replayed:
-                self._replayed.add(node)
+            if attempt.machine and lost not in self._replayed:
+                self._replayed.add(lost)
                 found.append(self._jobs.execute(attempt, replay=True))
             else:
                 found.append(self._jobs.settle(attempt))
