@@ -238,7 +238,7 @@ mouth() {
         read -r what op a b c <>"$home/mouth"
         case $what in D | F | X) forget "$op" ;; T) ring ;; esac
     done
-    [ ! "$alarm" ] || kill "$alarm"
+    hush
 }
 
 # Its output is asked for from now on.
@@ -338,15 +338,18 @@ forget() {
 # One alarm serves all: it is set anew only for an operation whose time ends before it rings.
 wake() {
     [ "$rings" = 0 ] || [ $((now + $1)) -lt "$rings" ] || return 0
-    [ ! "$alarm" ] || kill "$alarm"
+    hush
     rings=$((now + $1))
-    (
-        trap 'kill "$!"; exit' TERM
-        sleep "$1" &
-        wait "$!"
-        tell T
-    ) </dev/null >/dev/null &
+    # shellcheck disable=SC2016 # it is expanded there
+    $session sh -c 'sleep "$1"; echo T 1<>"$2"' sh "$1" "$home/mouth" </dev/null >/dev/null &
     alarm=$!
+}
+
+# By its id first: it may not have a group of its own yet, and then it never will.
+hush() {
+    [ "$alarm" ] || return 0
+    kill -s KILL "$alarm"
+    kill -s KILL -- "$group$alarm"
 }
 
 ring() {
