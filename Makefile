@@ -1,7 +1,7 @@
 # Everything runs in .venv, which tools/bootstrap.sh makes together with the Debian packages that are missing.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint check clean
+.PHONY: help demo test lint check bench clean
 
 PYTHON = .venv/bin/python
 JOBS ?= 2
@@ -28,6 +28,10 @@ lint: ## format, style, types, direction of imports
 	.venv/bin/lint-imports
 
 check: lint test ## what has to pass before a change goes in
+
+bench: ## beside the peers, which it installs below .cache; ARGS="many --hosts 50" picks
+	@tools/bootstrap.sh test
+	$(PYTHON) benchmarks/run.py $(ARGS)
 
 clean: ## removes what the targets above made
 	rm -rf .venv .demo .cache dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -93,6 +93,10 @@ def _masters(short: Path) -> Iterator[Path]:
     try:
         yield directory
     finally:
-        for socket in directory.iterdir():
-            subprocess.run(["ssh", "-O", "exit", "-S", str(socket), "-"], capture_output=True, check=False)
+        enders = [
+            subprocess.Popen(["ssh", "-F", "none", "-O", "exit", "-S", str(socket), "-"], stderr=subprocess.DEVNULL)
+            for socket in directory.iterdir()
+        ]
+        for ender in enders:
+            ender.wait()
         shutil.rmtree(directory, ignore_errors=True)

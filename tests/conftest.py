@@ -1,8 +1,14 @@
 """In CI nothing may be skipped: a test that cannot run there is a test that does not exist."""
 
 import os
+import signal
 
 import pytest
+
+# A job in the background of a script has these ignored, and so would have what the tests start and send them to.
+for _number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number is signal.SIGINT else signal.SIG_DFL)
 
 IN_CI = bool(os.environ.get("CI"))
 

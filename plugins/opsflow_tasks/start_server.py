@@ -95,7 +95,7 @@ def plan(ctx: Context, params: Params) -> Preview:
 
 
 @hookimpl
-def execute(ctx: Context, params: Params) -> dict[str, Any]:
+def execute(ctx: Context, params: Params, preview: Preview) -> dict[str, Any]:  # noqa: ARG001 - the hook's
     """Start, watch, undrain: one script, whose polling costs no round trips."""
     seconds = 2 * params.timeout + params.stay_up + params.drain_timeout
     answer = params.health("start", seconds=seconds, undrain=True).act(ctx, f"start {params.service}")

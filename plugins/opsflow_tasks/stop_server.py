@@ -64,7 +64,7 @@ def plan(ctx: Context, params: Params) -> Preview:
 
 
 @hookimpl
-def execute(ctx: Context, params: Params) -> dict[str, Any]:
+def execute(ctx: Context, params: Params, preview: Preview) -> dict[str, Any]:  # noqa: ARG001 - the hook's
     """Drain, stop, confirm: one script, so that it ends as one thing even if the link is lost."""
     script = params.script(
         "stop",

@@ -96,7 +96,7 @@ class Project:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         ended = Ended(code=done.returncode, out=done.stdout, err=done.stderr)

@@ -61,3 +61,19 @@ def test_a_reader_that_leaves_is_no_error(project):
         ["bash", "-c", f"{command} | true; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True, check=False
     )
     assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+LIMITED = """
+import resource, sys
+from opsflow.cli.main import main
+hard = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 4096)
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+sys.argv = ["opsflow", "--version"]
+main()
+print(resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard))
+"""
+
+
+def test_as_many_files_may_be_open_as_the_machine_allows():
+    told = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines()[-1] == "True"
