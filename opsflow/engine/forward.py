@@ -65,6 +65,7 @@ class Forward:
         self._to_settle = deque(lost)
         self.unsettled = set(lost)
         self._replayed: set[str] = set()
+        self._why: dict[str, Failure | None] = {}  # why the target could not tell
         self._frontier = Frontier(run.plan, self._through)
         self.halted = False
 
@@ -205,6 +206,7 @@ class Forward:
             self._lanes.give(outcome.job.step)
         elif outcome.verdict is Verdict.UNKNOWN:
             self._to_settle.append(node)
+            self._why[node] = outcome.failure
             return
         self.unsettled.discard(node)
         self._run.end_attempt(
@@ -246,7 +248,7 @@ class Forward:
             self._fail(node, _INTERRUPTED)
         else:
             self._end(attempt, AttemptState.UNKNOWN)
-            self._lose(node, outcome.failure or _INTERRUPTED)
+            self._lose(node, outcome.failure or self._why.get(node) or _INTERRUPTED)
 
     def _may_repeat(self, attempt: AttemptRecord) -> bool:
         # A task says it for all its uses, or has a parameter by which the playbook says it for one.

@@ -18,7 +18,7 @@ from opsflow.model import AttemptState, Phase
 from opsflow.testing.processes import with_environment
 
 OPSFLOW = str(Path(sys.executable).with_name("opsflow"))
-PATIENCE = 150.0
+PATIENCE = 180.0
 LOOK = 0.05
 """Seconds between two looks at all processes, which take a while."""
 
