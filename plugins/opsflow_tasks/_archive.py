@@ -77,7 +77,9 @@ def repack(path: Path, target: Path, limit: int) -> None:
     try:
         with (
             ExitStack() as stack,
-            gzip.open(target, "wb", compresslevel=1) as packed,
+            # Neither time nor name in it: packed again after an interruption, it is the same.
+            target.open("wb") as raw,
+            gzip.GzipFile("", "wb", 1, raw, mtime=0) as packed,
             tarfile.open(fileobj=packed, mode="w|", format=tarfile.GNU_FORMAT) as tar,
         ):
             for member in checked(_members(path, stack), limit):
