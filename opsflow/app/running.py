@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from opsflow.app import wiring
+from opsflow.app.refusals import refuse_ended, refuse_later_changes, refuse_other_plugins, refuse_rolled_back
 from opsflow.app.settings import Settings
 from opsflow.engine.conclude import next_command
 from opsflow.engine.loop import Engine
 from opsflow.engine.preview import DryRun
 from opsflow.engine.run import Run
 from opsflow.engine.stop import Stop
-from opsflow.errors import HostsHeld, InputError, JournalUnavailable, PlanDrift
+from opsflow.errors import InputError, JournalUnavailable
 from opsflow.events import Listener, NodePlanned
 from opsflow.journal import SqlJournal, new_run_id
 from opsflow.model import LOCALHOST, Action, NodeRecord, NodeState, OnFailure, RunRecord, RunState
@@ -21,7 +22,6 @@ from opsflow.plugins.registry import TaskRegistry
 from opsflow.ports import Confirm, Executor, Transports
 
 _NOT_CONFIRMED = 1
-_ROLLED_BACK = 3
 _INTERRUPTED = 130
 _OVER = frozenset({RunState.SUCCEEDED, RunState.ROLLED_BACK})
 
@@ -135,10 +135,10 @@ def resume(
     tasks = wiring.registry(settings)
     with wiring.journal(settings) as journal:
         record = journal.find(run)
-        _refuse_ended(record)
+        refuse_ended(record)
         if not accept_changes:
-            _refuse_other_plugins(record, journal, tasks, "resume")
-        loaded = _load(_taken(record, journal, _refuse_ended), journal, listeners, tasks)
+            refuse_other_plugins(record, journal, tasks, "resume")
+        loaded = _load(_taken(record, journal, refuse_ended), journal, listeners, tasks)
         with wiring.executor(settings, loaded.plan, tasks) as (executor, transports):
             return _drive(loaded, executor, transports, journal, stop or Stop(), "resume")
 
@@ -184,12 +184,12 @@ def rollback(
         if dry_run or (not planned and record.state in _OVER):
             hint = "" if planned else f"run {record.id} has left nothing to revert"
             return RunSummary(run_id=record.id, state=record.state, hint=hint, planned=planned)
-        _refuse_later_changes(record, loaded.plan, journal, force=force)
+        refuse_later_changes(record, loaded.plan, journal, force=force)
         if not accept_changes:
-            _refuse_other_plugins(record, journal, tasks, "rollback")
+            refuse_other_plugins(record, journal, tasks, "rollback")
         if planned and confirm and not confirm(f"Revert {len(planned)} nodes of run {record.id}?"):
             return RunSummary(exit_code=_NOT_CONFIRMED, planned=planned, hint="nothing was changed")
-        loaded = _load(_taken(record, journal, _refuse_rolled_back), journal, listeners, tasks)
+        loaded = _load(_taken(record, journal, refuse_rolled_back), journal, listeners, tasks)
         with wiring.executor(settings, loaded.plan, tasks) as (executor, transports):
             return _drive(loaded, executor, transports, journal, stop or Stop(), "rollback")
 
@@ -280,16 +280,6 @@ def _to_revert(run: Run) -> tuple[NodePlanned, ...]:
     )
 
 
-def _refuse_later_changes(record: RunRecord, plan: Plan, journal: SqlJournal, *, force: bool) -> None:
-    later = journal.later_changes(record.id, [h for h in plan.hosts if h != LOCALHOST])
-    if later and not force:
-        raise HostsHeld(
-            f"later runs changed the same hosts: {', '.join(later)}",
-            holders={},
-            hint=f"roll those back first, or say --force: opsflow rollback {record.id} --force",
-        )
-
-
 def _taken(record: RunRecord, journal: SqlJournal, refuse: Callable[[RunRecord], None]) -> RunRecord:
     """The run as it is once nobody but this process writes it: another one may have brought it to its end by then."""
     journal.resume(record.id, wiring.operator())
@@ -300,32 +290,3 @@ def _taken(record: RunRecord, journal: SqlJournal, refuse: Callable[[RunRecord],
         journal.leave(record.id, release_hosts=taken.state in _OVER)
         raise
     return taken
-
-
-def _refuse_other_plugins(record: RunRecord, journal: SqlJournal, tasks: TaskRegistry, command: str) -> None:
-    planned = Plan.from_json(journal.plan(record.id)).tasks
-    found = {name: task.digest for name in planned if (task := tasks.get(name))}
-    other = [name for name, facts in planned.items() if found.get(name) != facts.digest]
-    if other:
-        raise PlanDrift(
-            f"not what run {record.id} was planned with: {', '.join(f'task {name}' for name in other)}",
-            hint=f"put the plugins back, or say: opsflow {command} {record.id} --accept-changes",
-        )
-
-
-def _refuse_ended(record: RunRecord) -> None:
-    _refuse_rolled_back(record)
-    if record.state is RunState.SUCCEEDED:
-        raise InputError(f"run {record.id} has succeeded: there is nothing to go on with")
-    if record.state is RunState.FAILED and record.exit_code == _ROLLED_BACK:
-        raise InputError(f"what failed in run {record.id} was rolled back: there is nothing to go on with")
-    if record.state is RunState.ROLLBACK_INCOMPLETE:
-        raise InputError(
-            f"the rollback of run {record.id} is incomplete, and it never goes forward again",
-            hint=f"opsflow show {record.id}; then opsflow rollback {record.id}",
-        )
-
-
-def _refuse_rolled_back(record: RunRecord) -> None:
-    if record.state is RunState.ROLLED_BACK:
-        raise InputError(f"run {record.id} has been rolled back: there is nothing to go on with")
