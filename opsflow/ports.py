@@ -5,7 +5,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from opsflow.errors import Problem
 from opsflow.model import (
     Change,
     CommandResult,
@@ -413,6 +412,3 @@ class Confirm(Protocol):
 
     def __call__(self, question: str) -> bool:
         """Whether the answer is yes. Raises `ApprovalNeeded` if nobody can be asked."""
-
-
-Problems = list[Problem]

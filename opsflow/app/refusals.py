@@ -21,9 +21,9 @@ def refuse_later_changes(record: RunRecord, plan: Plan, journal: SqlJournal, *, 
         )
 
 
-def refuse_other_plugins(record: RunRecord, journal: SqlJournal, tasks: TaskRegistry, command: str) -> None:
+def refuse_other_plugins(record: RunRecord, plan: Plan, tasks: TaskRegistry, command: str) -> None:
     """Refuse tasks that are not those of the plan. Raises `PlanDrift`."""
-    planned = Plan.from_json(journal.plan(record.id)).tasks
+    planned = plan.tasks
     found = {name: task.digest for name in planned if (task := tasks.get(name))}
     other = [name for name, facts in planned.items() if found.get(name) != facts.digest]
     if other:

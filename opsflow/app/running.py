@@ -136,10 +136,11 @@ def resume(
     with wiring.journal(settings) as journal:
         record = journal.find(run)
         refuse_ended(record)
+        plan = Plan.from_json(journal.plan(record.id))
         if not accept_changes:
-            refuse_other_plugins(record, journal, tasks, "resume")
-        loaded = _load(_taken(record, journal, refuse_ended), journal, listeners, tasks)
-        with wiring.executor(settings, loaded.plan, tasks) as (executor, transports):
+            refuse_other_plugins(record, plan, tasks, "resume")
+        loaded = _load(_taken(record, journal, refuse_ended), plan, journal, listeners, tasks)
+        with wiring.executor(settings, plan, tasks) as (executor, transports):
             return _drive(loaded, executor, transports, journal, stop or Stop(), "resume")
 
 
@@ -175,7 +176,8 @@ def rollback(
     tasks = wiring.registry(settings)
     with wiring.journal(settings) as journal:
         record = journal.find(run)
-        loaded = _load(record, journal, listeners, tasks)
+        plan = Plan.from_json(journal.plan(record.id))
+        loaded = _load(record, plan, journal, listeners, tasks)
         planned = _to_revert(loaded)
         for node in planned if dry_run or confirm else ():
             for listener in listeners:
@@ -184,13 +186,13 @@ def rollback(
         if dry_run or (not planned and record.state in _OVER):
             hint = "" if planned else f"run {record.id} has left nothing to revert"
             return RunSummary(run_id=record.id, state=record.state, hint=hint, planned=planned)
-        refuse_later_changes(record, loaded.plan, journal, force=force)
+        refuse_later_changes(record, plan, journal, force=force)
         if not accept_changes:
-            refuse_other_plugins(record, journal, tasks, "rollback")
+            refuse_other_plugins(record, plan, tasks, "rollback")
         if planned and confirm and not confirm(f"Revert {len(planned)} nodes of run {record.id}?"):
             return RunSummary(exit_code=_NOT_CONFIRMED, planned=planned, hint="nothing was changed")
-        loaded = _load(_taken(record, journal, refuse_rolled_back), journal, listeners, tasks)
-        with wiring.executor(settings, loaded.plan, tasks) as (executor, transports):
+        loaded = _load(_taken(record, journal, refuse_rolled_back), plan, journal, listeners, tasks)
+        with wiring.executor(settings, plan, tasks) as (executor, transports):
             return _drive(loaded, executor, transports, journal, stop or Stop(), "rollback")
 
 
@@ -236,10 +238,12 @@ def _begin(plan: Plan, journal: SqlJournal) -> RunRecord:
     return record
 
 
-def _load(record: RunRecord, journal: SqlJournal, listeners: Sequence[Listener], tasks: TaskRegistry) -> Run:
+def _load(
+    record: RunRecord, plan: Plan, journal: SqlJournal, listeners: Sequence[Listener], tasks: TaskRegistry
+) -> Run:
     return Run(
         record,
-        Plan.from_json(journal.plan(record.id)),
+        plan,
         journal,
         [*listeners, *tasks.listeners()],
         nodes=journal.nodes(record.id),

@@ -7,7 +7,7 @@ from typing import Any
 from opsflow.engine.graph import Frontier, Spread
 from opsflow.engine.jobs import Jobs
 from opsflow.engine.lanes import Lanes, Queue, Timers, retry_delay
-from opsflow.engine.run import Run, outcome_state
+from opsflow.engine.run import INTERRUPTED, Run, outcome_state
 from opsflow.events import NodeFinished, NodeRetrying, NodeStarted
 from opsflow.model import (
     AttemptRecord,
@@ -25,7 +25,6 @@ from opsflow.model import (
 
 _OPEN = frozenset({NodeState.PENDING, NodeState.RUNNING})
 _BROKEN = frozenset({NodeState.FAILED, NodeState.BLOCKED, NodeState.UNKNOWN})
-_INTERRUPTED = Failure(kind="Interrupted", message="the control process ended before the attempt did")
 
 
 class Forward:
@@ -237,7 +236,7 @@ class Forward:
             self._done(node, "found done")
         elif self._closed(node):
             self._end(attempt, AttemptState.UNKNOWN)
-            self._lose(node, _INTERRUPTED)
+            self._lose(node, INTERRUPTED)
         elif asked and rule is OnUnknown.RERUN and self._may_repeat(attempt):
             self._end(attempt, AttemptState.FAILED)
             self._run.move(node, "retry")
@@ -245,17 +244,17 @@ class Forward:
                 self._ready.add(node)
         elif asked and rule is OnUnknown.REVERT:
             self._end(attempt, AttemptState.UNKNOWN)
-            self._fail(node, _INTERRUPTED)
+            self._fail(node, INTERRUPTED)
         else:
             self._end(attempt, AttemptState.UNKNOWN)
-            self._lose(node, outcome.failure or self._why.get(node) or _INTERRUPTED)
+            self._lose(node, outcome.failure or self._why.get(node) or INTERRUPTED)
 
     def _may_repeat(self, attempt: AttemptRecord) -> bool:
         # A task says it for all its uses, or has a parameter by which the playbook says it for one.
         return self._run.plan.task_of(attempt.node).idempotent or attempt.params.get("idempotent") is True
 
     def _end(self, attempt: AttemptRecord, state: AttemptState, outputs: Mapping[str, Any] | None = None) -> None:
-        error = None if state is AttemptState.SUCCEEDED else attempt.error or _INTERRUPTED
+        error = None if state is AttemptState.SUCCEEDED else attempt.error or INTERRUPTED
         self._run.end_attempt(attempt, state, outputs=outputs, error=error)
 
     def _try_again(self, node: str, failure: Failure | None) -> bool:

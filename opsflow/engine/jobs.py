@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from opsflow.engine.run import NodeStatus
-from opsflow.model import LOCALHOST, PER_ALL, PER_HOST, AttemptRecord, Job, JobKind, NodeState, Preview, Step
+from opsflow.model import LOCALHOST, PER_ALL, PER_HOST, AttemptRecord, Job, JobKind, NodeState, Phase, Preview, Step
 from opsflow.plan import Node, Plan, node_variables, values_of
 from opsflow.ports import Renderer
 
@@ -40,11 +40,10 @@ class Jobs:
     def prepare(self, node: str) -> Job:
         """Render and look, for the attempt to come."""
         step = self._plan.steps[self._plan.by_id[node].step]
-        attempts = sum(a.phase == "execute" for a in self._nodes[node].attempts.values())
         return self._job(
             JobKind.PREPARE,
             node,
-            attempt=attempts + 1,
+            attempt=self._nodes[node].count(Phase.EXECUTE) + 1,
             params=step.params,
             when=step.when,
             timeout=step.timeout,

@@ -3,18 +3,15 @@
 from collections.abc import Callable
 
 from opsflow.engine.graph import Spread
-from opsflow.engine.run import Run
-from opsflow.model import AttemptState, Failure, NodeState, OnFailure, OnUnknown, Phase, RunState
-
-_INTERRUPTED = Failure(kind="Interrupted", message="the control process ended before the attempt did")
+from opsflow.engine.run import INTERRUPTED, NodeStatus, Run
+from opsflow.model import AttemptState, NodeState, OnFailure, OnUnknown, Phase, RunState
 
 
 def end_interrupted(run: Run) -> None:
     """End the attempts that nobody drives any more, their fate unknown, so that they can be reverted."""
     for node in list(run.nodes.values()):
-        _end_attempts(run, node.id, (Phase.EXECUTE, Phase.REVERT))
-        if node.state is NodeState.RUNNING:
-            run.move(node.id, "lose", error=_INTERRUPTED)
+        _end_attempts(run, node.id, Phase.REVERT)
+        _lose(run, node)
 
 
 def reopen(run: Run, closed: Callable[[str], bool], spread: Spread) -> None:
@@ -28,11 +25,9 @@ def reopen(run: Run, closed: Callable[[str], bool], spread: Spread) -> None:
     elif run.state in {RunState.SUSPENDED, RunState.FAILED}:
         run.move_run("roll_back" if run.rollbacks else "resume")
     for node in list(run.nodes.values()):
-        _end_attempts(run, node.id, (Phase.REVERT,))
+        _end_attempts(run, node.id, Phase.REVERT)
         if closed(node.id):
-            _end_attempts(run, node.id, (Phase.EXECUTE,))
-            if node.state is NodeState.RUNNING:
-                run.move(node.id, "lose", error=_INTERRUPTED)
+            _lose(run, node)
         elif failed_run and node.state is NodeState.FAILED and policy(run, node.id) is not OnFailure.ROLLBACK:
             run.move(node.id, "retry")
     bad = [n.id for n in run.nodes.values() if n.state is NodeState.FAILED or closed(n.id)]
@@ -58,7 +53,13 @@ def policy(run: Run, node: str) -> OnFailure:
     return OnFailure.ROLLBACK if uncertain and step.on_unknown is OnUnknown.REVERT else step.on_failure
 
 
-def _end_attempts(run: Run, node: str, phases: tuple[Phase, ...]) -> None:
+def _lose(run: Run, node: NodeStatus) -> None:
+    _end_attempts(run, node.id, Phase.EXECUTE)
+    if node.state is NodeState.RUNNING:
+        run.move(node.id, "lose", error=INTERRUPTED)
+
+
+def _end_attempts(run: Run, node: str, phase: Phase) -> None:
     for attempt in list(run.nodes[node].attempts.values()):
-        if attempt.state is AttemptState.RUNNING and attempt.phase in phases:
-            run.end_attempt(attempt, AttemptState.UNKNOWN, error=_INTERRUPTED)
+        if attempt.state is AttemptState.RUNNING and attempt.phase is phase:
+            run.end_attempt(attempt, AttemptState.UNKNOWN, error=INTERRUPTED)

@@ -36,6 +36,8 @@ _MAY_HAVE_CHANGED = frozenset({AttemptState.RUNNING, AttemptState.SUCCEEDED, Att
 _ON_THE_WAY_BACK = frozenset({"revert", "undo"})
 """Events after which it is still to be seen why the node failed."""
 
+INTERRUPTED = Failure(kind="Interrupted", message="the control process ended before the attempt did")
+
 
 @dataclass(slots=True, kw_only=True)
 class NodeStatus:

@@ -180,11 +180,6 @@ class Job:
         """The phase that plugins see."""
         return Phase.REVERT if self.kind is JobKind.REVERT else Phase.EXECUTE
 
-    @property
-    def attempt_id(self) -> str:
-        """Id of the attempt: `RUN/NODE/PHASE/N`."""
-        return f"{self.run_id}/{self.node}/{self.phase}/{self.attempt}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
