@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from opsflow.errors import TaskFailed
 from opsflow.model import Action
 from opsflow_tasks import backup_db, migrate_db
+from opsflow_tasks.databases import ledger
 
 SCRIPTS = {
     "0001_tables.sql": "CREATE TABLE a (x INT);\n-- it's; a comment\nCREATE TABLE b (x INT);\n",
@@ -461,6 +462,26 @@ def test_two_migrations_at_once_apply_each_script_once(migrate, database):
     assert sorted(v for result in results for v in result["applied"]) == [1, 2, 10]
     assert {result["version"] for result in results} == {10}
     assert database.execute("SELECT COUNT(*) FROM a") in ([(2,)], [("2",)])
+
+
+def test_a_script_begun_between_the_look_at_the_lock_and_that_at_the_rows_is_not_taken_for_left(
+    migrate, database, monkeypatch
+):
+    """The first answer is of a moment at which nobody held the lock yet, but somebody's row was there already."""
+    first = migrate.again(run_id="first")
+    first.apply()
+    real, moments = ledger.parse, []
+
+    def parsed(text):
+        history = real(text)
+        moments.append(history)
+        if len(moments) > 1:
+            return history
+        return replace(history, rows=(*history.rows[:-1], replace(history.rows[-1], state="applying")))
+
+    monkeypatch.setattr(ledger, "parse", parsed)
+    assert migrate.again(run_id="second").plan().action is Action.UNCHANGED
+    assert len(moments) == 2
 
 
 def test_a_migration_waits_for_one_in_the_middle_of_a_script(mysql, node, project):
