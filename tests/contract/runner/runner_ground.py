@@ -198,12 +198,13 @@ def verdict(ground, attempts, numbers):
 
 
 def parts(ground):
-    """Processes of the newest connection that is through with its beginning: relay, four slots, mouth."""
+    """Processes of a connection that is through with its beginning: relay, four slots, mouth; else nothing."""
     agents = [pid for pid in ground.processes() if len(below(pid)) >= 6 and _age(pid) > 0.1]
     if not agents:
         return []
-    children = sorted(p for p in below(max(agents)) if _parent(p) == max(agents))
-    return children[:6]
+    agent, most = agents[-1], int(Path("/proc/sys/kernel/pid_max").read_text())
+    children = (pid for pid in below(agent) if _parent(pid) == agent)
+    return sorted(children, key=lambda pid: (pid - agent) % most)[:6]  # in the order of their making: ids begin anew
 
 
 def _age(pid):

@@ -56,6 +56,7 @@ def test_parts_of_the_runner_die_at_random_moments(ground, shell, many, part):
     bad, unknown = verdict(ground, attempts, NUMBERS)
     print(f"{len(attempts) * NUMBERS} operations, {deaths} deaths, {len(unknown)} unknown")
     assert bad == []
+    assert deaths > 0
     assert len(unknown) <= (deaths if part == "any" else 0), unknown
 
 
