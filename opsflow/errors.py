@@ -24,6 +24,7 @@
     └── IllegalTransition           1   a bug: the state machine refused an event
 
     Interrupted (BaseException)         the link was lost or the attempt was cancelled in the middle of an operation
+    ├── Cancelled                       the operation was ended because somebody asked for it
     └── Diverged                        a hook that was called again did something else than before
 """
 
@@ -197,6 +198,10 @@ class Interrupted(BaseException):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class Cancelled(Interrupted):
+    """The attempt was cancelled: its operation has been ended by that, and says nothing of its own."""
 
 
 class Diverged(Interrupted):

@@ -49,6 +49,7 @@ class Transport(Protocol):
         what has ended says how. Without, it is a read, and may run again.
 
         Raises:
+            Cancelled: it was ended by `cancel`.
             Diverged: `op` was something else.
             HostsHeld: another run is at work on the host.
         """
@@ -74,6 +75,13 @@ class Transport(Protocol):
 
     def fence(self, op: Operation) -> None:
         """Let nothing more of the attempt of `op` start, whoever asks, and wait for what of it runs."""
+
+    def cancel(self, op: Operation) -> None:
+        """Let nothing more of the attempt of `op` start, whoever asks, and end what of it runs.
+
+        Its process group gets SIGTERM, five seconds later SIGKILL; returns once it has ended. Who follows it gets
+        `Cancelled`. May be asked by another process than the one that started it, and again.
+        """
 
     def release(self) -> None:
         """The run is over: let another one have the host, and forget what is recorded. Does not fail."""

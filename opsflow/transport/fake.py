@@ -159,8 +159,14 @@ class FakeTransport:
 
     def fence(self, op: Recordable) -> None:
         """Let nothing more of an attempt start. See `ports.Transport.fence`."""
+        if self.unreachable:
+            raise Unreachable(f"cannot reach {self._name}: it was told to be unreachable")
         with self._lock:
             self._fenced.add(op.attempt)
+
+    def cancel(self, op: Recordable) -> None:
+        """End an attempt. See `ports.Transport.cancel`; a command of the fake is over before anybody can ask."""
+        self.fence(op)
 
     def release(self) -> None:
         """The run is over. See `ports.Transport.release`."""

@@ -78,11 +78,6 @@ def call_of(op: Operation | None, text: str, out: Capture, err: Capture) -> Call
     )
 
 
-def question(id: str) -> Call:  # noqa: A002 - what it is called
-    """Asks what is known of an operation, whatever it is; its output is not wanted."""
-    return Call(id=id, digest="-", text="", out=Capture("stdout", 0), err=Capture("stderr", 0))
-
-
 class Following:
     """One call on one channel."""
 

@@ -19,9 +19,11 @@
 #   RUN/by        who drives the run, for messages
 #   RUN/c.PID/    named pipes and command texts of one connection
 #   RUN/OP.go     the gate: made once, by whoever starts the operation. First line, 10 bytes, overwritten in place, so
-#                 that a full disk does not matter: `-` started, `r PID` payload runs, `e STATUS` ended, `f` fenced, never
-#                 to start. Then: HASH BOOT PID:STARTTIME of its slot; then what was read since the operation before.
-#   RUN/OP.out, OP.err, OP.in, OP.to       output, spooled input, whether its time ran out
+#                 that a full disk does not matter: `-` started, `r PID` payload runs, `e STATUS FLAG` ended, `f` fenced,
+#                 never to start. Then: HASH BOOT PID:STARTTIME of its slot; then what was read since the operation before.
+#   RUN/OP.by     that it is to end, and why, which becomes its FLAG: `t` its time is over, `k` it was asked for
+#   RUN/OP.out, OP.err, OP.in              output, spooled input
+#   RUN/ATTEMPT.no                         nothing more of the attempt is started
 {
 umask 077
 set -f
@@ -117,10 +119,10 @@ claim() {
     refuse "$base cannot be written"
 }
 
-# What stands at a gate: sets state, hash, life, owner, kid; false if there is none.
+# What stands at a gate: sets state, kid (or the status), flag, hash, life, owner; false if there is none.
 look() {
-    state='' hash='' life='' owner='' kid=''
-    { read -r state kid && read -r hash life owner; } 2>/dev/null <"$dir/$1.go"
+    state='' kid='' flag='' hash='' life='' owner=''
+    { read -r state kid flag && read -r hash life owner; } 2>/dev/null <"$dir/$1.go"
     [ -e "$dir/$1.go" ]
 }
 
@@ -136,12 +138,15 @@ slot() {
         case $reads in r) IFS= read -r seen ;; esac
         file=$dir/$op
         read -r mine <"$claims"
-        if [ "$mine" != "$run $epoch" ] || [ -e "$dir/${op%.*}.no" ]; then
+        if [ "$mine" != "$run $epoch" ]; then
             tell F "$op"
         elif ! { true >>"$file.out" && true >>"$file.err"; }; then
             tell X "$op" "cannot prepare"
         elif ! true >"$file.go"; then
             if [ -e "$file.go" ]; then tell A "$op" "$hash"; else tell X "$op" "cannot record"; fi
+        elif [ -e "$dir/${op%.*}.no" ]; then # after the gate: who fences looks at the gates after that
+            printf '%-9s\n' f >>"$file.go"
+            tell F "$op"
         elif ! printf '%-9s\n%s %s %s\n%s\n' - "$hash" "$boot" "$who" "$seen" >>"$file.go"; then
             rm -f "$file.go" # its maker, alive: nobody else can have started it
             tell X "$op" "cannot record"
@@ -159,14 +164,23 @@ supervise() {
     f) $session sh -c "$inner" sh "$@" <"$file.in" >>"$file.out" ;;
     *) $session sh -c "$inner" sh "$@" </dev/null >>"$file.out" ;;
     esac
-    status=$?
-    if [ -e "$file.to" ]; then # those of its group that do not heed SIGTERM
-        look "$op"
-        sleep 1
-        kill -s KILL -- "$group$kid"
-    fi
-    printf 'e %-7s' "$status" 1<>"$file.go"
-    tell D "$op" "$status"
+    status=$? flag=-
+    [ ! -e "$file.by" ] || outlast
+    printf 'e %-7s' "$status $flag" 1<>"$file.go"
+    tell D "$op" "$status" "$flag"
+}
+
+# An operation was to end, and its shell has: those of its group that clean up have five seconds too.
+outlast() {
+    look "$op"
+    read -r flag <"$file.by"
+    clock
+    ends=$((now + 5))
+    while kill -0 "$group$kid" && [ "$now" -lt $((ends + 3)) ]; do
+        [ "$now" -lt "$ends" ] || kill -KILL "$group$kid"
+        sleep 0.1 || sleep 1
+        clock
+    done
 }
 
 # Opened for both ways, a pipe that nobody reads any more does not block.
@@ -191,7 +205,7 @@ relay() {
         *' .') printf '%s\n' "${line% .}" >&4 ;;
         esac
     done
-    kill -s KILL "$$" # the shell that waits for us, so that it keeps no stream open
+    kill -KILL "$$" # the shell that waits for us, so that it keeps no stream open
 }
 
 start() {
@@ -218,13 +232,12 @@ mouth() {
     while :; do
         while read -r what op a b c; do
             case $what in
-            D) ended "$op" "$a" ;;
+            D) ended "$op" "$a" "$b" ;;
             A) answer "$op" "$a" 0 0 ;;
             P) follow "$op" && answer "$op" "$a" "$b" "$c" ;;
             B) clock && due="$due $op:$((now + a + 1))" && wake $((a + 1)) ;;
-            K) stop "$op" "$a" ;;
             T) ring ;;
-            N) fence "$op" ;;
+            N) fence "$op" "$a" ;;
             Q) recall "$op" ;;
             C) clean "$op $a $b $c" ;;
             Z) release ;;
@@ -232,7 +245,7 @@ mouth() {
             esac
         done
         # The connection is gone. Timeouts go on.
-        kill -s KILL "$$"
+        kill -KILL "$$"
         exec >/dev/null
         [ "$due" ] || break
         read -r what op a b c <>"$home/mouth"
@@ -250,14 +263,12 @@ say() { printf '\n%s %s\n' "$nonce" "$*"; }
 
 ended() {
     forget "$1"
-    timed=-
-    [ ! -e "$dir/$1.to" ] || timed=t
     case $asked in
     *" $1 "*) # the rest is asked for, from where that came to
         asked=${asked%%" $1 "*}" "${asked#*" $1 "}
-        say E "$1" "$2" $timed 0 0 -
+        say E "$1" "$2" "$3" 0 0 -
         ;;
-    *) outputs E "$1" "$2 $timed" 0 0 ;;
+    *) outputs E "$1" "$2 $3" 0 0 ;;
     esac
 }
 
@@ -296,11 +307,9 @@ answer() {
             outputs R "$1" "- -" "$3" "$4"
             return
         fi
-        timed=-
-        [ ! -e "$dir/$1.to" ] || timed=t
         if [ "$state" = e ]; then
-            [ "$life" = "$boot" ] || timed=${timed}b # written before a reboot: the status is true, output may be cut
-            outputs E "$1" "$kid $timed" "$3" "$4"
+            [ "$life" = "$boot" ] || flag=${flag}b # written before a reboot: the status is true, output may be cut
+            outputs E "$1" "$kid ${flag:--}" "$3" "$4"
         elif [ "$life" = "$boot" ]; then
             outputs L "$1" "killed -" "$3" "$4"
         else
@@ -310,22 +319,51 @@ answer() {
     esac
 }
 
-# End an operation: what has not begun never will; what runs gets SIGTERM, and SIGKILL five seconds later.
+# End an operation, for the reason that becomes its flag: what has not begun never will; what runs gets SIGTERM, and
+# SIGKILL five seconds later. What begins just now finds the mark: it is made before the look.
 stop() {
     if (set -C && printf '%-9s\n' f >"$dir/$1.go"); then
         say F "$1"
-    elif look "$1" && [ "$state" = r ] && alive "$life" "$owner"; then
-        [ "$2" != t ] || true >>"$dir/$1.to"
+        return
+    fi
+    (set -C && echo "$2" >"$dir/$1.by")
+    if look "$1" && runs "$1"; then
         (
-            kill -s TERM -- "$group$kid"
+            kill -TERM "$group$kid"
             sleep 5
-            look "$1" && [ "$state" = r ] && kill -s KILL -- "$group$kid"
+            look "$1" && runs "$1" && kill -KILL "$group$kid"
         ) </dev/null >/dev/null &
     fi
 }
 
-# Nothing more of an attempt is started.
-fence() { true >>"$dir/$1.no" && say N "$1" fenced; }
+# Whether the payload runs of an operation that was looked at. Without its supervisor it is told by its arguments.
+runs() {
+    [ "$state" = r ] && [ "$life" = "$boot" ] || return 1
+    alive "$life" "$owner" && return
+    case $(tr '\0' ' ' <"/proc/$kid/cmdline" || ps -o args= -p "$kid") in *" $dir/$1 "*) ;; *) return 1 ;; esac
+}
+
+# Nothing more of an attempt is started; what runs of it is ended, if so asked. Says what there is that has not ended.
+fence() {
+    true >>"$dir/$1.no" || return
+    left=
+    set +f
+    for gate in "$dir/$1".*.go; do
+        set -f
+        op=${gate##*/} && op=${op%.go}
+        look "$op" || continue
+        case $state in e* | f*) continue ;; esac
+        [ "$2" != k ] || stop "$op" k
+        look "$op"
+        case $state in
+        '') left=$left. ;; # made, and not yet said by whom
+        -) ! alive "$life" "$owner" || left=${left}b ;;
+        r) ! runs "$op" || left=${left}r ;;
+        esac
+    done
+    set -f
+    say N "$1" "${left:-over}"
+}
 
 forget() {
     left=
@@ -348,8 +386,8 @@ wake() {
 # By its id first: it may not have a group of its own yet, and then it never will.
 hush() {
     [ "$alarm" ] || return 0
-    kill -s KILL "$alarm"
-    kill -s KILL -- "$group$alarm"
+    kill -KILL "$alarm"
+    kill -KILL "$group$alarm"
 }
 
 ring() {
@@ -383,7 +421,7 @@ clean() {
     set +f
     for attempt in $1; do
         case $attempt in r*) rm -f "$dir/$attempt".* ;; esac # reads: only operations need to be remembered
-        rm -f "$dir/$attempt".*.out "$dir/$attempt".*.err "$dir/$attempt".*.in "$dir/$attempt".*.to
+        rm -f "$dir/$attempt".*.out "$dir/$attempt".*.err "$dir/$attempt".*.in "$dir/$attempt".*.by
     done
     set -f
 }
@@ -400,6 +438,7 @@ release() {
 # What a payload's shell does first: say who it is, take its environment, forget its arguments.
 # shellcheck disable=SC2016 # it is expanded there
 inner='{ printf "r %-7s" "$$" 1<>"$1.go"; } 2>/dev/null
+if [ -e "$1.by" ]; then exit 143; fi
 exec 2>>"$1.err"
 _opsflow=$2
 if [ "$3" ]; then IFS= read -r _environment && eval "$(printf %b "$_environment")"; unset _environment; fi

@@ -67,6 +67,10 @@ class ShellTransport(ABC):
         """Let nothing more of an attempt start. See `ports.Transport.fence`."""
         self._claimed(op.run, op.epoch).fence(op.attempt)
 
+    def cancel(self, op: Operation) -> None:
+        """End an attempt. See `ports.Transport.cancel`."""
+        self._claimed(op.run, op.epoch).fence(op.attempt, end=True)
+
     def release(self) -> None:
         """The run is over. See `ports.Transport.release`."""
         if self._target is not None:

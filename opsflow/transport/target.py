@@ -11,11 +11,12 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import asdict
 
-from opsflow.errors import AuthenticationFailed, HostKeyRejected, HostsHeld, Interrupted, Unreachable
+from opsflow.errors import AuthenticationFailed, Cancelled, HostKeyRejected, HostsHeld, Interrupted, Unreachable
 from opsflow.model import Recorded, record_of
 from opsflow.transport import following
 from opsflow.transport.channel import Channel, Lost, Place, Refused
-from opsflow.transport.following import Call, Following, question
+from opsflow.transport.following import Call, Following
+from opsflow.transport.frames import Frame
 from opsflow.transport.process import Process
 
 PATIENCE = 60.0
@@ -24,6 +25,7 @@ PATIENCE = 60.0
 _CONNECTIONS = 4
 _BACKOFF = (0.1, 5.0)
 _CLEAN = 32
+_FENCING = (0.1, 0.5)
 _FINAL = (HostsHeld, HostKeyRejected, AuthenticationFailed, Refused)
 
 
@@ -63,6 +65,7 @@ class Target:
 
         Raises:
             Unreachable: certainly not begun.
+            Cancelled: it was ended by `fence`.
             Diverged: something else was done under this name.
             Interrupted: its fate cannot be found out.
         """
@@ -73,7 +76,7 @@ class Target:
                 channel = self._channel()
                 known = call.place is None or call.place == channel.place
                 with closing(Following(channel, call)) as followed:
-                    status = followed.to_end(may_start=known)
+                    status, flags = followed.to_end(may_start=known)
             except (Lost, Unreachable, HostsHeld) as error:
                 # A host that answered before is waited for; one that never did is told at once.
                 if not call.sent and (isinstance(error, _FINAL) or not self.opened):
@@ -81,7 +84,9 @@ class Target:
                 failed = error
             else:
                 self._clean(call.id, channel)
-                return status
+                if "k" in flags:
+                    raise Cancelled(f"{self.where}: the attempt was cancelled while the operation ran")
+                return status, flags
             now = time.monotonic()
             gives_up = gives_up or now + PATIENCE
             if now > gives_up:
@@ -103,43 +108,28 @@ class Target:
     def record(self, attempt: str) -> list[Recorded]:
         """The operations of an attempt that the target has on record, in order. Raises `Unreachable`."""
         key = record_of(attempt)
-        channel = self._channel()
-        found: list[Recorded] = []
-        try:
-            channel.expect(key)
-            channel.send(f"Q {key} .")
-            while True:
-                frame = channel.wait(key, following.SILENCE)
-                if frame is None:
-                    channel.close("no answer")
-                    raise Unreachable(f"{self.where} does not answer")
-                if frame.words[0] == ".":
-                    return found
-                found.append(Recorded(digest=frame.words[0], reads=" ".join(frame.words[1:])))
-        except Lost as error:
-            raise Unreachable(f"{self.where}: {error}") from error
-        finally:
-            channel.forget(key)
+        *found, _ = self._answers(key, f"Q {key} .", last=".")
+        return [Recorded(digest=frame.words[0], reads=" ".join(frame.words[1:])) for frame in found]
 
-    def fence(self, attempt: str) -> None:
-        """Let nothing more of an attempt start, and wait for what of it runs. Raises `Unreachable`."""
+    def fence(self, attempt: str, *, end: bool = False) -> None:
+        """Let nothing more of an attempt start, and wait for what of it runs; with `end`, end that.
+
+        Raises:
+            Unreachable: the target does not say, or not any more, that nothing runs.
+        """
         key = record_of(attempt)
-        channel = self._channel()
-        channel.expect(key)
-        try:
-            channel.send(f"N {key} .")
-            if channel.wait(key, following.SILENCE) is None:
-                channel.close("no answer")
-                raise Unreachable(f"{self.where} does not answer")
-        except Lost as error:
-            raise Unreachable(f"{self.where}: {error}") from error
-        finally:
-            channel.forget(key)
-        last = len(self.record(attempt))
-        pause = following.POLL[0]
-        while last and self.state(question(f"{key}.{last}")) == "R":
+        asks = "k" if end else "-"
+        pause = _FENCING[0]
+        began = time.monotonic()
+        while True:
+            (frame,) = self._answers(key, f"N {key} {asks} .")
+            runs = frame.words[0]
+            unsigned = set(runs) == {"."} and time.monotonic() - began > following.EMPTY_GATE
+            if runs == "over" or unsigned:
+                return
+            asks = "-"
             time.sleep(pause)
-            pause = min(pause * 1.5, following.POLL[1])
+            pause = min(pause * 1.5, _FENCING[1])
 
     def release(self) -> None:
         """The run is over: forget its records and let others have the host. What cannot be reached is left."""
@@ -156,6 +146,29 @@ class Target:
             self._closed = True
         for channel in channels:
             channel.close()
+
+    def _answers(self, key: str, message: str, *, last: str = "") -> list[Frame]:
+        """What is answered to a message about `key`: one frame, or all up to the one whose first word is `last`.
+
+        Raises:
+            Unreachable: no answer came.
+        """
+        channel = self._channel()
+        found: list[Frame] = []
+        try:
+            channel.expect(key)
+            channel.send(message)
+            while not found or (last and found[-1].words[0] != last):
+                frame = channel.wait(key, following.SILENCE)
+                if frame is None:
+                    channel.close("no answer")
+                    raise Unreachable(f"{self.where} does not answer")
+                found.append(frame)
+        except Lost as error:
+            raise Unreachable(f"{self.where}: {error}") from error
+        finally:
+            channel.forget(key)
+        return found
 
     def _channel(self) -> Channel:
         """A connection with a free slot, if there may be one."""

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -224,3 +225,24 @@ def _parent(pid):
 
 def gate(ground, op):
     return ground.base / ground.run / f"{record_of(op.attempt)}.{op.number}.go"
+
+
+def until(holds, seconds=10):
+    ends = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+
+def in_thread(work):
+    caught = []
+
+    def guarded():
+        try:
+            caught.append(work())
+        except BaseException as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=guarded, daemon=True)
+    thread.start()
+    return thread, caught

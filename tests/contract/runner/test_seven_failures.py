@@ -5,12 +5,11 @@ import json
 import os
 import shutil
 import signal
-import threading
 import time
 from contextlib import suppress
 
 import pytest
-from runner_ground import gate, parts
+from runner_ground import gate, in_thread, parts, until
 
 from opsflow.errors import Diverged, HostsHeld, Interrupted
 from opsflow.model import Operation
@@ -23,27 +22,6 @@ def transport(ground):
     transport = ground.transport()
     yield transport
     transport.close()
-
-
-def until(holds, seconds=10):
-    ends = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < ends
-        time.sleep(0.01)
-
-
-def in_thread(work):
-    caught = []
-
-    def guarded():
-        try:
-            caught.append(work())
-        except BaseException as error:
-            caught.append(error)
-
-    thread = threading.Thread(target=guarded, daemon=True)
-    thread.start()
-    return thread, caught
 
 
 def test_1_a_payload_never_sees_a_part_of_its_input(ground, transport):

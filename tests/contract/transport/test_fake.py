@@ -6,6 +6,7 @@ import pytest
 
 from opsflow.errors import Interrupted, Unreachable
 from opsflow.model import CommandResult
+from opsflow.model import Operation as Recordable
 from opsflow.transport.fake import FakeTransport, Operation
 
 
@@ -69,3 +70,13 @@ def test_a_lost_link_leaves_a_file_whole_or_away(after_effect):
     with pytest.raises(Interrupted):
         fake.put(io.BytesIO(b"x"), "f")
     assert fake.files == ({"f": b"x"} if after_effect else {})
+
+
+def test_a_cancelled_attempt_starts_nothing_more():
+    host = FakeTransport(commands=[("", "")])
+    op = Recordable(run="run", epoch=1, attempt="a", number=1, digest="d")
+    host.claim("run", 1)
+    host.cancel(op)
+    with pytest.raises(Interrupted):
+        host.run("true", op=op)
+    assert host.operations == []
