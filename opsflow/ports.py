@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from opsflow.model import (
+    Asked,
     Change,
     CommandResult,
     Host,
@@ -16,6 +17,7 @@ from opsflow.model import (
     Phase,
     Preview,
     Recorded,
+    RequestRecord,
     RollbackRecord,
     RunRecord,
     RunState,
@@ -343,8 +345,8 @@ class Journal(Protocol):
             HostsHeld: an open run holds some of the hosts; nothing was written.
         """
 
-    def resume(self, run_id: str, operator: str) -> None:
-        """Become the writer of a run that has none.
+    def resume(self, run_id: str, operator: str, *, hold: bool = True) -> None:
+        """Become the writer of a run that has none. Without `hold` it holds no more hosts than before.
 
         Raises:
             HostsHeld: its writer is alive (same machine: its process lives; elsewhere: its heartbeat is fresh).
@@ -360,8 +362,23 @@ class Journal(Protocol):
             JournalConflict: something was not in the state it was changed from, or this writer lost the run.
         """
 
-    def heartbeat(self, run_id: str) -> None:
-        """Say that the writer is alive; cheap if it was said just now. Raises `JournalConflict` if it lost the run."""
+    def heartbeat(self, run_id: str) -> Sequence[RequestRecord]:
+        """Say that the writer is alive, and hear what others ask it for; cheap if that was done just now.
+
+        What it took up is committed as `RequestApplied`; until then it is heard again.
+
+        Raises:
+            JournalConflict: this writer lost the run.
+        """
+
+    def ask(self, run_id: str, what: Asked, data: Mapping[str, Any], operator: str) -> int | None:
+        """Ask the process that drives a run for something; the request's number. None: nobody drives it."""
+
+    def driven(self, run_id: str) -> bool:
+        """Whether a living process drives a run."""
+
+    def requests(self, run_id: str) -> Sequence[RequestRecord]:
+        """All that was ever asked of a run, oldest first."""
 
     def leave(self, run_id: str, *, release_hosts: bool) -> None:
         """Stop being the writer. `release_hosts` when nothing of the run is left open."""

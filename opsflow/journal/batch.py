@@ -16,6 +16,7 @@ from opsflow.model import (
     Change,
     NodeChanged,
     OutputAppended,
+    RequestApplied,
     RollbackFinished,
     RollbackRecord,
     RollbackStarted,
@@ -37,6 +38,7 @@ class Batch:
     rollbacks: dict[str, RollbackRecord] = field(default_factory=dict)
     rolled: dict[str, RollbackFinished] = field(default_factory=dict)
     output: list[OutputAppended] = field(default_factory=list)
+    applied: list[RequestApplied] = field(default_factory=list)
 
 
 def collect(changes: Sequence[Change]) -> Batch:
@@ -62,6 +64,8 @@ def collect(changes: Sequence[Change]) -> Batch:
                 batch.rollbacks[change.rollback.id] = change.rollback
             case RollbackFinished():
                 _finish_rollback(batch, change)
+            case RequestApplied():
+                batch.applied.append(change)
     return batch
 
 

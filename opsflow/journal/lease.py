@@ -67,6 +67,12 @@ def own(connection: Connection, run: int, token: str, operator: str) -> None:
     connection.execute(insert(owners).values(**row))
 
 
+def living_epoch(connection: Connection, run: int) -> int | None:
+    """Number of the run's writer; None: it has none, or its process is gone."""
+    row = _row(connection, run)
+    return int(row.epoch) if _alive(row) else None
+
+
 def take(connection: Connection, run: int, token: str, operator: str) -> None:
     """Make this process the writer of an existing run.
 

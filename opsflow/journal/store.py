@@ -9,14 +9,15 @@ from typing import Any, Self
 from sqlalchemy import Connection, Engine
 
 from opsflow.errors import JournalConflict, JournalError
-from opsflow.journal import lease, reader, rows, upgrade, writer
+from opsflow.journal import lease, reader, requests, rows, upgrade, writer
 from opsflow.journal.batch import collect
 from opsflow.journal.database import Database
-from opsflow.model import Change, NodeRecord, RollbackRecord, RunRecord, RunState
+from opsflow.model import Asked, Change, NodeRecord, RequestRecord, RollbackRecord, RunRecord, RunState
 
 DEFAULT_URL = "sqlite:///.opsflow/journal.db"
 
 _BEAT_SECONDS = 10.0
+_HEAR_SECONDS = 1.0
 
 
 class SqlJournal:
@@ -58,10 +59,10 @@ class SqlJournal:
         work = partial(writer.begin, run=run, plan=plan, new=nodes, hosts=hosts, token=token)
         self._held[run.id] = self._hold(work, run.id, lambda _: hosts)
 
-    def resume(self, run_id: str, operator: str) -> None:
-        """Become the writer of a run that has none, and hold its hosts again."""
+    def resume(self, run_id: str, operator: str, *, hold: bool = True) -> None:
+        """Become the writer of a run that has none, and hold its hosts again; without `hold` only those it holds."""
         token = lease.new_token()
-        work = partial(writer.resume, run_id=run_id, operator=operator, token=token)
+        work = partial(writer.resume, run_id=run_id, operator=operator, token=token, hold=hold)
         self._held[run_id] = self._hold(work, run_id, lambda c: writer.hosts_of(c, reader.key_of(c, run_id)))
 
     def epoch(self, run_id: str) -> int:
@@ -89,13 +90,29 @@ class SqlJournal:
         held.sizes |= sizes
         held.beat = time.monotonic()
 
-    def heartbeat(self, run_id: str) -> None:
-        """Say that the writer is alive, unless that was said within the last 10 seconds."""
+    def heartbeat(self, run_id: str) -> Sequence[RequestRecord]:
+        """Every 10 seconds say that the writer is alive; every second look what others ask it for."""
         held = self._writer(run_id)
-        if time.monotonic() - held.beat < _BEAT_SECONDS:
-            return
-        self._database.write(partial(writer.beat, held=held))
-        held.beat = time.monotonic()
+        beat = time.monotonic() - held.beat >= _BEAT_SECONDS
+        if not beat and time.monotonic() - held.heard < _HEAR_SECONDS:
+            return ()
+        found = (self._database.write if beat else self._database.read)(partial(writer.hear, held=held, beat=beat))
+        held.heard = time.monotonic()
+        held.beat = held.heard if beat else held.beat
+        return found
+
+    def ask(self, run_id: str, what: Asked, data: Mapping[str, Any], operator: str) -> int | None:
+        """Ask the process that drives a run for something; the request's number. None: nobody does."""
+        work = partial(requests.ask, run_id=run_id, what=what, data=data, operator=operator)
+        return self._database.write(work)
+
+    def driven(self, run_id: str) -> bool:
+        """Whether a living process drives a run."""
+        return self._database.read(lambda c: lease.living_epoch(c, reader.key_of(c, run_id))) is not None
+
+    def requests(self, run_id: str) -> Sequence[RequestRecord]:
+        """All that was ever asked of a run, oldest first."""
+        return self._database.read(partial(requests.of_run, run_id=run_id))
 
     def leave(self, run_id: str, *, release_hosts: bool) -> None:
         """Stop being the writer; nothing happens if this process is not, or no longer."""
@@ -178,5 +195,5 @@ class SqlJournal:
             # The hosts' names are a unique key: somebody was there first. Who, a new transaction tells.
             self._database.read(lambda c: lease.refuse_held(c, run_id, hosts(c)))
             raise
-        held.beat = time.monotonic()
+        held.beat = held.heard = time.monotonic()
         return held

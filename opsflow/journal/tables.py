@@ -19,9 +19,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.mysql import LONGBLOB
 
 from opsflow.journal.columns import Instant, Json, Word
-from opsflow.model import AttemptState, NodeState, Phase, RunState
+from opsflow.model import Asked, AttemptState, NodeState, Phase, RunState
 
-HEAD = "0001"
+HEAD = "0002"
 """Version of this schema: the newest file in `migrations/versions`. Versions sort as text."""
 
 VERSION_TABLE = "journal_version"
@@ -149,5 +149,21 @@ rollbacks = Table(
     Column("finished", Instant),
     Column("complete", Boolean(create_constraint=False)),
     UniqueConstraint("run", "id", name="rollbacks_of_run"),
+    **_MYSQL,
+)
+
+requests = Table(
+    "requests",  # what operators ask of whoever writes a run, and what became of it
+    metadata,
+    Column("key", _KEY, primary_key=True, autoincrement=True),
+    Column("run", _KEY, ForeignKey("runs.key"), nullable=False),
+    Column("epoch", Integer, nullable=False),  # of the writer that is asked: a later one is not meant
+    Column("what", Word(Asked), nullable=False),
+    Column("operator", String(255), nullable=False),
+    Column("at", Instant, nullable=False),  # this and the next by the database's clock
+    Column("applied", Instant),
+    Column("data", Json, nullable=False),
+    Column("answer", Json),
+    UniqueConstraint("run", "key", name="requests_of_run"),
     **_MYSQL,
 )

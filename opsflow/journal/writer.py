@@ -7,13 +7,13 @@ from typing import Any
 from sqlalchemy import Connection, Update, bindparam, func, insert, or_, select, update
 
 from opsflow.errors import JournalConflict
-from opsflow.journal import lease, rows
+from opsflow.journal import lease, requests, rows
 from opsflow.journal.batch import OPEN, Batch
 from opsflow.journal.columns import DatabaseTime, pack, unpack
 from opsflow.journal.ids import attempt_id
 from opsflow.journal.reader import key_of
 from opsflow.journal.tables import attempts, nodes, owners, plans, printed, rollbacks, runs
-from opsflow.model import LOCALHOST, NodeRecord, RunRecord
+from opsflow.model import LOCALHOST, NodeRecord, RequestRecord, RunRecord
 
 _PART = 1 << 20
 """Bytes of a packed plan per row: well below every database's longest packet."""
@@ -30,6 +30,7 @@ class Held:
         printed: Number of rows of output so far.
         sizes: Bytes of output kept so far, by attempt id.
         beat: When it was last said that the writer lives (`time.monotonic`).
+        heard: When it was last looked what others ask for.
     """
 
     numbers: rows.Numbers
@@ -38,6 +39,7 @@ class Held:
     printed: int = 0
     sizes: dict[str, int] = field(default_factory=dict)
     beat: float = 0.0
+    heard: float = 0.0
 
 
 def _update(table: Any, key: Sequence[str], values: Sequence[str]) -> Update:
@@ -119,11 +121,12 @@ def begin(
     return Held(numbers=rows.Numbers(run_id=run.id, run=key, places=places), token=token)
 
 
-def resume(connection: Connection, run_id: str, operator: str, token: str) -> Held:
+def resume(connection: Connection, run_id: str, operator: str, token: str, *, hold: bool) -> Held:
     """Take a run over, and hold its hosts again. Integrity error: one of them is held by another run."""
     key = key_of(connection, run_id)
     lease.take(connection, key, token, operator)
-    lease.hold(connection, key, hosts_of(connection, key))
+    if hold:
+        lease.hold(connection, key, hosts_of(connection, key))
     places = {row.id: row.n for row in connection.execute(select(nodes.c.id, nodes.c.n).where(nodes.c.run == key))}
     last = connection.scalar(select(func.max(printed.c.n)).where(printed.c.run == key))
     serial = connection.scalar(select(owners.c.serial).where(owners.c.run == key))
@@ -179,15 +182,17 @@ def commit(connection: Connection, held: Held, batch: Batch, output: Sequence[ro
         connection.execute(insert(rollbacks), rows.new_rollbacks(numbers.run, batch.rollbacks.values()))
     rolled = rows.ended_rollbacks(numbers.run, batch.rolled.values())
     _all(connection, _ROLLED, rolled, _not_as_believed("rollback", list(batch.rolled)))
+    requests.apply(connection, numbers.run, batch.applied)
     if output:
         connection.execute(insert(printed), output)
 
 
-def beat(connection: Connection, held: Held) -> None:
-    """Say that the writer lives. Raises `JournalConflict` if it lost the run."""
+def hear(connection: Connection, held: Held, *, beat: bool) -> list[RequestRecord]:
+    """What others ask the writer for; with `beat` also say that it lives. `JournalConflict`: it lost the run."""
     row = {"b_run": held.numbers.run, "b_token": held.token}
-    if connection.execute(_BEAT, row).rowcount != 1:
+    if beat and connection.execute(_BEAT, row).rowcount != 1:
         raise _lost(held)
+    return requests.waiting(connection, held.numbers.run_id, held.numbers.run, held.token)
 
 
 def leave(connection: Connection, held: Held, *, release_hosts: bool) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from opsflow.model.states import AttemptState, NodeState, Phase, RunState
+from opsflow.model.states import Asked, AttemptState, NodeState, Phase, RunState
 from opsflow.model.work import Failure
 
 
@@ -81,7 +81,27 @@ class RollbackRecord:
     complete: bool | None = None
 
 
-# What a commit consists of: the changes of one instant, applied in order, all or none.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRecord:
+    """What an operator asked of a run, and what became of it.
+
+    Attributes:
+        id: Its number.
+        operator: Who asked, `USER@MACHINE`.
+        at: When, by the database's clock.
+        data: What exactly, JSON-able.
+        applied: When whoever drove the run took it up; None: that has not happened.
+        answer: What came of it, JSON-able; `refused` says why nothing did.
+    """
+
+    id: int
+    run_id: str
+    what: Asked
+    operator: str
+    at: datetime
+    data: Mapping[str, Any] = field(default_factory=dict)
+    applied: datetime | None = None
+    answer: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +171,21 @@ class RollbackFinished:
     complete: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestApplied:
+    """A request was taken up, in the same commit as what it changed. `answer`: what came of it, JSON-able."""
+
+    id: int
+    answer: Mapping[str, Any]
+
+
 Change = (
-    RunChanged | NodeChanged | AttemptStarted | AttemptFinished | OutputAppended | RollbackStarted | RollbackFinished
+    RunChanged
+    | NodeChanged
+    | AttemptStarted
+    | AttemptFinished
+    | OutputAppended
+    | RollbackStarted
+    | RollbackFinished
+    | RequestApplied
 )

@@ -78,6 +78,22 @@ class OnUnknown(StrEnum):
     REVERT = "revert"
 
 
+class Asked(StrEnum):
+    """What another process may ask of whoever drives a run."""
+
+    CANCEL = "cancel"
+    MARK = "mark"
+
+
+class Mark(StrEnum):
+    """An operator's verdict on a node whose fate opsflow does not know, or could not mend."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    REVERTED = "reverted"
+
+
 class Irreversible(StrEnum):
     """What a rollback does at a node that cannot be undone."""
 
