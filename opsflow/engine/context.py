@@ -267,7 +267,9 @@ class HookContext:
         try:
             yield
         except Unreachable:
-            self.operations -= acts  # certainly not begun
+            if acts:  # certainly not begun
+                self.operations -= 1
+                self._trail.withdraw()
             raise
         except Interrupted as error:
             self.interrupted = error

@@ -33,6 +33,7 @@ class Trail:
         self._recorded = recorded
         self._number = 0
         self._reads: list[tuple[str, str, Any]] = []
+        self._before = self._reads
         self._answers = self._next_answers()
 
     @property
@@ -56,7 +57,7 @@ class Trail:
                 raise self._diverged(f"began another operation {self._number + 1}", what)
         reads = json.dumps(self._reads, separators=(",", ":")) if self._reads else ""
         self._number += 1
-        self._reads = []
+        self._before, self._reads = self._reads, []
         self._answers = self._next_answers()
         job = self._job
         return Operation(
@@ -68,6 +69,13 @@ class Trail:
             reads=reads,
             place=job.machine if job.replay else "",
         )
+
+    def withdraw(self) -> None:
+        """The last operation has certainly not begun: the next one takes its place."""
+        if self._job.record:
+            self._number -= 1
+            self._reads = self._before
+            self._answers = []
 
     def read(self, kind: str, what: object, look: Callable[[], Any]) -> Any:
         """The answer of a read (JSON-able), from the record or else from `look`.

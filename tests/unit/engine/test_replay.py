@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from opsflow.engine.context import HookContext
-from opsflow.errors import Diverged, Interrupted
+from opsflow.errors import Diverged, Interrupted, Unreachable
 from opsflow.model import CommandResult, Job, JobKind
 from opsflow.transport.fake import FakeTransport
 
@@ -71,6 +71,35 @@ def test_a_hook_that_is_cut_anywhere_goes_on_where_it_was(number, after_effect):
     assert service.did == ["stop it", "migrate it", "start it"]
     assert (seen["was_running"], seen["content"], seen["up"]) == (True, "new", True)
     assert sum(o.kind == "put" for o in service.fake.operations) == 1 + (number == 3 and not after_effect)
+
+
+@pytest.mark.parametrize("number", [2, 3, 4])
+def test_an_operation_that_was_tried_again_keeps_its_place(number):
+    """The first try has certainly not begun, so the record does not know of it."""
+
+    def patient(ctx):
+        ctx.run("one")
+        try:
+            ctx.run("two")
+        except Unreachable:
+            service.fake.unreachable = False
+            ctx.run("two")
+        ctx.probe("is-running")
+        ctx.run("three")
+
+    service = Service()
+    service.fake.interrupt(number, after_effect=True)
+    first = service.context()
+    run = service.fake.run
+    service.fake.run = lambda command, **more: (run(command, **more), setattr(
+        service.fake, "unreachable", command == "one"))[0]  # fmt: skip
+    with pytest.raises(Interrupted):
+        patient(first)
+    service.fake.run = run
+    again = service.context(replay=True, epoch=2)
+    patient(again)
+    again.end()
+    assert service.did == ["one", "two", "three"]
 
 
 def test_an_answer_that_an_operation_changed_is_the_one_of_the_first_time():
