@@ -10,8 +10,9 @@ export PATH="$PATH:/usr/sbin:/sbin" # Debian keeps sshd and mariadbd there, whic
 needed='sshd:openssh-server ssh-keygen:openssh-client sqlite3:sqlite3 ps:procps curl:curl'
 case ${1-} in
 demo) ;;
-test) # what tasks and commands have to get along with, and a database server
-    needed="$needed wget:wget bzip2:bzip2 xz:xz-utils
+test) # what tasks and commands have to get along with, a database server, and machines (containers) to be targets
+    needed="$needed wget:wget bzip2:bzip2 xz:xz-utils busybox:busybox
+        systemd-nspawn:systemd-container debootstrap:debootstrap ip:iproute2 iptables:iptables mkfs.ext4:e2fsprogs
         mariadbd:mariadb-server mariadb-install-db:mariadb-server mariadb:mariadb-client mariadb-dump:mariadb-client"
     ;;
 *) sed -n '2,6s/^# //p' "$0" >&2; exit 2 ;;

@@ -15,9 +15,8 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
 
-from opsflow.model import Connection
+from opsflow.testing.fleet import Fleet
 from opsflow.testing.processes import below, kill, processes, with_environment
 
 _MARK = "OPSFLOW_FLEET"
@@ -29,7 +28,7 @@ ListenAddress {address}:{port}
 HostKey {files}/host_key
 PidFile {files}/pid
 AuthorizedKeysFile {client_key}.pub
-SetEnv HOME={home} {mark}={home}
+SetEnv HOME={home} {mark}={home}{shell}
 ForceCommand cd "$HOME" && exec /bin/sh -c "${{SSH_ORIGINAL_COMMAND:-exec /bin/sh}}"
 PermitRootLogin prohibit-password
 PasswordAuthentication no
@@ -50,7 +49,7 @@ def sshd_path() -> str | None:
     return shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:{_PLACES}")
 
 
-class SshdFleet:
+class SshdFleet(Fleet):
     """Hosts reached by ssh; starts with `start` or as a context manager, and can be stopped from another process.
 
     Args:
@@ -60,6 +59,8 @@ class SshdFleet:
             exists (macOS), all have that one. Ports are free ones.
         addresses: Fixed address and port by name instead.
         sessions: How many sessions a connection may have, the ssh server's `MaxSessions`.
+        shells: Program that is a host's `sh`, by name; the others have the machine's.
+        user: Account to log in as, if the caller is root; None: the caller's. Has to be able to enter `directory`.
     """
 
     def __init__(
@@ -70,27 +71,15 @@ class SshdFleet:
         first_address: str = "127.0.10.1",
         addresses: Mapping[str, tuple[str, int]] | None = None,
         sessions: int = 10,
+        shells: Mapping[str, str] | None = None,
+        user: str | None = None,
     ) -> None:
-        self.directory = Path(directory).absolute()
-        self.names = tuple(names)
-        self.user = getpass.getuser()
-        self.client_key = self.directory / ".fleet" / "client_key"
-        self.known_hosts = self.directory / ".fleet" / "known_hosts"
+        super().__init__(directory, names, user or getpass.getuser())
         self._first = ipaddress.ip_address(first_address)
-        self._addresses = dict(addresses or {})
+        self._addresses |= addresses or {}
         self._sessions_allowed = sessions
+        self._shells = dict(shells or {})
         self._servers: dict[str, subprocess.Popen[bytes]] = {}
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Make what is missing and start every host. Takes well under a second for eight.
@@ -102,13 +91,15 @@ class SshdFleet:
             self.kill(name)  # what an earlier process left behind
             self._files(name).mkdir(parents=True, exist_ok=True)
             self.home(name).mkdir(exist_ok=True)
+            if self.user != getpass.getuser():
+                shutil.chown(self.home(name), self.user)
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(parents=True, exist_ok=True)  # sshd wants an empty directory to chroot into
         self._make_keys()
         for index, name in enumerate(self.names):
             self._addresses.setdefault(name, _free_port(str(self._first + index)))
             self._configure(name)
-        self.known_hosts.write_text("".join(self._known_host(name) for name in self.names))
+        self._make_known()
         for name in self.names:
             self._launch(name)
         for name in self.names:
@@ -163,46 +154,8 @@ class SshdFleet:
         """The host's home directory."""
         return self.directory / name
 
-    def connection(self, name: str) -> Connection:
-        """How to reach a host, for a `Host` of the model."""
-        address, port = self._addresses[name]
-        return Connection(
-            address=address,
-            port=port,
-            user=self.user,
-            key_file=str(self.client_key),
-            known_hosts=str(self.known_hosts),
-        )
-
-    def inventory(self) -> str:
-        """The fleet as a native inventory: TOML."""
-        lines = [
-            "[ssh]",
-            f'user = "{self.user}"',
-            f'key_file = "{self.client_key}"',
-            f'known_hosts = "{self.known_hosts}"',
-        ]
-        for name in self.names:
-            address, port = self._addresses[name]
-            lines += ["", f'[hosts."{name}"]', f'address = "{address}"', f"port = {port}"]
-        return "\n".join(lines) + "\n"
-
-    def _files(self, name: str) -> Path:
-        return self.directory / ".fleet" / name
-
     def _mark(self, name: str) -> str:
         return f"{_MARK}={self.home(name)}"
-
-    def _make_keys(self) -> None:
-        wanted = [self.client_key, *(self._files(name) / "host_key" for name in self.names)]
-        makers = [
-            subprocess.Popen(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "fleet", "-f", str(path)])
-            for path in wanted
-            if not path.exists()
-        ]
-        statuses = [maker.wait() for maker in makers]
-        if any(statuses):
-            raise RuntimeError("ssh-keygen made no key")
 
     def _configure(self, name: str) -> None:
         address, port = self._addresses[name]
@@ -213,15 +166,21 @@ class SshdFleet:
             client_key=self.client_key,
             home=self.home(name),
             mark=_MARK,
+            shell=self._shell(name),
             sessions=self._sessions_allowed,
             pam="yes" if _locked(self.user) else "no",
         )
         (self._files(name) / "sshd_config").write_text(text)
 
-    def _known_host(self, name: str) -> str:
-        address, port = self._addresses[name]
-        key = (self._files(name) / "host_key.pub").read_text().split()
-        return f"{address if port == 22 else f'[{address}]:{port}'} {key[0]} {key[1]}\n"
+    def _shell(self, name: str) -> str:
+        """What the configuration adds for a host with an `sh` of its own: a directory that comes first in PATH."""
+        if name not in self._shells:
+            return ""
+        programs = self._files(name) / "bin"
+        programs.mkdir(exist_ok=True)
+        (programs / "sh").unlink(missing_ok=True)
+        (programs / "sh").symlink_to(self._shells[name])
+        return f" PATH={programs}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
     def _launch(self, name: str) -> None:
         program = sshd_path()
