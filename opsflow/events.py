@@ -55,6 +55,17 @@ class NodeStarted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFollowed(Event):
+    """An attempt of an earlier session is taken up: what of it runs is followed, what is missing is done."""
+
+    node: str
+    phase: Phase
+    n: int
+    since: datetime
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeOutput(Event):
     """A command of an attempt printed something. `stream`: stdout, stderr or log."""
 

@@ -8,7 +8,7 @@ from opsflow.engine.graph import Frontier, Spread
 from opsflow.engine.jobs import Jobs
 from opsflow.engine.lanes import Lanes, Queue, Timers, retry_delay
 from opsflow.engine.run import INTERRUPTED, Run, outcome_state
-from opsflow.events import NodeFinished, NodeRetrying, NodeStarted
+from opsflow.events import NodeFinished, NodeFollowed, NodeRetrying, NodeStarted
 from opsflow.model import (
     AttemptRecord,
     AttemptState,
@@ -98,8 +98,7 @@ class Forward:
             assert attempt is not None
             # The target knows best what became of it; only where it does not, the task is asked.
             if attempt.machine and lost not in self._replayed:
-                self._replayed.add(lost)
-                found.append(self._jobs.execute(attempt, replay=True))
+                found.append(self._follow(attempt))
             else:
                 found.append(self._jobs.settle(attempt))
         if self.halted:
@@ -176,6 +175,20 @@ class Forward:
         summary = outcome.preview.summary
         self._run.say(NodeStarted(run_id=self._run.id, node=node, phase=Phase.EXECUTE, n=attempt.n, summary=summary))
         return self._jobs.execute(attempt)
+
+    def _follow(self, attempt: AttemptRecord) -> Job:
+        self._replayed.add(attempt.node)
+        self._run.say(
+            NodeFollowed(
+                run_id=self._run.id,
+                node=attempt.node,
+                phase=Phase.EXECUTE,
+                n=attempt.n,
+                since=attempt.started,
+                summary=attempt.preview["summary"],
+            )
+        )
+        return self._jobs.execute(attempt, replay=True)
 
     def _take_preparation(self, outcome: Outcome) -> None:
         node = outcome.job.node

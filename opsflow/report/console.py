@@ -86,7 +86,7 @@ class Terminal:
     def _words(self, event: Event) -> list[str]:
         said = self._lines.say(event)
         match event:
-            case events.NodeStarted():
+            case events.NodeStarted() | events.NodeFollowed():
                 return []  # the live part shows it
             case events.NodeOutput():
                 return said if self._verbose or (event.stream == "log" and self._small) else []
@@ -147,7 +147,7 @@ class _Board:
                 self._planned += 1
             case events.RunStarted():
                 self.nodes, self._began = event.nodes, time.monotonic()
-            case events.NodeStarted():
+            case events.NodeStarted() | events.NodeFollowed():
                 self._running[event.node] = time.monotonic()
                 self._doing[event.node] = event.summary
                 self._put(event.node, NodeState.REVERTING if event.phase is Phase.REVERT else NodeState.RUNNING)

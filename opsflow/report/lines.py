@@ -45,6 +45,13 @@ class Lines:
         return [f"{self._paint(doing.ljust(_WIDTH), DIM)} {event.node}{again}{_about(event.summary)}"]
 
     @say.register
+    def _(self, event: events.NodeFollowed) -> list[str]:
+        self._began[event.node] = event.since
+        head = self._paint("following".ljust(_WIDTH), DIM)
+        began = f"began {duration((event.at - event.since).total_seconds())} ago"
+        return [f"{head} {event.node}{_about(event.summary)} {self._paint(f'({began})', DIM)}"]
+
+    @say.register
     def _(self, event: events.NodeFinished) -> list[str]:
         return self.failure(event) if event.state in BROKEN else [self.finished(event)]
 

@@ -1,5 +1,6 @@
 import io
 import json
+from datetime import UTC, datetime
 
 from opsflow import events
 from opsflow.model import NodeState, RunState
@@ -67,6 +68,7 @@ def test_every_kind_of_event_can_be_written(story):
     made = [
         story.begin(),
         story.start("a@h"),
+        story(events.NodeFollowed, node="a@h", phase=Phase.EXECUTE, n=1, since=datetime.now(UTC)),
         story.finish("a@h", NodeState.SUCCEEDED, outputs={"n": [1, None]}),
         story(events.NodeOutput, node="a@h", stream="log", text="x"),
         story(events.NodeProgressed, node="a@h", done=1, total=2),
@@ -89,5 +91,5 @@ def test_every_kind_of_event_can_be_written(story):
     ]
     names = [json.loads(line)["event"] for line in written(made).splitlines()]
     assert {type(event).__name__ for event in made} == kinds
-    assert names[2:4] == ["node_finished", "node_output"]
+    assert names[3:5] == ["node_finished", "node_output"]
     assert Phase.EXECUTE in written(made)

@@ -1,4 +1,5 @@
 import io
+from datetime import UTC, datetime
 
 import pytest
 
@@ -108,3 +109,18 @@ def test_quiet_still_says_what_went_wrong(story):
 def test_a_blocked_node_says_why(story):
     event = story.finish("b@h", NodeState.BLOCKED, summary="it needs a@h, which failed")
     assert written([event]) == "2026-11-24T20:00:01Z blocked   b@h: it needs a@h, which failed\n"
+
+
+def test_what_an_earlier_session_began_is_followed_and_timed_from_its_beginning(story):
+    since = datetime(2026, 11, 24, 20, 0, 0, tzinfo=UTC)
+    told = written(
+        [
+            story.begin(),
+            story(events.NodeFollowed, node="a@h", phase=Phase.EXECUTE, n=1, since=since, summary="migrate"),
+            story.finish("a@h"),
+        ]
+    )
+    assert told.splitlines()[1:] == [
+        "2026-11-24T20:00:02Z following a@h: migrate (began 2.0s ago)",
+        "2026-11-24T20:00:03Z succeeded a@h  3.0s",
+    ]
