@@ -16,6 +16,7 @@ from opsflow.model import (
     Operation,
     Phase,
     Preview,
+    Printed,
     Recorded,
     RequestRecord,
     RollbackRecord,
@@ -404,8 +405,24 @@ class Journal(Protocol):
     def later_changes(self, run_id: str, hosts: Sequence[str]) -> Sequence[str]:
         """Ids of later runs that began an attempt on any of the hosts."""
 
-    def output(self, run_id: str, node: str | None = None) -> Iterable[tuple[str, str, str]]:
-        """(attempt id, stream, text) of what was printed, in order."""
+    def printed(self, run_id: str, attempt: str) -> Mapping[str, int]:
+        """How many bytes (UTF-8, masked) of each stream of an open attempt were committed; for the run's writer."""
+
+    def output(self, run_id: str, *, after: int = 0, step: str = "", host: str = "") -> Iterable[Printed]:
+        """What was printed, in order, beginning behind the piece `after`; read page by page as it is asked for.
+
+        Args:
+            run_id: The run.
+            after: `Printed.n`.
+            step: Only what this step printed; empty: all.
+            host: Only what was printed on this host; empty: on all.
+        """
+
+    def output_backwards(self, run_id: str, *, step: str = "", host: str = "") -> Iterable[Printed]:
+        """The same, the newest first."""
+
+    def places(self, run_id: str) -> Sequence[tuple[str, str]]:
+        """Step and host of each node, in the plan's order."""
 
     def close(self) -> None:
         """Let the database go."""

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from opsflow.engine.lent import RenderedVars, Tee
+from opsflow.engine.lent import Earlier, RenderedVars, Tee
 from opsflow.engine.trail import Trail, any_operation, before_revert, packed, result_data, unpacked
 from opsflow.engine.veiled import failed, fingerprint, masked, reveals, shown
 from opsflow.errors import Interrupted, TaskFailed, TransferFailed, Unreachable
@@ -56,6 +56,7 @@ class HookContext:
         self._vars = RenderedVars(job.variables, job.facts, renderer)
         self._ends = None if job.timeout is None else time.monotonic() + job.timeout
         self._thread = threading.get_ident()
+        self._earlier = Earlier(job.printed)
         self._trail = Trail(job, transport.record(any_operation(job)) if job.replay else ())
 
     # Who and where
@@ -136,7 +137,7 @@ class HookContext:
             raise TaskFailed(f"input with a secret in it may be {_SECRET_INPUT} bytes long, this is {len(given)}")
         op = self._trail.operation("run", command, cwd, shown(env, self.masker), fingerprint(given, self.masker))
         limit = self._limit(timeout)
-        with Tee(self._job, self.masker, self._emit) as sink, self._linked(acts=True):
+        with Tee(self._job, self.masker, self._earlier, self._emit) as sink, self._linked(acts=True):
             result = self._transport.run(command, input=given, timeout=limit, env=env, cwd=cwd, sink=sink, op=op)
         result = masked(result, self.masker)
         if result.timed_out or (check and not result.ok):
@@ -221,7 +222,9 @@ class HookContext:
     def log(self, text: str) -> None:
         """Say something to the operator; journaled."""
         self._check_thread()
-        self._emit(Log(job=self._job, text=self.masker.text(text)))
+        said = Log(job=self._job, text=self.masker.text(text))
+        if self._earlier.rest("log", said.line):
+            self._emit(said)
 
     def progress(self, done: float, total: float) -> None:
         """Say how far the work is."""

@@ -1,7 +1,7 @@
 """From a node to a job: which variables and facts its templates see."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from opsflow.engine.run import NodeStatus
@@ -21,11 +21,20 @@ class Jobs:
         run_id: Its id.
         renderer: For the values by which nodes belong together.
         epoch: Number of the run's owner; 0: a dry run.
+        printed: Says how much of an attempt's output is journaled.
     """
 
     def __init__(
-        self, plan: Plan, nodes: Mapping[str, NodeStatus], run_id: str, renderer: Renderer, *, epoch: int = 0
+        self,
+        plan: Plan,
+        nodes: Mapping[str, NodeStatus],
+        run_id: str,
+        renderer: Renderer,
+        *,
+        epoch: int = 0,
+        printed: Callable[[str], Mapping[str, int]] = lambda _: {},
     ) -> None:
+        self._printed = printed
         self._epoch = epoch
         self._plan = plan
         self._nodes = nodes
@@ -87,6 +96,7 @@ class Jobs:
             outputs=outputs,
             record=record.id if record and self._epoch else "",
             replay=replay,
+            printed=self._printed(record.id) if record and replay else {},
             machine=record.machine if record else "",
         )
 

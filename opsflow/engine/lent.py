@@ -1,6 +1,7 @@
 """What a context lends beside operations: variables rendered when looked at, and an ear for what a command prints."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from opsflow.model import Job, Message, Output
@@ -27,18 +28,50 @@ class RenderedVars(Mapping[str, Any]):
         return len(self._variables)
 
 
-class Tee:
-    """An output sink that masks across the seams of pieces, one stream of text per name."""
+class Earlier:
+    """What is journaled of an attempt's output: a hook that is called again prints it again, from the beginning.
 
-    def __init__(self, job: Job, masker: Masker, emit: Callable[[Message], None]) -> None:
-        self._streams = {
-            name: masker.stream(lambda text, name=name: emit(Output(job=job, stream=name, text=text)))  # type: ignore[misc]
-            for name in ("stdout", "stderr")
-        }
+    Args:
+        printed: Bytes of UTF-8 by stream, secrets masked.
+    """
+
+    def __init__(self, printed: Mapping[str, int]) -> None:
+        self._left = {stream: left for stream, left in printed.items() if left}
+
+    def rest(self, stream: str, text: str) -> str:
+        """What of the next piece of a stream is new."""
+        left = self._left.get(stream, 0)
+        if not left:
+            return text
+        data = text.encode(errors="replace")
+        self._left[stream] = max(left - len(data), 0)
+        return data[left:].decode(errors="replace")
+
+
+class Tee:
+    """An output sink that masks across the seams of pieces, one stream of text per name.
+
+    Args:
+        job: Whose output it is.
+        masker: Knows the secrets.
+        earlier: Knows what needs not be said again.
+        emit: Takes what is new.
+    """
+
+    def __init__(self, job: Job, masker: Masker, earlier: Earlier, emit: Callable[[Message], None]) -> None:
+        self._job = job
+        self._earlier = earlier
+        self._emit = emit
+        self._streams = {name: masker.stream(partial(self._say, name)) for name in ("stdout", "stderr")}
 
     def __enter__(self) -> OutputSink:
         return lambda stream, text: self._streams[stream].feed(text)
 
-    def __exit__(self, *_: object) -> None:
-        for stream in self._streams.values():
+    def __exit__(self, broken: type[BaseException] | None, *_: object) -> None:
+        # Of a stream that was cut short the end may be the beginning of a secret; a replay brings it once more.
+        for stream in self._streams.values() if broken is None else ():
             stream.close()
+
+    def _say(self, stream: str, masked: str) -> None:
+        if text := self._earlier.rest(stream, masked):
+            self._emit(Output(job=self._job, stream=stream, text=text))

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 
 from opsflow.engine.conclude import conclude, left_standing, next_command
 from opsflow.engine.forward import Forward
@@ -24,6 +25,7 @@ from opsflow.model import (
     Message,
     OnFailure,
     Outcome,
+    Output,
     OutputAppended,
     Phase,
     Progress,
@@ -53,7 +55,9 @@ class Engine:
         self._stop = stop
         self._stopping = False
         self._flying: dict[str, Job] = {}
-        jobs = Jobs(run.plan, run.nodes, run.id, renderer, epoch=journal.epoch(run.id))
+        jobs = Jobs(
+            run.plan, run.nodes, run.id, renderer, epoch=journal.epoch(run.id), printed=partial(journal.printed, run.id)
+        )
         spread = Spread(run.plan)
         self._lanes = Lanes(run.plan)
         self._undo = Undo(run, jobs, spread, Scopes(run.plan, renderer), self._lanes)
@@ -166,16 +170,17 @@ class Engine:
                 NodeProgressed(run_id=self._run.id, node=message.job.node, done=message.done, total=message.total)
             )
         else:
-            stream = "log" if isinstance(message, Log) else message.stream
-            self._keep_output(message.job, stream, message.text)
+            self._keep_output(message)
 
-    def _keep_output(self, job: Job, stream: str, text: str) -> None:
+    def _keep_output(self, message: Output | Log) -> None:
+        job = message.job
+        stream, text = ("log", message.line) if isinstance(message, Log) else (message.stream, message.text)
         if job.kind in {JobKind.EXECUTE, JobKind.REVERT}:
             phase = Phase.REVERT if job.kind is JobKind.REVERT else Phase.EXECUTE
             attempt = self._run.nodes[job.node].last(phase)
             assert attempt is not None
             self._run.add(OutputAppended(attempt=attempt.id, stream=stream, text=text, at=datetime.now(UTC)))
-        self._run.say(NodeOutput(run_id=self._run.id, node=job.node, stream=stream, text=text))
+        self._run.say(NodeOutput(run_id=self._run.id, node=job.node, stream=stream, text=message.text))
 
     def _failed(self, node: str, blocked: list[str]) -> None:
         """A node failed, and others were blocked by it: each does to its scope what its step says."""

@@ -1,5 +1,6 @@
 """A run in memory: the one place, beside the journal, that holds its state. Belongs to the engine's thread."""
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -7,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from opsflow.engine.machine import node_machine, run_machine
-from opsflow.events import Event, Listener, ListenerFailed
+from opsflow.events import Event, Listener, ListenerFailed, NodeOutput, NodeProgressed
 from opsflow.model import (
     AttemptFinished,
     AttemptRecord,
@@ -19,6 +20,7 @@ from opsflow.model import (
     NodeRecord,
     NodeState,
     Outcome,
+    OutputAppended,
     Phase,
     Preview,
     RollbackFinished,
@@ -35,6 +37,10 @@ _MAY_HAVE_CHANGED = frozenset({AttemptState.RUNNING, AttemptState.SUCCEEDED, Att
 
 _ON_THE_WAY_BACK = frozenset({"revert", "undo"})
 """Events after which it is still to be seen why the node failed."""
+
+_CHATTER_SECONDS = 0.25
+_CHATTER = 1 << 20
+"""Characters of output that may wait."""
 
 INTERRUPTED = Failure(kind="Interrupted", message="the control process ended before the attempt did")
 
@@ -69,6 +75,24 @@ class NodeStatus:
             for a in reversed(self.attempts.values())
             if a.phase is Phase.EXECUTE and a.state in _MAY_HAVE_CHANGED and a.n not in undone
         ]
+
+
+class _Chatter:
+    """What waits to be flushed and is not urgent: else a command that prints line by line would cause many commits."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+        self._count = 0
+        self._size = 0
+
+    def take(self, size: int) -> None:
+        """One more change or event; `size`: characters of it."""
+        self._count += 1
+        self._size += size
+
+    def may_wait(self, count: int) -> bool:
+        """Whether the `count` changes and events that there are may wait."""
+        return count == self._count and self._size < _CHATTER and time.monotonic() - self._since < _CHATTER_SECONDS
 
 
 class Run:
@@ -106,6 +130,7 @@ class Run:
         self._run_machine = run_machine()
         self._changes: list[Change] = []
         self._events: list[Event] = []
+        self._chatter = _Chatter()
         for found in nodes:
             node = self.nodes[found.id]
             node.state, node.outputs, node.error = found.state, found.outputs, found.error
@@ -194,16 +219,26 @@ class Run:
         self.rollbacks[rollback.id] = replace(rollback, finished=now, complete=complete)
         self._changes.append(RollbackFinished(id=rollback.id, finished=now, complete=complete))
 
-    def add(self, change: Change) -> None:
-        """Add a change that alters no state, such as output."""
-        self._changes.append(change)
+    def add(self, output: OutputAppended) -> None:
+        """Keep what was printed; it alters no state."""
+        self._changes.append(output)
+        self._chatter.take(len(output.text))
 
     def say(self, event: Event) -> None:
         """Publish an event with the next `flush`."""
         self._events.append(event)
+        if isinstance(event, NodeOutput | NodeProgressed):
+            self._chatter.take(0)
 
     def flush(self) -> None:
-        """Make all changes durable in one commit, then tell the listeners."""
+        """Make all changes durable in one commit, then tell the listeners.
+
+        What is printed alone waits a little for more, or for a change to go with.
+        """
+        waiting = len(self._changes) + len(self._events)
+        if not waiting or self._chatter.may_wait(waiting):
+            return
+        self._chatter = _Chatter()
         changes, self._changes = self._changes, []
         if changes:
             self._journal.commit(self.id, changes)

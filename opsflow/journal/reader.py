@@ -3,16 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, or_, select
+from sqlalchemy import Connection, Row, func, or_, select
 
 from opsflow.errors import UnknownRun
 from opsflow.journal.columns import unpack
 from opsflow.journal.ids import TAIL_AT, attempt_id
-from opsflow.journal.tables import attempts, nodes, owners, plans, printed, rollbacks, runs
+from opsflow.journal.tables import attempts, nodes, owners, plans, rollbacks, runs
 from opsflow.model import AttemptRecord, Failure, NodeRecord, RollbackRecord, RunRecord, RunState
-
-PAGE = 64
-"""Rows of output fetched at a time, 64 KiB each at most."""
 
 _AMBIGUOUS = 5
 
@@ -124,34 +121,6 @@ def later_changes(connection: Connection, run_id: str, hosts: Sequence[str]) -> 
     )
     wanted = set(hosts)
     return list(dict.fromkeys(row.id for row in connection.execute(query) if row.host in wanted))
-
-
-def output_query(connection: Connection, run_id: str, node: str | None) -> Select[Any]:
-    """What fetches a run's or a node's output, in order; pages are cut from it with `output_page`."""
-    run = key_of(connection, run_id)
-    query = (
-        select(printed, nodes.c.id.label("node_id"))
-        .join(nodes, (nodes.c.run == printed.c.run) & (nodes.c.n == printed.c.node))
-        .where(printed.c.run == run)
-        .order_by(printed.c.n)
-        .limit(PAGE)
-    )
-    if node is None:
-        return query
-    n = connection.scalar(select(nodes.c.n).where(nodes.c.run == run, nodes.c.id == node))
-    return query.where(printed.c.node == n)
-
-
-def output_page(
-    connection: Connection, query: Select[Any], run_id: str, after: int
-) -> tuple[list[tuple[str, str, str]], int]:
-    """The next rows (attempt id, stream, text), and the `after` of the page that follows."""
-    rows = connection.execute(query.where(printed.c.n > after)).all()
-    page = [
-        (attempt_id(run_id, row.node_id, row.phase, row.attempt), row.stream, row.text.decode(errors="replace"))
-        for row in rows
-    ]
-    return page, rows[-1].n if rows else after
 
 
 def _run(row: Row[Any]) -> RunRecord:

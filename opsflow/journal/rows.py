@@ -13,19 +13,10 @@ from opsflow.model import (
     Failure,
     NodeChanged,
     NodeRecord,
-    OutputAppended,
     Phase,
     RollbackFinished,
     RollbackRecord,
 )
-
-OUTPUT_LIMIT = 1 << 20
-"""Bytes of output kept per attempt."""
-
-_PIECE = 16_384
-"""Characters per row of output: at most 64 KiB."""
-
-_NOTICE = b"[more output was not kept: the limit is 1 MiB per attempt]\n"
 
 Row = dict[str, Any]
 
@@ -163,35 +154,6 @@ def ended_rollbacks(run: int, ended: Iterable[RollbackFinished]) -> list[Row]:
         {"b_run": run, "b_id": change.id, "b_finished": change.finished, "b_complete": change.complete}
         for change in ended
     ]
-
-
-def output(numbers: Numbers, pieces: Iterable[OutputAppended], sizes: dict[str, int]) -> list[Row]:
-    """What was printed, up to the limit and then one notice per attempt; `n` is left to the caller.
-
-    Args:
-        numbers: Of the run.
-        pieces: What was printed.
-        sizes: Bytes kept so far, by attempt id; brought up to date. Above `OUTPUT_LIMIT`: the notice is there.
-    """
-    rows: list[Row] = []
-    for piece in pieces:
-        node, phase, n = numbers.attempt(piece.attempt)
-        key = {"run": numbers.run, "node": node, "phase": phase, "attempt": n, "at": piece.at}
-        for start in range(0, len(piece.text), _PIECE):
-            data = piece.text[start : start + _PIECE].encode(errors="replace")
-            size = sizes.get(piece.attempt, 0)
-            if size > OUTPUT_LIMIT:
-                break
-            if size + len(data) <= OUTPUT_LIMIT:
-                sizes[piece.attempt] = size + len(data)
-                rows.append(key | {"stream": piece.stream, "text": data})
-                continue
-            # Cut between characters, not within one.
-            kept = data[: OUTPUT_LIMIT - size].decode(errors="ignore").encode()
-            rows.append(key | {"stream": piece.stream, "text": kept})
-            rows.append(key | {"stream": "log", "text": _NOTICE})
-            sizes[piece.attempt] = OUTPUT_LIMIT + 1
-    return rows
 
 
 def _failure(error: Failure | None) -> Row | None:

@@ -9,10 +9,10 @@ from typing import Any, Self
 from sqlalchemy import Connection, Engine
 
 from opsflow.errors import JournalConflict, JournalError
-from opsflow.journal import lease, reader, requests, rows, upgrade, writer
-from opsflow.journal.batch import collect
+from opsflow.journal import keeping, lease, printout, reader, requests, rows, upgrade, writer
+from opsflow.journal.batch import Batch, collect
 from opsflow.journal.database import Database
-from opsflow.model import Asked, Change, NodeRecord, RequestRecord, RollbackRecord, RunRecord, RunState
+from opsflow.model import Asked, Change, NodeRecord, Printed, RequestRecord, RollbackRecord, RunRecord, RunState
 
 DEFAULT_URL = "sqlite:///.opsflow/journal.db"
 
@@ -73,10 +73,18 @@ class SqlJournal:
         """Apply all changes or none, durably, in a number of statements that does not depend on theirs."""
         held = self._writer(run_id)
         batch = collect(changes)
-        sizes = {piece.attempt: held.sizes.get(piece.attempt, 0) for piece in batch.output}
-        output = rows.output(held.numbers, batch.output, sizes)
-        for n, row in enumerate(output, held.printed + 1):
+        kept = keeping.Keeping.of(batch, held.numbers, held.streams)
+        for n, row in enumerate(kept.rows, held.printed + 1):
             row["n"] = n
+        unkept = batch.output and not kept.rows and batch == Batch(output=batch.output)
+        if not unkept:
+            self._write(held, batch, kept.rows)
+        held.printed += len(kept.rows)
+        held.streams |= kept.streams
+        for attempt in kept.over:
+            held.streams.pop(attempt, None)
+
+    def _write(self, held: writer.Held, batch: Batch, output: Sequence[rows.Row]) -> None:
         again = False
 
         def work(connection: Connection) -> None:
@@ -86,8 +94,6 @@ class SqlJournal:
 
         self._database.write(work)
         held.serial += 1
-        held.printed += len(output)
-        held.sizes |= sizes
         held.beat = time.monotonic()
 
     def heartbeat(self, run_id: str) -> Sequence[RequestRecord]:
@@ -156,19 +162,42 @@ class SqlJournal:
         """Ids of other runs that began an attempt on any of the hosts after this run had begun."""
         return self._database.read(partial(reader.later_changes, run_id=run_id, hosts=hosts))
 
-    def output(self, run_id: str, node: str | None = None) -> Iterable[tuple[str, str, str]]:
-        """(attempt id, stream, text) of what was printed, in order, fetched page by page."""
-        query = self._database.read(partial(reader.output_query, run_id=run_id, node=node))
+    def printed(self, run_id: str, attempt: str) -> Mapping[str, int]:
+        """How far the journal has taken each stream of an open attempt of a run that this process writes."""
+        return keeping.places(self._writer(run_id).streams.get(attempt, {}))
 
-        def pages() -> Iterator[tuple[str, str, str]]:
-            after = 0
-            while True:
-                page, after = self._database.read(partial(reader.output_page, query=query, run_id=run_id, after=after))
+    def output(self, run_id: str, *, after: int = 0, step: str = "", host: str = "") -> Iterable[Printed]:
+        """What was printed, in order, fetched page by page."""
+        found = self._database.read(partial(printout.query, run_id=run_id, step=step, host=host))
+
+        def pages() -> Iterator[Printed]:
+            n, full = after, True
+            while full:
+                page = self._database.read(partial(printout.after, found=found, run_id=run_id, n=n))
                 yield from page
-                if len(page) < reader.PAGE:
-                    return
+                full = len(page) == printout.PAGE
+                n = page[-1].n if page else n
 
         return pages()
+
+    def output_backwards(self, run_id: str, *, step: str = "", host: str = "") -> Iterable[Printed]:
+        """The same, the newest first."""
+        found = self._database.read(partial(printout.query, run_id=run_id, step=step, host=host))
+
+        def pages() -> Iterator[Printed]:
+            n: int | None = None
+            full = True
+            while full:
+                page = self._database.read(partial(printout.before, found=found, run_id=run_id, n=n))
+                yield from page
+                full = len(page) == printout.PAGE
+                n = page[-1].n if page else n
+
+        return pages()
+
+    def places(self, run_id: str) -> Sequence[tuple[str, str]]:
+        """Step and host of each node, in the plan's order."""
+        return self._database.read(partial(printout.places, run_id=run_id))
 
     def close(self) -> None:
         """Let the database go, and stop being the writer of any run; their hosts stay held."""

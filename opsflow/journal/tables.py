@@ -21,7 +21,7 @@ from sqlalchemy.dialects.mysql import LONGBLOB
 from opsflow.journal.columns import Instant, Json, Word
 from opsflow.model import Asked, AttemptState, NodeState, Phase, RunState
 
-HEAD = "0002"
+HEAD = "0003"
 """Version of this schema: the newest file in `migrations/versions`. Versions sort as text."""
 
 VERSION_TABLE = "journal_version"
@@ -133,6 +133,7 @@ printed = Table(
     Column("stream", String(20), nullable=False),
     Column("at", Instant, nullable=False),
     Column("text", _BLOB, nullable=False),
+    Column("cut", BigInteger, nullable=False, server_default="0"),  # bytes that were left out just before the text
     UniqueConstraint("run", "node", "n", name="printed_by_node"),
     **_MYSQL,
 )

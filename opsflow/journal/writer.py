@@ -7,10 +7,10 @@ from typing import Any
 from sqlalchemy import Connection, Update, bindparam, func, insert, or_, select, update
 
 from opsflow.errors import JournalConflict
-from opsflow.journal import lease, requests, rows
+from opsflow.journal import keeping, lease, requests, rows
 from opsflow.journal.batch import OPEN, Batch
 from opsflow.journal.columns import DatabaseTime, pack, unpack
-from opsflow.journal.ids import attempt_id
+from opsflow.journal.keeping import Kept
 from opsflow.journal.reader import key_of
 from opsflow.journal.tables import attempts, nodes, owners, plans, printed, rollbacks, runs
 from opsflow.model import LOCALHOST, NodeRecord, RequestRecord, RunRecord
@@ -28,7 +28,7 @@ class Held:
         token: Proof of ownership.
         serial: Number of commits so far.
         printed: Number of rows of output so far.
-        sizes: Bytes of output kept so far, by attempt id.
+        streams: How the output of its attempts stands.
         beat: When it was last said that the writer lives (`time.monotonic`).
         heard: When it was last looked what others ask for.
     """
@@ -37,7 +37,7 @@ class Held:
     token: str
     serial: int = 0
     printed: int = 0
-    sizes: dict[str, int] = field(default_factory=dict)
+    streams: dict[str, dict[str, Kept]] = field(default_factory=dict)
     beat: float = 0.0
     heard: float = 0.0
 
@@ -135,7 +135,7 @@ def resume(connection: Connection, run_id: str, operator: str, token: str, *, ho
         token=token,
         serial=int(serial or 0),
         printed=int(last or 0),
-        sizes=_sizes(connection, run_id, key),
+        streams=keeping.read(connection, run_id, key),
     )
 
 
@@ -230,21 +230,3 @@ def _all(connection: Connection, query: Update, changed: list[rows.Row], otherwi
 def _not_as_believed(kind: str, names: list[str]) -> str:
     shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
     return f"not in the state it was believed in: {'one of ' if len(names) > 1 else ''}{kind} {shown}"
-
-
-def _sizes(connection: Connection, run_id: str, run: int) -> dict[str, int]:
-    # Only of attempts that may still print.
-    query = (
-        select(nodes.c.id, attempts.c.phase, attempts.c.n, func.sum(func.length(printed.c.text)).label("size"))
-        .join_from(attempts, nodes, (nodes.c.run == attempts.c.run) & (nodes.c.n == attempts.c.node))
-        .join(
-            printed,
-            (printed.c.run == attempts.c.run)
-            & (printed.c.node == attempts.c.node)
-            & (printed.c.phase == attempts.c.phase)
-            & (printed.c.attempt == attempts.c.n),
-        )
-        .where(attempts.c.run == run, attempts.c.state.in_(OPEN))
-        .group_by(nodes.c.id, attempts.c.phase, attempts.c.n)
-    )
-    return {attempt_id(run_id, row.id, row.phase, row.n): int(row.size) for row in connection.execute(query)}

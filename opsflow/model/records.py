@@ -105,6 +105,35 @@ class RequestRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Printed:
+    """A piece of what an attempt printed, secrets masked.
+
+    Attributes:
+        n: Its place in the run's output; grows.
+        attempt: Id of the attempt; `node`, `phase` and `number` are its parts.
+        stream: stdout, stderr or log.
+        at: When it was heard.
+        ended: When the attempt ended, as far as it has.
+        text: What was printed; lines may go on in later pieces.
+        cut: Bytes that were left out just before the text.
+    """
+
+    n: int
+    attempt: str
+    node: str
+    phase: Phase
+    number: int
+    stream: str
+    at: datetime
+    ended: datetime | None = None
+    text: str = ""
+    cut: int = 0
+
+
+# What a commit consists of: the changes of one instant, applied in order, all or none.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunChanged:
     """The run passes from a state to another. `frees`: from then on it holds no hosts any more."""
 

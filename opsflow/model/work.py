@@ -151,6 +151,7 @@ class Job:
         epoch: Number of the run's owner, from 1; 0: nothing is claimed, as in a dry run.
         replay: The hook was called before, and nobody saw its end.
         machine: Where the attempt's operations are recorded, as its intent says.
+        printed: Bytes of each stream of the attempt's output that are journaled (a replay prints them again).
         files: Local files with the SHA-256 that they had when the plan was made (`PREPARE`).
     """
 
@@ -173,6 +174,7 @@ class Job:
     epoch: int = 0
     replay: bool = False
     machine: str = ""
+    printed: Mapping[str, int] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -268,6 +270,11 @@ class Log:
 
     job: Job
     text: str
+
+    @property
+    def line(self) -> str:
+        """The text with a newline at its end, as the journal keeps it."""
+        return self.text if self.text.endswith("\n") else f"{self.text}\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,11 +4,12 @@ import queue
 import threading
 from collections.abc import Sequence
 
-from opsflow.model import Job, Message, Outcome
+from opsflow.model import Job, Log, Message, Outcome, Output
 from opsflow.ports import Perform
 
 _BACKLOG = 10_000
-"""Messages that wait for the engine; a task that prints faster waits, so that memory stays bounded."""
+_BACKLOG_TEXT = 4 << 20
+"""Messages, and characters in them, that wait for the engine; a task that prints faster waits: memory stays bounded."""
 
 
 class ThreadExecutor:
@@ -60,14 +61,16 @@ class _Mailbox:
 
     def __init__(self) -> None:
         self._found: list[Message] = []
+        self._size = 0
         self._changed = threading.Condition()
 
     def put(self, message: Message) -> None:
         """Add a message; waits while there are too many."""
         with self._changed:
-            while len(self._found) >= _BACKLOG:
+            while len(self._found) >= _BACKLOG or self._size >= _BACKLOG_TEXT:
                 self._changed.wait()
             self._found.append(message)
+            self._size += len(message.text) if isinstance(message, Output | Log) else 0
             self._changed.notify_all()
 
     def take(self, timeout: float) -> list[Message]:
@@ -75,6 +78,6 @@ class _Mailbox:
         with self._changed:
             if not self._found:
                 self._changed.wait(timeout)
-            found, self._found = self._found, []
+            found, self._found, self._size = self._found, [], 0
             self._changed.notify_all()
         return found

@@ -32,7 +32,7 @@ def test_a_writer_killed_in_the_middle_of_commits_leaves_whole_ones(journal, url
         expected = {NodeState.RUNNING: AttemptState.RUNNING, NodeState.FAILED: AttemptState.FAILED}
         assert first.attempts[-1].state is expected[first.state]
         ended = attempts - (first.state is NodeState.RUNNING)
-        lines = [text for *_, text in journal.output(run_id, nodes[3].id)]
+        lines = [p.text for p in journal.output(run_id, host=nodes[3].host)]
         assert lines == [f"{n}\n" for n in range(1, ended + 1)]
         # Acknowledged means durable; of the one in the air nobody knows.
         assert acknowledged <= attempts + ended <= acknowledged + 1
@@ -139,7 +139,7 @@ def test_a_commit_whose_answer_was_lost_is_written_exactly_once(mariadb, mariadb
     changes = [*samples.intent(run.id, "stop@web-1"), samples.printed(run.id, "stop@web-1", "once")]
     journal.commit(run.id, changes)
     assert lost
-    assert [text for *_, text in journal.output(run.id)] == ["once"]
+    assert [p.text for p in journal.output(run.id)] == ["once"]
     assert len(journal.nodes(run.id)[0].attempts) == 1
 
     # The same changes as a new commit are a conflict, never taken for the one that arrived.

@@ -117,28 +117,23 @@ def test_closing_does_not_wait_for_what_runs():
     go.set()
 
 
-def test_closing_forgets_what_was_not_begun():
-    done = []
-    executor = SerialExecutor(lambda job, emit: done.append(job))
-    executor.submit(job())
-    executor.close()
-    assert executor.messages(0) == []
-    assert done == []
+def test_serial_works_on_one_job_at_a_time_and_is_heard_meanwhile():
+    go = threading.Event()
 
+    def slow(job, emit):
+        emit(Log(job=job, text="begun"))
+        go.wait(20)
+        emit(Outcome(job=job, verdict=Verdict.SUCCEEDED))
 
-def test_serial_works_in_the_callers_thread_one_at_a_time():
-    seen = []
-
-    def note(job, emit):
-        seen.append(threading.current_thread())
-        perform(job, emit)
-
-    executor = SerialExecutor(note)
+    executor = SerialExecutor(slow)
     executor.submit(job())
     assert executor.free == 0
-    executor.messages(0)
-    assert seen == [threading.current_thread()]
+    assert [m.text for m in executor.messages(20)] == ["begun"]
+    assert executor.free == 0
+    go.set()
+    until(executor, 1)
     assert executor.free == 1
+    executor.close()
 
 
 def test_threads_work_at_the_same_time_and_never_more_than_forks():
@@ -185,8 +180,9 @@ def test_threads_are_made_when_needed_kept_and_let_go():
     assert not made & own()
 
 
-def test_a_task_that_prints_faster_than_it_is_heard_waits(monkeypatch):
-    monkeypatch.setattr(threads, "_BACKLOG", 10)
+@pytest.mark.parametrize(("limit", "value"), [("_BACKLOG", 10), ("_BACKLOG_TEXT", 10)])
+def test_a_task_that_prints_faster_than_it_is_heard_waits(monkeypatch, limit, value):
+    monkeypatch.setattr(threads, limit, value)
     said = []
 
     def chatter(job, emit):
