@@ -102,8 +102,8 @@ class Transport(Protocol):
 class Transports(Protocol):
     """All hosts of a run: one connection per host, the number in the making bounded."""
 
-    def to(self, host: str) -> Transport:
-        """The transport of an inventory host."""
+    def to(self, host: str, become: str = "") -> Transport:
+        """The transport of an inventory host; with `become`, what it does is done as that user."""
 
     def release(self) -> None:
         """The run is over: release all hosts that were claimed."""

@@ -100,7 +100,7 @@ def apply(
             if looked.exit_code:
                 return looked
             changes = any(n.action in {Action.CHANGE, Action.UNKNOWN} for n in looked.planned)
-            if confirm and changes and not confirm("Apply this plan?"):
+            if confirm and changes and not confirm(_question(plan)):
                 return RunSummary(exit_code=_NOT_CONFIRMED, planned=looked.planned, hint="nothing was changed")
             if abandoned:
                 journal.abandon(abandoned.id)
@@ -216,6 +216,15 @@ def _look(plan: Plan, executor: Executor, listeners: Sequence[Listener], stop: S
     failing = [n.node for n in planned if n.action is Action.FAIL]
     hint = f"{len(failing)} of {len(planned)} nodes would fail; nothing was changed" if failing else ""
     return RunSummary(exit_code=1 if failing else 0, planned=planned, hint=hint)
+
+
+def _question(plan: Plan) -> str:
+    users: dict[str, list[str]] = {}
+    for step in plan.playbook.steps:
+        if step.become:
+            users.setdefault(step.become, []).append(step.id)
+    said = "; ".join(f"as {user}: {', '.join(steps)}" for user, steps in users.items())
+    return f"Apply this plan ({said})?" if said else "Apply this plan?"
 
 
 def _begin(plan: Plan, journal: SqlJournal) -> RunRecord:

@@ -1,7 +1,7 @@
 """What holds for every command: from the command line, else from `opsflow.toml`, else the default."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +23,7 @@ class Settings:
         plugins: Directories of plugins.
         forks: Nodes at work at a time.
         executor: `threads` or `serial`.
+        become_password: What the operator typed for sudo; empty: nothing.
     """
 
     project: Path
@@ -31,6 +32,7 @@ class Settings:
     plugins: tuple[Path, ...] = ()
     forks: int = 20
     executor: str = "threads"
+    become_password: str = field(default="", repr=False)
 
 
 class _File(Border):

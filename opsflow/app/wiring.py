@@ -23,6 +23,7 @@ from opsflow.playbook import TemplateRenderer
 from opsflow.plugins.registry import TaskRegistry, load_tasks
 from opsflow.ports import Executor, Inventory, Transports
 from opsflow.tomlfile import raise_problems
+from opsflow.transport.become import Passwords
 from opsflow.transport.pool import HostTransports
 
 
@@ -49,8 +50,15 @@ def journal(settings: Settings) -> Iterator[SqlJournal]:
 @contextmanager
 def executor(settings: Settings, plan: Plan, tasks: TaskRegistry) -> Iterator[tuple[Executor, Transports]]:
     """A place where the plan's jobs are worked on, and the connections to its hosts, made when first used."""
-    transports = HostTransports(plan.hosts)
-    worker = Worker(tasks=tasks, transports=transports, renderer=renderer_for(plan), secret=tasks.secret)
+    passwords = Passwords(tasks.secret, settings.become_password)
+    transports = HostTransports(plan.hosts, passwords=passwords)
+    worker = Worker(
+        tasks=tasks,
+        transports=transports,
+        renderer=renderer_for(plan),
+        secret=tasks.secret,
+        hidden=passwords.values,
+    )
     made: Executor = (
         SerialExecutor(worker) if settings.executor == "serial" else ThreadExecutor(worker, forks=settings.forks)
     )

@@ -1,7 +1,9 @@
 """What the commands have in common: their options, how they are made, how they end."""
 
 import dataclasses
+import getpass
 import inspect
+import sys
 from collections.abc import Callable
 from enum import StrEnum
 from functools import wraps
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Concatenate, ParamSpec
 import typer
 
 from opsflow.cli.ending import ending
+from opsflow.errors import ApprovalNeeded, InputError
 
 if TYPE_CHECKING:
     from opsflow.app import Settings
@@ -70,19 +73,25 @@ class Common:
         return self.output in (Output.JSON, Output.JSONL)
 
     def settings(
-        self, playbook: Path | None = None, *, forks: int | None = None, executor: Executor | None = None
+        self,
+        playbook: Path | None = None,
+        *,
+        forks: int | None = None,
+        executor: Executor | None = None,
+        ask_become_pass: bool = False,
     ) -> "Settings":
         """The settings of the playbook's project; without a playbook, of the current directory's."""
         from opsflow import app  # noqa: PLC0415 - start-up time
         from opsflow.tomlfile import project_directory  # noqa: PLC0415 - start-up time
 
-        return app.settings(
+        found = app.settings(
             project_directory(playbook or Path.cwd() / "-"),
             journal=self.journal,
             plugins=[path.absolute() for path in self.plugins or ()],
             forks=forks,
             executor=executor,
         )
+        return dataclasses.replace(found, become_password=_become_password()) if ask_become_pass else found
 
 
 Playbook = Annotated[Path, typer.Argument(metavar="PLAYBOOK", help="The playbook's file.", show_default=False)]
@@ -112,6 +121,14 @@ FailurePolicy = Annotated[
     OnFailure | None, typer.Option("--on-failure", help="What a failure does, whatever the playbook says.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
+AskBecomePass = Annotated[
+    bool,
+    typer.Option(
+        "--ask-become-pass",
+        "-K",
+        help="Ask for the password of sudo, for steps with `become` on hosts whose inventory names none.",
+    ),
+]
 AcceptChanges = Annotated[
     bool, typer.Option("--accept-changes", help="Even if plugins are not those that the plan was made with.")
 ]
@@ -144,3 +161,24 @@ def command(group: typer.Typer, name: str | None = None) -> Callable[[Callable[C
         group.command(name)(run)
 
     return decorate
+
+
+def _become_password() -> str:
+    """What the operator types for sudo, unseen.
+
+    Raises:
+        ApprovalNeeded: nobody is at the terminal.
+        InputError: it is empty.
+    """
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise ApprovalNeeded(
+            "there is nobody at the terminal to ask for the password of sudo",
+            hint="name it in the inventory: become_password = \"{{ secret('env:NAME') }}\"",
+        )
+    try:
+        typed = getpass.getpass("password for sudo: ", stream=sys.stderr)
+    except EOFError:
+        typed = ""
+    if not typed:
+        raise InputError("no password for sudo was given")
+    return typed

@@ -11,6 +11,7 @@ import typer
 
 from opsflow.cli.options import (
     AcceptChanges,
+    AskBecomePass,
     Common,
     Extra,
     FailurePolicy,
@@ -57,6 +58,7 @@ def plan(
     extra: Extra = None,
     forks: Forks = None,
     executor: Where = None,
+    ask_become_pass: AskBecomePass = False,
 ) -> int:
     """Show what `apply` would do; read-only on the hosts.
 
@@ -65,7 +67,9 @@ def plan(
     from opsflow import app
     from opsflow.cli.session import Session
 
-    session = Session(common, common.settings(playbook, forks=forks, executor=executor))
+    session = Session(
+        common, common.settings(playbook, forks=forks, executor=executor, ask_become_pass=ask_become_pass)
+    )
     request = _request(playbook, inventory, extra)
     return session.drive(lambda: app.preview(request, session.settings, session.listeners, stop=session.stop))
 
@@ -85,6 +89,7 @@ def apply(
     ] = None,
     forks: Forks = None,
     executor: Where = None,
+    ask_become_pass: AskBecomePass = False,
 ) -> int:
     """Plan, show, ask, run; a failure puts back what was changed.
 
@@ -96,7 +101,9 @@ def apply(
     from opsflow import app
     from opsflow.cli.session import Session
 
-    session = Session(common, common.settings(playbook, forks=forks, executor=executor))
+    session = Session(
+        common, common.settings(playbook, forks=forks, executor=executor, ask_become_pass=ask_become_pass)
+    )
     request = _request(playbook, inventory, extra, on_failure=on_failure, abandon=abandon)
     if dry_run:
         return session.drive(lambda: app.preview(request, session.settings, session.listeners, stop=session.stop))
@@ -113,6 +120,7 @@ def resume(
     accept_changes: AcceptChanges = False,
     forks: Forks = None,
     executor: Where = None,
+    ask_become_pass: AskBecomePass = False,
 ) -> int:
     """Go on with a run that was interrupted, halted, or failed.
 
@@ -121,7 +129,7 @@ def resume(
     from opsflow import app
     from opsflow.cli.session import Session
 
-    session = Session(common, common.settings(forks=forks, executor=executor))
+    session = Session(common, common.settings(forks=forks, executor=executor, ask_become_pass=ask_become_pass))
     return session.drive(
         lambda: app.resume(run, session.settings, session.listeners, accept_changes=accept_changes, stop=session.stop)
     )
@@ -137,6 +145,7 @@ def rollback(
     accept_changes: AcceptChanges = False,
     forks: Forks = None,
     executor: Where = None,
+    ask_become_pass: AskBecomePass = False,
 ) -> int:
     """Put back what a run changed, or finish a rollback.
 
@@ -145,7 +154,7 @@ def rollback(
     from opsflow import app
     from opsflow.cli.session import Session
 
-    session = Session(common, common.settings(forks=forks, executor=executor))
+    session = Session(common, common.settings(forks=forks, executor=executor, ask_become_pass=ask_become_pass))
     confirm = None if yes or dry_run else session.confirm
     return session.drive(
         lambda: app.rollback(

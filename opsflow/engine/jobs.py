@@ -116,6 +116,7 @@ class Jobs:
             variables=node_variables(plan.playbook, step, plan.hosts[node.host], inputs=plan.inputs, extra=plan.extra),
             facts=self._facts(step, node),
             directory=plan.playbook.directory,
+            become=step.become,
             epoch=self._epoch,
             **more,
         )

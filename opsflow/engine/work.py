@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from opsflow.engine.context import HookContext
@@ -30,15 +30,23 @@ class Worker:
         transports: Reaches its host.
         renderer: For templates.
         secret: Fetches the value of a reference.
+        hidden: Values that nothing may show, beside those that a job fetches.
     """
 
     def __init__(
-        self, *, tasks: Tasks, transports: Transports, renderer: Renderer, secret: Callable[[str], str]
+        self,
+        *,
+        tasks: Tasks,
+        transports: Transports,
+        renderer: Renderer,
+        secret: Callable[[str], str],
+        hidden: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         self._tasks = tasks
         self._transports = transports
         self._renderer = renderer
         self._secret = secret
+        self._hidden = hidden
         self._local = LocalFiles()
 
     def __call__(self, job: Job, emit: Emit) -> None:
@@ -46,7 +54,9 @@ class Worker:
         masker = Masker()
         ctx: HookContext | None = None
         try:
-            transport = self._transports.to(job.host)
+            transport = self._transports.to(job.host, job.become)
+            for value in self._hidden():
+                masker.add(value)
             machine = transport.claim(job.run_id, job.epoch) if job.epoch else ""
             if job.replay:
                 _check_records(job, machine)

@@ -1,6 +1,8 @@
 """What pydantic cannot see in an inventory: names, ranges, and groups within groups."""
 
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -11,6 +13,7 @@ from opsflow.model import LOCALHOST, RESERVED_NAMES
 from opsflow.tomlfile import KeyPath, TomlFile, did_you_mean
 
 ALL = "all"
+_SECRET = re.compile(r"\s*\{\{\s*secret\(\s*(?P<quote>['\"])(?P<name>[^:'\"]+:[^'\"]+)(?P=quote)\s*\)\s*\}\}\s*")
 _TABLES: Mapping[str, frozenset[str]] = {
     "hosts": frozenset(HostTable.model_fields),
     "groups": frozenset(GroupTable.model_fields),
@@ -21,6 +24,7 @@ def consistency(file: TomlFile) -> Iterator[Problem]:
     """Problems between keys. The data may be of any shape: what has the wrong type is reported elsewhere."""
     groups, hosts = _tables(file, "groups"), _tables(file, "hosts")
     yield from _reserved(file, ("vars",), file.data.get("vars"))
+    yield from _password(file, ("ssh",), file.data.get("ssh"))
     for name, table in groups.items():
         yield from _group_name(file, name)
         yield from _members(file, name, table.get("hosts"))
@@ -29,6 +33,7 @@ def consistency(file: TomlFile) -> Iterator[Problem]:
     for name, table in hosts.items():
         yield from _host_name(file, ("hosts", name), name)
         yield from _reserved(file, ("hosts", name, "vars"), table.get("vars"))
+        yield from _password(file, ("hosts", name), table)
     yield from _cycles(file, groups)
 
 
@@ -45,6 +50,12 @@ def advice(file: TomlFile, path: KeyPath) -> str:
         case ("ssh", "vars"):
             return "variables of every host stand in [vars]"
     return ""
+
+
+def secret_named(value: Any) -> str:
+    """The reference in `"{{ secret('SCHEME:NAME') }}"`; empty if it is anything else."""
+    found = _SECRET.fullmatch(value) if isinstance(value, str) else None
+    return found["name"] if found else ""
 
 
 def _dotted(table: Mapping[str, Any], kind: str, name: str, key: str) -> str:
@@ -118,6 +129,16 @@ def _cycles(file: TomlFile, groups: Mapping[str, Mapping[str, Any]]) -> Iterator
             closing.remove(circle[-1])
         else:
             return
+
+
+def _password(file: TomlFile, path: KeyPath, table: Any) -> Iterator[Problem]:
+    if isinstance(table, dict) and "become_password" in table and not secret_named(table["become_password"]):
+        problem = file.problem(
+            (*path, "become_password"),
+            "`become_password` must be a reference to a secret, never the password itself",
+            "write \"{{ secret('env:NAME') }}\" or \"{{ secret('file:PATH') }}\"",
+        )
+        yield replace(problem, line="")
 
 
 def _reserved(file: TomlFile, path: KeyPath, names: Any) -> Iterator[Problem]:

@@ -25,6 +25,7 @@ class ConnectionKeys(Border):
     jump: Annotated[list[Text], BeforeValidator(_as_list)] = Field(default_factory=list)
     known_hosts: Text | None = None
     connect_timeout: Annotated[Duration, Field(gt=0)] = 15.0
+    become_password: Any = ""  # checked elsewhere: messages about it must not show it
 
 
 class HostTable(ConnectionKeys):

@@ -20,6 +20,7 @@ class Connection:
         jump: Hosts to pass through, outermost first, each `[user@]host[:port]`.
         known_hosts: File of known host keys; None means the user's own.
         connect_timeout: Seconds for one connection attempt.
+        become_password: Reference to the secret that sudo is answered, such as `env:NAME`; empty: none.
     """
 
     transport: str = "ssh"
@@ -30,6 +31,7 @@ class Connection:
     jump: tuple[str, ...] = ()
     known_hosts: str | None = None
     connect_timeout: float = 15.0
+    become_password: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -152,6 +152,7 @@ class Job:
         replay: The hook was called before, and nobody saw its end.
         machine: Where the attempt's operations are recorded, as its intent says.
         printed: Bytes of each stream of the attempt's output that are journaled (a replay prints them again).
+        become: The user as whom all of it is done; empty: whoever is logged in.
         files: Local files with the SHA-256 that they had when the plan was made (`PREPARE`).
     """
 
@@ -175,6 +176,7 @@ class Job:
     replay: bool = False
     machine: str = ""
     printed: Mapping[str, int] = field(default_factory=dict)
+    become: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -76,8 +76,13 @@ def _step(table: StepTable, defaults: Common, source: Position, positions: dict[
         "on_failure": OnFailure(said.get("on_failure", table.on_failure)),
         "on_unknown": OnUnknown(said.get("on_unknown", table.on_unknown)),
         "irreversible": Irreversible(table.irreversible),
+        "become": _user(said.get("become", False)),
     }
     return Step(**said | converted, source=source, positions=positions)
+
+
+def _user(become: bool | str) -> str:  # noqa: FBT001 - as the file has it
+    return ("root" if become else "") if isinstance(become, bool) else become
 
 
 def _need(table: NeedTable) -> Need:

@@ -1,5 +1,6 @@
 """What a playbook file may say. Only the loader knows these classes; inside, playbooks are `opsflow.model`."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -10,6 +11,7 @@ from opsflow.units import Duration
 InputType = Literal["string", "integer", "number", "boolean", "list", "table"]
 Text = Annotated[str, Field(min_length=1)]
 PositiveDuration = Annotated[Duration, Field(gt=0)]
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]*")
 
 
 class RetryTable(Border):
@@ -50,20 +52,26 @@ class InputTable(Border):
 class Common(Border):
     """What `[defaults]` says for every step and a step may say itself; then all of its own value counts."""
 
-    later = frozenset({"become"})
-
     timeout: PositiveDuration | None = None
     retry: RetryTable = RetryTable()
     per: Text = "all"
     on_failure: Literal["rollback", "halt", "continue"] = "rollback"
     rollback_scope: Text = "run"
     on_unknown: Literal["ask", "rerun", "revert"] = "ask"
+    become: bool | str = False
+
+    @field_validator("become", mode="plain")
+    @classmethod
+    def _become(cls, value: Any) -> bool | str:
+        if isinstance(value, bool) or (isinstance(value, str) and _USER.fullmatch(value)):
+            return value
+        raise ValueError("must be true (root), false or the name of a user")
 
 
 class StepTable(Common):
     """`[[step]]`: one line of the procedure."""
 
-    later = frozenset({"skip_depth", "foreach", "on", "become", "include", "finally"})
+    later = frozenset({"skip_depth", "foreach", "on", "include", "finally"})
 
     id: str
     task: Text

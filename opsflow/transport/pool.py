@@ -7,36 +7,43 @@ from concurrent.futures import ThreadPoolExecutor
 from opsflow.errors import InputError
 from opsflow.model import LOCALHOST, Host, localhost
 from opsflow.ports import Transport
+from opsflow.transport.become import BecomeTransport, Password, Passwords
 from opsflow.transport.fake import FakeTransport
 from opsflow.transport.local import LocalTransport
+from opsflow.transport.shell import ShellTransport
 
 _RELEASING = 16
 
 
 class HostTransports:
-    """One transport per host, made when first asked for. For any number of threads.
+    """One transport per host and user, made when first asked for. For any number of threads.
 
     Args:
         hosts: The hosts by name; `localhost` is there without being named.
         connecting: How many connections may be in the making at the same time.
+        passwords: For sudo; None: there are none.
     """
 
-    def __init__(self, hosts: Mapping[str, Host], *, connecting: int = 30) -> None:
+    def __init__(self, hosts: Mapping[str, Host], *, connecting: int = 30, passwords: Passwords | None = None) -> None:
         self._hosts = {LOCALHOST: localhost(), **hosts}
         self._gate = threading.BoundedSemaphore(connecting)
         self._lock = threading.Lock()
-        self._made: dict[str, Transport] = {}
+        self._passwords = passwords
+        self._made: dict[tuple[str, str], Transport] = {}
 
-    def to(self, host: str) -> Transport:
-        """The transport of a host.
+    def to(self, host: str, become: str = "") -> Transport:
+        """The transport of a host; with `become`, as that user. All users of a host share one connection.
 
         Raises:
             InputError: there is no such host, or its transport is none that exists.
+            TaskFailed: the password that the inventory names cannot be had.
         """
         with self._lock:
-            if host not in self._made:
-                self._made[host] = self._make(host)
-            return self._made[host]
+            if (host, "") not in self._made:
+                self._made[host, ""] = self._make(host)
+            if (host, become) not in self._made:
+                self._made[host, become] = self._sibling(host, become)
+            return self._made[host, become]
 
     def release(self) -> None:
         """The run is over: release all hosts that were reached, several at a time."""
@@ -52,6 +59,13 @@ class HostTransports:
             made, self._made = self._made, {}
         for transport in made.values():
             transport.close()
+
+    def _sibling(self, name: str, user: str) -> Transport:
+        login = self._made[name, ""]
+        if not isinstance(login, ShellTransport):
+            return login  # a fake host has no users
+        password = self._passwords.of(self._hosts[name]) if self._passwords else Password()
+        return BecomeTransport(login, user, password)
 
     def _make(self, name: str) -> Transport:
         host = self._hosts.get(name)

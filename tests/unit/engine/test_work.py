@@ -170,7 +170,7 @@ def test_a_task_that_is_gone_is_named(bench):
 @pytest.mark.parametrize("kind", list(JobKind))
 def test_an_unknown_host_fails_the_job(kind):
     class Nowhere:
-        def to(self, host):
+        def to(self, host, become=""):
             raise KeyError(host)
 
     messages = []

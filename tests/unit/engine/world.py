@@ -176,7 +176,7 @@ class FakePool:
     def __init__(self):
         self.made = {}
 
-    def to(self, host):
+    def to(self, host, become=""):
         return self.made.setdefault(host, FakeTransport(name=host, commands=[("true", "")]))
 
     def close(self):

@@ -40,7 +40,9 @@ MALFORMED = [
     ("[vars]\nhost = 1\n" + STEP, 2, 1, "`host` cannot be a variable's name", ""),
     ("vars = 3\n" + STEP, 1, 1, "`vars` must be a table", ""),
     ('[defaults]\nflow = "graph"\n' + STEP, 2, 1, "unknown key `flow`", "move it above [defaults]"),
-    ("[defaults]\nbecome = true\n" + STEP, 2, 1, "`become` is not supported by this version", ""),
+    ("[defaults]\nbecome = 0\n" + STEP, 2, 1, "`become` must be true (root), false or the name of a user", ""),
+    (STEP + 'become = "{{ user }}"', 5, 1, "`become` must be true (root), false or the name of a user", ""),
+    (STEP + 'become = "-s"', 5, 1, "`become` must be true (root), false or the name of a user", ""),
     ('[defaults]\nhosts = "all"\n' + STEP, 2, 1, "unknown key `hosts`", "known are: timeout"),
     ('[defaults]\ntimeout = "10"\n' + STEP, 2, 1, "`timeout` is not a duration", ""),
     ("[defaults.retry]\natempts = 2\n" + STEP, 2, 1, "unknown key `atempts`", "did you mean `attempts`?"),
@@ -114,7 +116,7 @@ MALFORMED = [
     (STEP + "\tfrobnicate = 1", 5, 2, "unknown key `frobnicate`", "known are: "),
     *[
         (STEP + f"{key} = true", 5, 1, f"`{key}` is not supported by this version", "")
-        for key in ("skip_depth", "foreach", "on", "become", "include", "finally")
+        for key in ("skip_depth", "foreach", "on", "include", "finally")
     ],
 ]
 
