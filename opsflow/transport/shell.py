@@ -1,40 +1,33 @@
 """What every transport with a POSIX shell at its far end has in common."""
 
-import hashlib
 import io
 import math
-import secrets
-import shlex
 import shutil
 import tempfile
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from posixpath import dirname
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
-from opsflow.errors import Interrupted, TransferFailed
+from opsflow.errors import Interrupted
 from opsflow.model import CommandResult, Operation, Recorded
 from opsflow.ports import OutputSink
 from opsflow.transport.channel import START
+from opsflow.transport.files import FileTransport
 from opsflow.transport.following import INLINE, Call, call_of
 from opsflow.transport.process import CHUNK, Capture, Process, communicate, pieces
-from opsflow.transport.scripts import ARGUMENTS, GET, IDENTITY, PLACE, PUT, RECEIVE, script, script_text
+from opsflow.transport.scripts import ARGUMENTS, IDENTITY, script, script_text
 from opsflow.transport.target import Target, place_text
 
 TIMED_OUT = 124
 _GRACE = 15.0
 _KEPT = 1024 * 1024
-_LARGEST_FILE = 64 * 1024 * 1024
-_SPOOLED = 8 * 1024 * 1024
 
 
-class ShellTransport(ABC):
+class ShellTransport(FileTransport):
     """A transport over a shell. A subclass starts `COMMAND` (or `ARGUMENTS`) and hands out its streams."""
 
-    where: str
-    """How messages name the host."""
     shared = False
     """Whether several runs may be at work on it at the same time."""
 
@@ -123,37 +116,6 @@ class ShellTransport(ABC):
             timed_out=timed_out,
         )
 
-    def put(self, source: BinaryIO, path: str, *, mode: int = 0o600, op: Operation | None = None) -> str:
-        """Stream `source` into a file. See `ports.Transport.put`.
-
-        The target is told length and checksum beforehand and compares before it renames, so that a lost link leaves
-        the old file. A symbolic link at `path` is replaced, not followed.
-        """
-        with tempfile.SpooledTemporaryFile(_SPOOLED) as spool:
-            stream, size, digest = _measured(source, cast("BinaryIO", spool))
-            directory = dirname(path) or "."
-            temporary = f"{directory}/.opsflow-{op.id if op else secrets.token_hex(8)}"
-            words = shlex.join((path, directory, temporary, f"{mode:o}", str(size), digest))
-            err = Capture("stderr", _KEPT)
-            if op is None:
-                status = self._receive(f"set -- {words}\n{PUT}", stream, err)
-            else:
-                status = self._put(op, f"set -- {words}\n", stream, size, err)
-        if status:
-            raise TransferFailed(f"cannot write {path} on {self.where}: {_last_line(err) or f'exit status {status}'}")
-        return digest
-
-    def get(self, path: str) -> bytes:
-        """The whole content of a file of at most 64 MiB. See `ports.Transport.get`."""
-        out, err = Capture("stdout", _LARGEST_FILE), Capture("stderr", _KEPT)
-        line = script(f"set -- {shlex.quote(path)} {_LARGEST_FILE + 1}\n{GET}")
-        status, _ = self._run(line, None, out, err, None)
-        if status:
-            raise TransferFailed(f"cannot read {path} on {self.where}: {_last_line(err) or f'exit status {status}'}")
-        if out.truncated:
-            raise TransferFailed(f"cannot read {path} on {self.where}: it is larger than {_LARGEST_FILE} bytes")
-        return out.data
-
     def identity(self) -> str:
         """Machine-id, boot id and node name, as far as the machine tells; `-` for what it does not."""
         return " ".join(self.run(IDENTITY, timeout=60).stdout.split())
@@ -183,21 +145,6 @@ class ShellTransport(ABC):
             spool.seek(0)
             self.put(spool, f"{target.place.base}/{target.run_id}/{call.id}.in")
 
-    def _put(self, op: Operation, words: str, stream: BinaryIO, size: int, err: Capture) -> int:
-        """A file as an operation: its rename into place is the act; what is large is there beforehand."""
-        target = self._claimed(op.run, op.epoch)
-        call = call_of(op, words + (PUT if size <= INLINE else PLACE), Capture("stdout", 0), err)
-        if size <= INLINE:
-            call.body = stream.read()
-        elif not call.begun or target.state(call) == "N":
-            status = self._receive(words + RECEIVE + "trap - EXIT\n", stream, err)
-            if status:
-                return status
-        return target.call(call)[0]
-
-    def _receive(self, command: str, stream: BinaryIO, err: Capture) -> int:
-        return self._run(script(command), stream, Capture("stdout", 0), err, None)[0]
-
     def _run(
         self,
         line: bytes,
@@ -219,24 +166,3 @@ class ShellTransport(ABC):
         if timeout is not None and time.monotonic() - began >= timeout:
             return TIMED_OUT, True
         raise Interrupted(f"{self.where}: a signal ended the shell that watched over the command")
-
-
-def _measured(source: BinaryIO, spool: BinaryIO) -> tuple[BinaryIO, int, str]:
-    """A stream with the rest of `source`, its length and its SHA-256; a source that can't be rewound is copied."""
-    seekable = source.seekable()
-    start = source.tell() if seekable else 0
-    digest = hashlib.sha256()
-    size = 0
-    while piece := source.read(CHUNK):
-        digest.update(piece)
-        size += len(piece)
-        if not seekable:
-            spool.write(piece)
-    stream = source if seekable else spool
-    stream.seek(start)
-    return stream, size, digest.hexdigest()
-
-
-def _last_line(err: Capture) -> str:
-    lines = err.text.strip().splitlines()
-    return lines[-1] if lines else ""
