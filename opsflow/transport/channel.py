@@ -26,6 +26,19 @@ class Refused(Unreachable):
     """The target cannot take operations, or not this one: certainly not started, and waiting does not help."""
 
 
+def refused(message: str) -> Refused:
+    """A refusal with what is to be done about it, as far as its words tell."""
+    hints = (hint for words, hint in _REMEDIES.items() if words in message)
+    return Refused(message, hint=next(hints, "nothing was started; put that right, then resume"))
+
+
+_REMEDIES = {
+    "No space left": "nothing was started; the disk is full or out of inodes (df -h, df -i): make room, then resume",
+    "quota exceeded": "nothing was started; make room in the login user's quota, then resume",
+    "Read-only": "nothing was started; see in the host's log why (dmesg), mount it for writing, then resume",
+}
+
+
 class Lost(Exception):
     """The connection is of no use any more."""
 
@@ -235,7 +248,7 @@ class Channel:
                 holders={self.where: f"{run} {' '.join(by)}"},
                 hint="wait for that run to end, or stop it",
             )
-        raise Refused(f"{self.where} cannot take operations: {' '.join((frame.key, *frame.words))}")
+        raise refused(f"{self.where} cannot take operations: {' '.join((frame.key, *frame.words))}")
 
 
 def escaped(text: str | bytes) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from opsflow.errors import Diverged, Interrupted
 from opsflow.model import Operation
-from opsflow.transport.channel import Channel, Lost, Place, Refused, escaped
+from opsflow.transport.channel import Channel, Lost, Place, escaped, refused
 from opsflow.transport.frames import Frame
 from opsflow.transport.process import Capture
 
@@ -148,7 +148,7 @@ class Following:
                 raise Interrupted(f"{self._channel.where}: another session has taken over, or the attempt was ended")
             case "X":
                 call.sent = 0.0  # certainly not begun
-                raise Refused(f"{self._channel.where} cannot take the operation: {' '.join(frame.words)}".rstrip())
+                raise refused(f"{self._channel.where} cannot take the operation: {' '.join(frame.words)}".rstrip())
         if frame.kind not in "ERL" or frame.words[-1] == "-":
             return False
         if frame.words[-3:-1] != (str(call.out.count), str(call.err.count)):

@@ -21,7 +21,8 @@
 #   RUN/OP.go     the gate: made once, by whoever starts the operation. First line, 10 bytes, overwritten in place, so
 #                 that a full disk does not matter: `-` started, `r PID` payload runs, `e STATUS FLAG` ended, `f` fenced,
 #                 never to start. Then: HASH BOOT PID:STARTTIME of its slot; then what was read since the operation before.
-#   RUN/OP.by     that it is to end, and why, which becomes its FLAG: `t` its time is over, `k` it was asked for
+#   RUN/OP.by     that it is to end, and why, which becomes its FLAG: `t` its time is over, `k` it was asked for.
+#                 `o` comes from elsewhere: the disk was full as the operation ended
 #   RUN/OP.out, OP.err, OP.in              output, spooled input
 #   RUN/ATTEMPT.no                         nothing more of the attempt is started
 {
@@ -68,18 +69,36 @@ refuse() {
     exit 0
 }
 
+# Why nothing can be written to a directory: sets why, in the words of the system. By a program of its own: dash says of
+# every write that fails that it was an I/O error.
+ask_why() {
+    why=$(
+        export LC_ALL=C
+        { echo x | cat >|"$1/try.$who"; } 2>&1
+        rm -f "$1/try.$who"
+    )
+    why=${why##*: }
+    why="$1 cannot be written${why:+: $why}"
+}
+
+refuse_write() {
+    ask_why "$1"
+    refuse "$why"
+}
+
 # The directory of records, nobody else's and not led elsewhere.
 settle() {
     base=${HOME-}/.opsflow/ops
     case $base in /.opsflow/ops | [!/]*) refuse "no home directory" ;; esac
-    [ -d "$base" ] || mkdir -p "$base" || refuse "$base cannot be made"
+    [ -d "$HOME/" ] || refuse "there is no home directory $HOME"
+    [ -d "$base" ] || why=$(LC_ALL=C mkdir -p "$base" 2>&1) || refuse "$base cannot be made: ${why##*: }"
     for dir in "${base%/ops}" "$base"; do
         [ ! -L "$dir" ] || refuse "$dir is a symbolic link"
         [ "$(find "$dir" -prune -type d -user "$(id -u)")" ] || refuse "$dir belongs to another user"
     done
-    chmod 700 "$base" || refuse "$base cannot be made private"
+    if ! chmod 700 "$base" || ! chmod go-w "${base%/ops}"; then refuse "$base cannot be made private"; fi
     if [ ! -f "$base/id" ]; then
-        { od -An -N16 -tx1 /dev/urandom | tr -d ' \n'; echo; } >"$base/id.$$" || refuse "$base cannot be written"
+        { od -An -N16 -tx1 /dev/urandom | tr -d ' \n'; echo; } >"$base/id.$$" || refuse_write "$base"
         ln "$base/id.$$" "$base/id" 2>/dev/null # somebody else may have been first
         rm -f "$base/id.$$"
     fi
@@ -115,8 +134,10 @@ claim() {
         { IFS= read -r by <"$base/$other/by"; } 2>/dev/null
         refuse "held $other $by"
     fi
-    echo "$epoch" >"$dir/epoch" && echo "$run $epoch" >"$home/claim" && mv -f "$home/claim" "$claims" && return
-    refuse "$base cannot be written"
+    if echo "$epoch" >"$home/epoch" && echo "$run $epoch" >"$home/claim"; then # a full disk must not lose the old ones
+        mv -f "$home/epoch" "$dir/epoch" && mv -f "$home/claim" "$claims" && return
+    fi
+    refuse_write "$home"
 }
 
 # What stands at a gate: sets state, kid (or the status), flag, hash, life, owner; false if there is none.
@@ -141,15 +162,22 @@ slot() {
         if [ "$mine" != "$run $epoch" ]; then
             tell F "$op"
         elif ! { true >>"$file.out" && true >>"$file.err"; }; then
-            tell X "$op" "cannot prepare"
+            ask_why "$dir"
+            tell X "$op" "$why"
         elif ! true >"$file.go"; then
-            if [ -e "$file.go" ]; then tell A "$op" "$hash"; else tell X "$op" "cannot record"; fi
+            if [ -e "$file.go" ]; then
+                tell A "$op" "$hash"
+            else
+                ask_why "$dir"
+                tell X "$op" "$why"
+            fi
         elif [ -e "$dir/${op%.*}.no" ]; then # after the gate: who fences looks at the gates after that
             printf '%-9s\n' f >>"$file.go"
             tell F "$op"
         elif ! printf '%-9s\n%s %s %s\n%s\n' - "$hash" "$boot" "$who" "$seen" >>"$file.go"; then
+            ask_why "$dir"
             rm -f "$file.go" # its maker, alive: nobody else can have started it
-            tell X "$op" "cannot record"
+            tell X "$op" "$why"
         else
             supervise
         fi
@@ -166,6 +194,8 @@ supervise() {
     esac
     status=$? flag=-
     [ ! -e "$file.by" ] || outlast
+    printf %4096s '' >>"$home/room" || flag=${flag#-}o # the disk is full: output may not be whole
+    true >|"$home/room"
     printf 'e %-7s' "$status $flag" 1<>"$file.go"
     tell D "$op" "$status" "$flag"
 }
@@ -212,7 +242,8 @@ start() {
     if [ -e "$dir/$2.go" ]; then
         printf 'A %s %s\n' "$2" "$3" >&4
     elif ! printf '%b' "$text" >|"$home/$1.sh"; then
-        printf 'X %s cannot prepare\n' "$2" >&4
+        ask_why "$home"
+        printf 'X %s %s\n' "$2" "$why" >&4
     else
         [ "$4" = 0 ] || printf 'B %s %s\n' "$2" "$4" >&4
         {
@@ -459,10 +490,10 @@ settle
 dir=$base/$run home=$base/$run/c.$$
 case ${5-} in shared) claims=$dir/claim ;; *) claims=$base/claim ;; esac
 rm -rf "$home"
-if ! mkdir -p "$home" || ! echo "$boot $who" >"$home/who"; then refuse "$dir cannot be written"; fi
+if ! mkdir -p "$home" || ! echo "$boot $who" >"$home/who" || ! true >"$home/room"; then refuse_write "$base"; fi
 claim
 echo "$4" >"$dir/by"
-mkfifo "$home/mouth" "$home/1" "$home/2" "$home/3" "$home/4" || refuse "$home cannot be written"
+mkfifo "$home/mouth" "$home/1" "$home/2" "$home/3" "$home/4" || refuse_write "$home"
 printf '\n%s H %s %s %s %s %s %s\n' "$nonce" "$boot" "$id" "$machine" "$(id -u)" "$slots" "$base"
 exec 9>&1 2>/dev/null
 # Nothing passes through the pipes between them. `true` is there for shells that run the last one themselves.

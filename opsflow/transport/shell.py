@@ -112,7 +112,7 @@ class ShellTransport(FileTransport):
             exit_status=status,
             stdout=out.text,
             stderr=err.text,
-            truncated=out.truncated or err.truncated or "b" in flags,
+            truncated=out.truncated or err.truncated or not {"b", "o"}.isdisjoint(flags),
             timed_out=timed_out,
         )
 

@@ -61,7 +61,8 @@ class Target:
         """Have something done once, and follow it to its end.
 
         Returns:
-            Its exit status, and flags: `t`: its time ran out; `b`: the machine was booted since.
+            Its exit status, and flags: `t`: its time ran out; `b`: the machine was booted
+            since; `o`: the disk was full as it ended; `k`: it was cancelled.
 
         Raises:
             Unreachable: certainly not begun.
