@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from opsflow import __version__
-from opsflow.cli import catalog, history, run
+from opsflow.cli import catalog, history, logs, run
 
 _GARBAGE = 50_000
 """Objects more than were freed, after which the collector looks; Python's own 700 take a fifth of a run's time."""
@@ -45,6 +45,7 @@ def _program() -> typer.Typer:
     program.callback()(_options)
     program.add_typer(run.group)
     program.add_typer(history.group)
+    program.add_typer(logs.group)
     program.add_typer(catalog.task, name="task")
     program.add_typer(catalog.inventory, name="inventory")
     return program

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from functools import singledispatchmethod
+from shlex import quote
 
 from opsflow import events
 from opsflow.model import Failure, NodeState, Phase
@@ -106,6 +107,7 @@ class Lines:
         step, _, host = event.node.rpartition("@")
         status = "" if error.exit_status is None else str(error.exit_status)
         stderr = "\n".join(last_lines(error.stderr, stderr_lines))
+        logs = f"opsflow logs {event.run_id} --step {quote(step.partition('[')[0])} --host {quote(host)}"
         facts = [
             ("step", f"{step} at {event.source}" if event.source else step),
             ("host", host),
@@ -114,6 +116,7 @@ class Lines:
             ("stderr", stderr),
             ("hint", clean(error.hint)),
             ("trace", clean(error.trace) if self._debug else ""),
+            ("output", logs if shown else ""),
             ("next", "" if shown else f"opsflow show {event.run_id}"),
         ]
         lines = [self.finished(event)]

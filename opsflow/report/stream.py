@@ -9,10 +9,14 @@ class LastingStream:
     """Writes to a stream; when its reader is gone (closed pipe, hung-up terminal), to nowhere.
 
     A run must not die in the middle because nobody looks any more.
+
+    Attributes:
+        lost: Whether the reader is gone.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self.lost = False
 
     def write(self, text: str) -> int:
         """Write, or let it go."""
@@ -51,6 +55,7 @@ class LastingStream:
         return self._stream.encoding or "utf-8"
 
     def _give_up(self) -> None:
+        self.lost = True
         # What is still buffered goes to nowhere too: at exit the interpreter would try again to send it.
         with contextlib.suppress(OSError):
             nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -96,6 +96,7 @@ def test_a_run_is_shown_with_its_attempts_failures_and_what_comes_next(run, node
         "    command  boom\n"
         "    exit     1\n"
         "    stderr   \\x1b[2J\n"
+        "    output   opsflow logs 01RUN --step stop --host web\n"
         "\n"
         "next: opsflow rollback 01RUN"
     )
