@@ -144,4 +144,18 @@ class ListenerFailed(Event):
     error: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostKeyAccepted(Event):
+    """A host that was not known was taken as it is. May be told by any thread, and outside of runs.
+
+    `host`: to which host the way leads; `where`: which machine on it; `key`: type and fingerprint; `file`: where it is
+    known from now on.
+    """
+
+    host: str
+    where: str
+    key: str
+    file: str
+
+
 Listener = Callable[[Event], None]

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
+from opsflow.model import split_address
 from opsflow.tomlfile import Border
 from opsflow.units import Duration
 
@@ -14,6 +15,11 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _hop(value: str) -> str:
+    split_address(value)
+    return value
+
+
 class ConnectionKeys(Border):
     """How a host is reached; in `[ssh]`: every host that does not say otherwise."""
 
@@ -22,9 +28,13 @@ class ConnectionKeys(Border):
     port: int | None = Field(None, ge=1, le=65535)
     user: Text | None = None
     key_file: Text | None = None
-    jump: Annotated[list[Text], BeforeValidator(_as_list)] = Field(default_factory=list)
+    jump: Annotated[list[Annotated[Text, AfterValidator(_hop)]], BeforeValidator(_as_list)] = Field(
+        default_factory=list
+    )
     known_hosts: Text | None = None
-    connect_timeout: Annotated[Duration, Field(gt=0)] = 15.0
+    connect_timeout: Annotated[Duration, Field(gt=0)] | None = None
+    keepalive: Annotated[Duration, Field(ge=0)] | None = None
+    reconnect: Annotated[Duration, Field(ge=0)] = 60.0
     become_password: Any = ""  # checked elsewhere: messages about it must not show it
 
 

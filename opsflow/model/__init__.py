@@ -1,6 +1,6 @@
 """Plain data: frozen, no behaviour beyond what follows from its own fields, no I/O."""
 
-from opsflow.model.hosts import LOCALHOST, Connection, Host, localhost
+from opsflow.model.hosts import LOCALHOST, Connection, Host, localhost, split_address
 from opsflow.model.playbook import (
     PER_ALL,
     PER_HOST,
@@ -113,4 +113,5 @@ __all__ = [
     "Verdict",
     "localhost",
     "record_of",
+    "split_address",
 ]

@@ -1,5 +1,6 @@
 """Hosts and how they are reached."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,10 +17,15 @@ class Connection:
         address: Name or address to connect to.
         port: TCP port; None leaves it to ssh_config, then 22.
         user: Login name; None leaves it to ssh_config, then the caller's.
-        key_file: Private key, `~` expanded; None leaves it to ssh_config, the agent, the default keys.
-        jump: Hosts to pass through, outermost first, each `[user@]host[:port]`.
+        key_file: Private key, `~` expanded, and the only one tried; None leaves it to ssh_config, the agent, the
+            default keys.
+        jump: Hosts to pass through, outermost first, each `[user@]host[:port]`; `("none",)`: none, whatever ssh_config
+            says.
         known_hosts: File of known host keys; None means the user's own.
-        connect_timeout: Seconds for one connection attempt.
+        connect_timeout: Seconds for one connection attempt; None leaves it to ssh_config, then 15.
+        keepalive: Seconds between signs of life on a silent connection, 0: none; None leaves it to ssh_config, then 30.
+        reconnect: Seconds for which a connection lost in the middle of an operation is made again before the
+            operation's fate is unknown.
         become_password: Reference to the secret that sudo is answered, such as `env:NAME`; empty: none.
     """
 
@@ -30,8 +36,31 @@ class Connection:
     key_file: str | None = None
     jump: tuple[str, ...] = ()
     known_hosts: str | None = None
-    connect_timeout: float = 15.0
+    connect_timeout: float | None = None
+    keepalive: float | None = None
+    reconnect: float = 60.0
     become_password: str = ""
+
+
+_ADDRESS = re.compile(
+    r"(?:ssh://)?(?:(?P<user>[^@]+)@)?(?:\[(?P<six>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^@:\[\]\s/]+))(?::(?P<port>[0-9]+))?/?"
+)
+
+
+def split_address(text: str) -> tuple[str | None, str, int | None]:
+    """User, host and port of `[user@]host[:port]` or `ssh://...`; an IPv6 address in brackets, if a port follows.
+
+    Raises:
+        ValueError: it is nothing of the kind.
+    """
+    if text.count(":") > 1 and "[" not in text and "/" not in text:  # an IPv6 address alone
+        user, _, host = text.rpartition("@")
+        return user or None, host, None
+    found = _ADDRESS.fullmatch(text)
+    port = int(found["port"]) if found and found["port"] else None
+    if not found or (port is not None and not 0 < port < 65536):
+        raise ValueError(f"{text!r} names no host: write HOST, USER@HOST or USER@HOST:PORT")
+    return found["user"], found["six"] or found["host"], port
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

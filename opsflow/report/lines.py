@@ -83,6 +83,11 @@ class Lines:
         return [f"{head} {one_line(event.listener)} listens no more: {one_line(event.error)}"]
 
     @say.register
+    def _(self, event: events.HostKeyAccepted) -> list[str]:
+        head = self._paint("warning", WARN)
+        return [f"{head} {event.where} was not known; its key is accepted: {event.key} ({event.file})"]
+
+    @say.register
     def _(self, event: events.RunFinished) -> list[str]:
         counts = ", ".join(f"{event.counts[state]:,} {state}" for state in NodeState if event.counts.get(state))
         where = self._paint(f"  (run {event.run_id}, exit code {event.exit_code})", DIM)

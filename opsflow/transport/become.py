@@ -120,11 +120,17 @@ class BecomeTransport(ShellTransport):
     def __init__(self, login: ShellTransport, user: str, password: Password) -> None:
         super().__init__()
         self.shared = login.shared
+        self.patience = login.patience
         self.where = f"{login.where} as {user}"
         self._login = login
         self._user = user
         self._password = password
         self._known = False
+
+    @property
+    def host_key(self) -> str:
+        """The key of the host. See `ShellTransport.host_key`."""
+        return self._login.host_key
 
     def start(self, arguments: Sequence[str] = ARGUMENTS) -> Process:
         """Start a fixed command as the user. See `ShellTransport.start`.

@@ -5,7 +5,7 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 
 from opsflow.errors import HostsHeld, Interrupted, Unreachable
@@ -53,6 +53,7 @@ class Place:
         machine: Machine id, `-` if it has none.
         uid: Who the commands run as.
         base: Path of the directory.
+        key: Key of the host, type and fingerprint; empty: it needs none. Checked by who connects.
     """
 
     boot: str
@@ -60,6 +61,7 @@ class Place:
     machine: str
     uid: str
     base: str
+    key: str = field(default="", compare=False)
 
 
 class Channel:

@@ -4,7 +4,10 @@ paramiko can read such a file too, but takes time that grows with the square of 
 revoked keys, and stops at a damaged line.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import fcntl
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -14,15 +17,16 @@ from paramiko import HostKeys, PKey, SSHException
 from paramiko.hostkeys import HostKeyEntry, InvalidHostKey
 
 _SPECIAL = frozenset("|*?!")
-SYSTEM_FILES = (Path("/etc/ssh/ssh_known_hosts"), Path("/etc/ssh/ssh_known_hosts2"))
+_MARKS = {"@revoked": "revoked", "@cert-authority": "authorities"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownKeys:
-    """What the files say of one host: its keys, and keys that it must never have."""
+    """What the files say of one host: its keys, keys that it must never have, and keys that certify its keys."""
 
     trusted: tuple[PKey, ...]
     revoked: tuple[PKey, ...]
+    authorities: tuple[PKey, ...] = ()
 
 
 def known_keys(name: str, files: Iterable[Path]) -> KnownKeys:
@@ -36,20 +40,59 @@ def known_keys(name: str, files: Iterable[Path]) -> KnownKeys:
         OSError: a file is there and cannot be read.
     """
     name = name.lower()
-    trusted: list[PKey] = []
-    revoked: list[PKey] = []
+    found: dict[str, list[PKey]] = {"trusted": [], "revoked": [], "authorities": []}
     for file in files:
         if file.exists():
             stat = file.stat()
             lines = _lines(file, (stat.st_ino, stat.st_size, stat.st_mtime_ns))
             for line in (*lines.get(name, ()), *lines.get("", ())):
-                _take(line.split(), name, trusted, revoked)
-    return KnownKeys(trusted=tuple(trusted), revoked=tuple(revoked))
+                _take(line.split(), name, found)
+    return KnownKeys(**{kind: tuple(keys) for kind, keys in found.items()})
 
 
 def known_name(address: str, port: int) -> str:
     """How a host is named in the files."""
     return address if port == 22 else f"[{address}]:{port}"
+
+
+@contextmanager
+def appending(file: Path) -> Iterator[Callable[[str, PKey, bool], None]]:
+    """Have a file to oneself; gives a function that appends a name and its key, durably, the name hashed or not.
+
+    The file is made if it is missing. One that is no regular file (`/dev/null`) is left alone.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if file.exists() and not file.is_file():
+        yield lambda _name, _key, _hashed: None
+        return
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with open(file, "ab+", buffering=0, opener=_private) as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+
+        def append(name: str, key: PKey, hashed: bool) -> None:  # noqa: FBT001 - a callback's third
+            line = f"{HostKeys.hash_host(name) if hashed else name} {key.get_name()} {key.get_base64()}\n".encode()
+            if stream.seek(0, os.SEEK_END):
+                stream.seek(-1, os.SEEK_END)
+                line = line if stream.read(1) == b"\n" else b"\n" + line
+            stream.write(line)
+            os.fsync(stream)
+            _sync_directory(file.parent)
+
+        yield append
+
+
+def _sync_directory(directory: Path) -> None:
+    opened = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 @lru_cache(8)
@@ -67,12 +110,12 @@ def _lines(file: Path, state: tuple[int, int, int]) -> Mapping[str, Sequence[str
     return found
 
 
-def _take(words: list[str], name: str, trusted: list[PKey], revoked: list[PKey]) -> None:
-    target = trusted
+def _take(words: list[str], name: str, found: Mapping[str, list[PKey]]) -> None:
+    target = found["trusted"]
     if words and words[0].startswith("@"):
-        if words[0] != "@revoked":
-            return  # @cert-authority: paramiko does not check host certificates
-        target, words = revoked, words[1:]
+        if words[0] not in _MARKS:
+            return
+        target, words = found[_MARKS[words[0]]], words[1:]
     if len(words) < 3 or words[0].startswith("#") or not _names(words[0], name):
         return
     try:

@@ -1,10 +1,11 @@
 """All hosts of a run."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from opsflow.errors import InputError
+from opsflow.events import HostKeyAccepted
 from opsflow.model import LOCALHOST, Host, localhost
 from opsflow.ports import Transport
 from opsflow.transport.become import BecomeTransport, Password, Passwords
@@ -22,13 +23,25 @@ class HostTransports:
         hosts: The hosts by name; `localhost` is there without being named.
         connecting: How many connections may be in the making at the same time.
         passwords: For sudo; None: there are none.
+        pins: The key that a host has shown earlier in the run, by its name; any other is refused.
+        accepted: Unknown host keys are accepted and told to this; None: they are refused.
     """
 
-    def __init__(self, hosts: Mapping[str, Host], *, connecting: int = 30, passwords: Passwords | None = None) -> None:
+    def __init__(
+        self,
+        hosts: Mapping[str, Host],
+        *,
+        connecting: int = 30,
+        passwords: Passwords | None = None,
+        pins: Mapping[str, str] | None = None,
+        accepted: Callable[[HostKeyAccepted], None] | None = None,
+    ) -> None:
         self._hosts = {LOCALHOST: localhost(), **hosts}
         self._gate = threading.BoundedSemaphore(connecting)
         self._lock = threading.Lock()
         self._passwords = passwords
+        self._pins = pins or {}
+        self._accepted = accepted
         self._made: dict[tuple[str, str], Transport] = {}
 
     def to(self, host: str, become: str = "") -> Transport:
@@ -75,7 +88,7 @@ class HostTransports:
             case "ssh":
                 from opsflow.transport.ssh import SshTransport  # noqa: PLC0415 - a quarter of a second to import
 
-                return SshTransport(host, gate=self._gate)
+                return SshTransport(host, gate=self._gate, pinned=self._pins.get(name, ""), accepted=self._accepted)
             case "local":
                 return LocalTransport()
             case "fake":

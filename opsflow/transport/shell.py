@@ -8,6 +8,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import BinaryIO
 
 from opsflow.errors import Interrupted
@@ -30,9 +31,16 @@ class ShellTransport(FileTransport):
 
     shared = False
     """Whether several runs may be at work on it at the same time."""
+    patience = 60.0
+    """Seconds for which a connection lost in the middle of an operation is made again."""
 
     def __init__(self) -> None:
         self._target: Target | None = None
+
+    @property
+    def host_key(self) -> str:
+        """The key that the host has shown, type and fingerprint; empty: there was no connection, or none needs one."""
+        return ""
 
     @abstractmethod
     def start(self, arguments: Sequence[str] = ARGUMENTS) -> Process:
@@ -50,7 +58,8 @@ class ShellTransport(FileTransport):
 
     def claim(self, run: str, epoch: int) -> str:
         """Claim the host. See `ports.Transport.claim`."""
-        return place_text(self._claimed(run, epoch).place)
+        place = self._claimed(run, epoch).place
+        return place_text(replace(place, key=self.host_key))
 
     def record(self, op: Operation) -> Sequence[Recorded]:
         """What an attempt has on record. See `ports.Transport.record`."""
@@ -124,7 +133,14 @@ class ShellTransport(FileTransport):
         if self._target is None or (self._target.run_id, self._target.epoch) != (run, epoch):
             if self._target is not None:
                 self._target.close()
-            self._target = Target(lambda: self.start(START), where=self.where, run=run, epoch=epoch, shared=self.shared)
+            self._target = Target(
+                lambda: self.start(START),
+                where=self.where,
+                run=run,
+                epoch=epoch,
+                shared=self.shared,
+                patience=self.patience,
+            )
         return self._target
 
     def _give_input(self, target: Target, call: Call, given: bytes | BinaryIO | None) -> None:

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 
-import fabric
 import paramiko
 
 from opsflow.errors import Interrupted, Unreachable
+from opsflow.events import HostKeyAccepted
 from opsflow.model import Host
-from opsflow.transport.dial import chain_of, dial, hang_up, place
+from opsflow.transport.dial import Link, dial, place
 from opsflow.transport.process import CHUNK
 from opsflow.transport.scripts import ARGUMENTS
 from opsflow.transport.shell import ShellTransport
@@ -35,17 +35,34 @@ class SshTransport(ShellTransport):
     Args:
         host: Which one, and how it is reached; the rest comes from `~/.ssh/config`.
         gate: Entered while a connection is made, so that not too many are made at once.
+        pinned: The key that it showed earlier in the run, type and fingerprint; empty: the first one counts.
+        accepted: Unknown keys on the way are accepted and told to this; None: they are refused.
     """
 
-    def __init__(self, host: Host, *, gate: AbstractContextManager[object] | None = None) -> None:
+    def __init__(
+        self,
+        host: Host,
+        *,
+        gate: AbstractContextManager[object] | None = None,
+        pinned: str = "",
+        accepted: Callable[[HostKeyAccepted], None] | None = None,
+    ) -> None:
         super().__init__()
         self.where = place(host)
+        self.patience = host.connection.reconnect
+        self._pinned = pinned
         self._host = host
         self._gate = gate if gate is not None else nullcontext()
-        self._connection: fabric.Connection | None = None
+        self._accepted = accepted
+        self._link: Link | None = None
         self._lock = threading.Lock()
         self._channels = threading.BoundedSemaphore(CHANNELS)
         self._open: set[paramiko.Channel] = set()
+
+    @property
+    def host_key(self) -> str:
+        """The key that it has shown. See `ShellTransport.host_key`."""
+        return self._pinned
 
     def start(self, arguments: Sequence[str] = ARGUMENTS) -> "SshProcess":
         """Start a fixed command on a channel of its own; waits while too many are open."""
@@ -61,23 +78,24 @@ class SshTransport(ShellTransport):
         """Close the connection, if there is one."""
         super().close()
         with self._lock:
-            connection, self._connection = self._connection, None
-        if connection is not None:
-            hang_up(chain_of(connection))
+            link, self._link = self._link, None
+        if link is not None:
+            link.close()
 
     def _channel(self, command: str) -> paramiko.Channel:
         """A channel on which a command was started. As long as it has no input, it does nothing."""
         began = time.monotonic()
         while True:
-            transport, is_new = self._transport()
+            link, is_new = self._linked()
+            transport = link.transport
             asked = time.monotonic()
             try:
-                return self._session(transport, command)
+                return self._session(link, command)
             except _LOST as error:
                 # What paramiko raises tells little: threads whose channels are refused get each other's errors.
                 now = time.monotonic()
                 failed = Unreachable(f"{self.where} opens no session: {error or 'connection lost'}")
-                if not transport.is_active() or now - asked >= self._host.connection.connect_timeout:
+                if not transport.is_active() or now - asked >= link.timeout:
                     if is_new or (self._open and transport.is_active()):  # others may still be served
                         raise failed from error
                     transport.close()
@@ -86,8 +104,8 @@ class SshTransport(ShellTransport):
                 else:  # the server allows fewer sessions than we do, or has not seen yet that one has ended
                     time.sleep(_SESSION_PAUSE)
 
-    def _session(self, transport: paramiko.Transport, command: str) -> paramiko.Channel:
-        channel = transport.open_session(timeout=self._host.connection.connect_timeout)
+    def _session(self, link: Link, command: str) -> paramiko.Channel:
+        channel = link.transport.open_session(timeout=link.timeout)
         try:
             channel.exec_command(command)
         except BaseException:
@@ -95,18 +113,18 @@ class SshTransport(ShellTransport):
             raise
         return channel
 
-    def _transport(self) -> tuple[paramiko.Transport, bool]:
+    def _linked(self) -> tuple[Link, bool]:
         """The connection, and whether it was just made."""
         with self._lock:
-            if self._connection is not None:
-                if self._connection.is_connected:
-                    return self._connection.transport, False
-                hang_up(chain_of(self._connection))
-                self._connection = None
-            with self._gate:
-                self._connection = dial(self._host)
-            self.where = place(self._host, self._connection)
-            return self._connection.transport, True
+            if self._link is not None:
+                if self._link.alive:
+                    return self._link, False
+                self._link.close()
+                self._link = None
+            self._link = dial(self._host, gate=self._gate, pinned=self._pinned, accepted=self._accepted)
+            self.where = self._link.where
+            self._pinned = self._link.key
+            return self._link, True
 
 
 class SshProcess:

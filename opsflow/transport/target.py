@@ -19,11 +19,10 @@ from opsflow.transport.following import Call, Following
 from opsflow.transport.frames import Frame
 from opsflow.transport.process import Process
 
-PATIENCE = 60.0
-"""Seconds for which a lost connection is made again before an operation's fate is unknown."""
-
 _CONNECTIONS = 4
 _BACKOFF = (0.1, 5.0)
+_STEADY = 60.0
+"""Seconds after which a connection that is lost counts as lost for the first time."""
 _CLEAN = 32
 _FENCING = (0.1, 0.5)
 _FINAL = (HostsHeld, HostKeyRejected, AuthenticationFailed, Refused)
@@ -38,14 +37,25 @@ class Target:
         run: Id of the run.
         epoch: Number of its owner.
         shared: Other runs may be at work there too.
+        patience: Seconds for which a lost connection is made again before an operation's fate is unknown.
     """
 
-    def __init__(self, start: Callable[[], Process], *, where: str, run: str, epoch: int, shared: bool) -> None:
+    def __init__(
+        self,
+        start: Callable[[], Process],
+        *,
+        where: str,
+        run: str,
+        epoch: int,
+        shared: bool,
+        patience: float = 60.0,
+    ) -> None:
         self.where = where
         self.run_id = run
         self.epoch = epoch
         self._start = start
         self._shared = shared
+        self._patience = patience
         self._lock = threading.Lock()
         self._channels: list[Channel] = []
         self._done: list[str] = []
@@ -73,6 +83,7 @@ class Target:
         gives_up = 0.0
         pause = _BACKOFF[0]
         while True:
+            began = time.monotonic()
             try:
                 channel = self._channel()
                 known = call.place is None or call.place == channel.place
@@ -89,7 +100,9 @@ class Target:
                     raise Cancelled(f"{self.where}: the attempt was cancelled while the operation ran")
                 return status, flags
             now = time.monotonic()
-            gives_up = gives_up or now + PATIENCE
+            if now - began > _STEADY:
+                gives_up, pause = 0.0, _BACKOFF[0]
+            gives_up = gives_up or now + self._patience
             if now > gives_up:
                 if not call.sent:
                     raise Unreachable(str(failed)) from failed

@@ -14,7 +14,7 @@ from opsflow.model import Host, Operation
 from opsflow.testing import SshdFleet
 from opsflow.testing.processes import with_environment
 from opsflow.testing.sshd import sshd_path
-from opsflow.transport import following, target
+from opsflow.transport import following
 from opsflow.transport.ssh import SshTransport
 
 NUMBERS = 5
@@ -81,8 +81,8 @@ def test_a_link_that_falls_silent_is_made_anew_and_the_command_followed(host, mo
     assert witness(host) == ["ran"]
 
 
-def test_a_host_that_stays_away_leaves_the_operation_unknown(host, monkeypatch):
-    monkeypatch.setattr(target, "PATIENCE", 1.0)
+def test_a_host_that_stays_away_leaves_the_operation_unknown(host):
+    host.transport.patience = 1.0
     caught = []
 
     def work():

@@ -8,7 +8,7 @@ import pytest
 
 from opsflow.errors import InputError
 from opsflow.model import Connection, Host
-from opsflow.transport import ssh as ssh_module
+from opsflow.transport.dial import Link
 from opsflow.transport.fake import FakeTransport
 from opsflow.transport.local import LocalTransport
 from opsflow.transport.pool import HostTransports
@@ -54,20 +54,20 @@ def test_closing_closes_the_connections_and_using_the_pool_again_makes_new_ones(
 
 def test_only_so_many_connections_are_made_at_once(fleet, monkeypatch):
     lock, now, most = threading.Lock(), [0], [0]
-    dial = ssh_module.dial
+    opened = Link.open
 
-    def slow(host):
+    def slow(link, **options):
         with lock:
             now[0] += 1
             most[0] = max(most[0], now[0])
         time.sleep(0.05)
         try:
-            return dial(host)
+            opened(link, **options)
         finally:
             with lock:
                 now[0] -= 1
 
-    monkeypatch.setattr(ssh_module, "dial", slow)
+    monkeypatch.setattr(Link, "open", slow)
     hosts = {f"h{n}": Host(name=f"h{n}", connection=fleet.connection("one")) for n in range(6)}
     pool = HostTransports(hosts, connecting=2)
     with ThreadPoolExecutor(6) as threads:

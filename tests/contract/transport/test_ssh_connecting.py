@@ -4,6 +4,7 @@ import inspect
 import socket
 import subprocess
 import threading
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,8 @@ import pytest
 
 from opsflow.errors import AuthenticationFailed, HostKeyRejected, Unreachable
 from opsflow.model import Connection, Host
-from opsflow.transport.dial import FOREIGN, dial, translate
+from opsflow.transport.dial import dial
+from opsflow.transport.refusals import FOREIGN
 from opsflow.transport.ssh import SshTransport
 
 
@@ -221,12 +223,10 @@ def test_every_foreign_error_becomes_one_of_ours_and_names_the_host(error, monke
         raise error
 
     monkeypatch.setattr(fabric.Connection, "open", fail)
-    host = Host(name="one", connection=fleet.connection("one"))
+    host = Host(name="one", connection=replace(fleet.connection("one"), connect_timeout=0.1))
     with pytest.raises(Unreachable, match=r"one \(.+@127\..+:\d+\)") as raised:
-        dial(host)
+        dial(host, gate=nullcontext())
     assert raised.value.__cause__ is error
-    assert "one" in translate(error, host, []).message
     assert isinstance(raised.value, AuthenticationFailed) == (
         isinstance(error, paramiko.AuthenticationException | PermissionError)
     )
-    assert isinstance(raised.value, HostKeyRejected) == isinstance(error, paramiko.BadHostKeyException)
