@@ -138,13 +138,22 @@ class Engine:
             jobs = self._undo.next(self._executor.free)
             if self._forward:
                 jobs += self._forward.next(self._executor.free - len(jobs))
-        self._run.flush()
-        for job in jobs:
-            self._flying[job.node] = job
-            self._executor.submit(job)
+        # Looking needs no intent: outcomes wait for the intents of what needs them, and share a commit.
+        self._submit(job for job in jobs if job.kind is JobKind.PREPARE)
+        acts = [job for job in jobs if job.kind is not JobKind.PREPARE]
+        self._run.flush(patient=self._looking() and not acts and not self._stop.requested)
+        self._submit(acts)
         if self._stop.detach:
             return False
         return bool(self._flying) or (not self._stopping and not self._idle())
+
+    def _submit(self, jobs: Iterable[Job]) -> None:
+        for job in jobs:
+            self._flying[job.node] = job
+            self._executor.submit(job)
+
+    def _looking(self) -> bool:
+        return any(job.kind is JobKind.PREPARE for job in self._flying.values())
 
     def _say_stopping(self) -> None:
         if self._stop.requested and not self._stopping:
@@ -155,7 +164,7 @@ class Engine:
         return self._undo.idle and (self._forward is None or self._forward.idle)
 
     def _patience(self) -> float:
-        waits = [self._undo.wait, self._forward.wait if self._forward else None]
+        waits = [self._run.due, self._undo.wait, self._forward.wait if self._forward else None]
         return min([w for w in waits if w is not None] + [_POLL])
 
     def _take(self, message: Message) -> None:

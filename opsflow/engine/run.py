@@ -42,6 +42,9 @@ _CHATTER_SECONDS = 0.25
 _CHATTER = 1 << 20
 """Characters of output that may wait."""
 
+GATHERING = 0.01
+"""Seconds for which outcomes wait for the intents that follow from them, to share their commit."""
+
 INTERRUPTED = Failure(kind="Interrupted", message="the control process ended before the attempt did")
 
 
@@ -124,6 +127,7 @@ class Run:
         self.nodes = {n.id: NodeStatus(id=n.id, step=n.step, host=n.host) for n in plan.nodes}
         self.earlier = tuple(rollbacks)
         self.rollbacks: dict[str, RollbackRecord] = {}
+        self._waits: float | None = None  # since when
         self._journal = journal
         self._listeners = list(listeners)
         self._node_machine = node_machine()
@@ -230,14 +234,25 @@ class Run:
         if isinstance(event, NodeOutput | NodeProgressed):
             self._chatter.take(0)
 
-    def flush(self) -> None:
+    @property
+    def due(self) -> float | None:
+        """Seconds until what waits must be flushed; None: nothing waits."""
+        return None if self._waits is None else max(self._waits + GATHERING - time.monotonic(), 0.0)
+
+    def flush(self, *, patient: bool = False) -> None:
         """Make all changes durable in one commit, then tell the listeners.
 
-        What is printed alone waits a little for more, or for a change to go with.
+        What is printed alone waits a little for more, or for a change to go with. With `patient` all waits, `GATHERING`
+        at most.
         """
         waiting = len(self._changes) + len(self._events)
         if not waiting or self._chatter.may_wait(waiting):
             return
+        if patient:
+            self._waits = self._waits or time.monotonic()
+            if self.due:
+                return
+        self._waits = None
         self._chatter = _Chatter()
         changes, self._changes = self._changes, []
         if changes:
