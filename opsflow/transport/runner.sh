@@ -91,9 +91,9 @@ settle() {
     base=${HOME-}/.opsflow/ops
     case $base in /.opsflow/ops | [!/]*) refuse "no home directory" ;; esac
     [ -d "$HOME/" ] || refuse "there is no home directory $HOME"
-    [ -d "$base" ] || why=$(LC_ALL=C mkdir -p "$base" 2>&1) || refuse "$base cannot be made: ${why##*: }"
     for dir in "${base%/ops}" "$base"; do
         [ ! -L "$dir" ] || refuse "$dir is a symbolic link"
+        [ -d "$dir" ] || why=$(LC_ALL=C mkdir "$dir" 2>&1) || [ -d "$dir" ] || refuse "$dir cannot be made: ${why##*: }"
         [ "$(find "$dir" -prune -type d -user "$(id -u)")" ] || refuse "$dir belongs to another user"
     done
     if ! chmod 700 "$base" || ! chmod go-w "${base%/ops}"; then refuse "$base cannot be made private"; fi
