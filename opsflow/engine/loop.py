@@ -1,5 +1,6 @@
 """The loop: find the next nodes, have them run, look at the results."""
 
+import time
 from collections import deque
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -35,6 +36,10 @@ from opsflow.ports import Executor, Journal, Renderer
 
 _POLL = 0.25
 """Seconds in which a wish to stop is seen at the latest."""
+
+_FEW = 4
+_GATHERING = 0.004
+"""With more than a few jobs at work, seconds in which more messages may come: what they bring shares a commit."""
 
 
 class Engine:
@@ -118,7 +123,7 @@ class Engine:
             if state == "scheduling":
                 event = "submitted" if self._schedule() else "idle"
             elif state == "waiting":
-                messages = self._executor.messages(self._patience())
+                messages = self._hear()
                 self._journal.heartbeat(self._run.id)
                 event = "heard"
             else:
@@ -146,6 +151,13 @@ class Engine:
         if self._stop.detach:
             return False
         return bool(self._flying) or (not self._stopping and not self._idle())
+
+    def _hear(self) -> Iterable[Message]:
+        heard = list(self._executor.messages(self._patience()))
+        if heard and len(self._flying) > _FEW:
+            time.sleep(_GATHERING)
+            heard += self._executor.messages(0)
+        return heard
 
     def _submit(self, jobs: Iterable[Job]) -> None:
         for job in jobs:
