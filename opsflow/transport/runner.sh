@@ -86,6 +86,13 @@ refuse_write() {
     refuse "$why"
 }
 
+# Reads the id of the directory of records; false if there is none.
+named() {
+    id=
+    { IFS= read -r id <"$base/id"; } 2>/dev/null
+    [ "$id" ]
+}
+
 # The directory of records, nobody else's and not led elsewhere.
 settle() {
     base=${HOME-}/.opsflow/ops
@@ -97,12 +104,13 @@ settle() {
         [ "$(find "$dir" -prune -type d -user "$(id -u)")" ] || refuse "$dir belongs to another user"
     done
     if ! chmod 700 "$base" || ! chmod go-w "${base%/ops}"; then refuse "$base cannot be made private"; fi
-    if [ ! -f "$base/id" ]; then
+    [ ! -e "$base/id" ] || named || rm -f "$base/id" # it had not reached the disk when power was lost
+    if [ ! -e "$base/id" ]; then
         { od -An -N16 -tx1 /dev/urandom | tr -d ' \n'; echo; } >"$base/id.$$" || refuse_write "$base"
         ln "$base/id.$$" "$base/id" 2>/dev/null # somebody else may have been first
         rm -f "$base/id.$$"
     fi
-    { IFS= read -r id <"$base/id"; } && [ "$id" ] && return
+    named && return
     refuse "$base has no id"
 }
 
@@ -124,8 +132,9 @@ busy() {
 
 # Make the host this run's and this epoch's, unless another run is at work or a later epoch has it.
 claim() {
-    last=0 over=''
+    last='' over=''
     { read -r last over <"$dir/epoch"; } 2>/dev/null
+    last=${last:-0} # a file that is empty had not reached the disk when power was lost
     [ "$epoch" -gt "$last" ] || { [ "$epoch" = "$last" ] && [ ! "$over" ]; } || refuse stale
     other=
     { read -r other last <"$claims"; } 2>/dev/null

@@ -1,0 +1,65 @@
+"""What had not reached the disk when power was lost: files that are empty, and the host is of use again all the same."""
+
+import json
+
+import pytest
+from runner_ground import gate
+
+from opsflow.errors import Interrupted
+
+
+@pytest.fixture
+def transport(ground):
+    transport = ground.transport()
+    yield transport
+    transport.close()
+
+
+def test_records_whose_id_was_lost_get_another_and_what_was_begun_before_is_unknown(ground, transport):
+    place = transport.claim(ground.run, 1)
+    transport.close()
+    (ground.base / "id").write_text("")
+    later = ground.transport()
+    ground.epoch = 2
+    assert json.loads(later.claim(ground.run, 2))["base_id"] not in {"", json.loads(place)["base_id"]}
+    with pytest.raises(Interrupted, match="no record"):
+        later.run("echo ran >>witness", op=ground.operation("a", 1, place))
+    assert later.run("echo new >>witness", op=ground.operation("b", 1)).ok
+    assert ground.witness() == {"new": 1}
+    later.close()
+
+
+def test_an_epoch_that_was_lost_keeps_nobody_out(ground, transport):
+    transport.claim(ground.run, 1)
+    transport.close()
+    (ground.base / ground.run / "epoch").write_text("")
+    (ground.base / ground.run / "by").write_text("")
+    later = ground.transport()
+    ground.epoch = 2
+    assert later.claim(ground.run, 2)
+    assert later.run("echo ran >>witness", op=ground.operation("a", 1)).ok
+    later.close()
+
+
+def test_a_claim_that_was_lost_is_made_again(ground, transport):
+    transport.claim(ground.run, 1)
+    transport.close()
+    for claim in ground.base.rglob("claim"):
+        claim.write_text("")
+    later = ground.transport()
+    assert later.run("echo ran >>witness", op=ground.operation("a", 1)).ok
+    later.close()
+
+
+def test_a_gate_whose_content_was_lost_is_unknown_and_shuts(ground, transport):
+    place = transport.claim(ground.run, 1)
+    op = ground.operation("a", 1)
+    transport.run("echo ran >>witness", op=op)
+    transport.close()
+    gate(ground, op).write_text("")
+    later = ground.transport()
+    ground.epoch = 2
+    with pytest.raises(Interrupted):
+        later.run("echo ran >>witness", op=ground.operation("a", 1, place))
+    assert ground.witness() == {"ran": 1}
+    later.close()
