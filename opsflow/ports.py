@@ -92,6 +92,13 @@ class Transport(Protocol):
     def get(self, path: str) -> bytes:
         """The whole content of a file. Raises `TransferFailed` if it cannot be read."""
 
+    def tail(self, path: str, lines: int) -> Sequence[str]:
+        """The last lines of a file, however long it is; of them no more than the last MiB; empty if there is no file.
+
+        Raises:
+            TransferFailed: it is no regular file, or cannot be read.
+        """
+
     def identity(self) -> str:
         """Which machine this is: its machine-id and boot id, as far as it tells."""
 
@@ -206,7 +213,13 @@ class Context(Protocol):
         """Read: a file's content. Raises `TransferFailed`."""
 
     def tail(self, path: str, lines: int = 20) -> list[str]:
-        """Read: the last lines of a file; empty if there is no such file."""
+        """Read: the last lines of a file, without their newlines; empty if there is no such file.
+
+        They are read from the file's end, at most a MiB. Invalid UTF-8 is replaced.
+
+        Raises:
+            TransferFailed: it is a directory or a pipe, or cannot be read.
+        """
 
     def wait_until(self, probe: str, *, timeout: float, every: float = 0.5) -> CommandResult:
         """Read: run a probe until it ends with 0 or the time is over; its last result tells which."""

@@ -180,8 +180,14 @@ class HookContext:
 
     def tail(self, path: str, lines: int = 20) -> list[str]:
         """Read: the last lines of a file; empty if there is no such file."""
-        found = self.probe(f"tail -n {int(lines)} -- {self.quote(path)} 2>/dev/null")
-        return found.stdout.splitlines()
+        self._check_thread()
+
+        def look() -> list[str]:
+            self._limit(None)
+            with self._linked():
+                return [self.masker.text(line) for line in self._transport.tail(path, lines)]
+
+        return list(self._trail.read("tail", (path, lines), look))
 
     def wait_until(self, probe: str, *, timeout: float, every: float = 0.5) -> CommandResult:
         """Read: run a probe until it ends with 0 or the time is over; its last result tells which."""

@@ -13,6 +13,7 @@ from opsflow.errors import Diverged, HostsHeld, Interrupted, TransferFailed, Unr
 from opsflow.model import CommandResult, Recorded
 from opsflow.model import Operation as Recordable
 from opsflow.ports import OutputSink
+from opsflow.transport.scripts import last_lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +21,7 @@ class Operation:
     """What a fake host was asked to do.
 
     Attributes:
-        kind: `run`, `put` or `get`.
+        kind: `run`, `put`, `get` or `tail`.
         subject: The command, or the file's path.
         input: Standard input, or the file's content.
         env: Variables added to the environment.
@@ -130,6 +131,13 @@ class FakeTransport:
             if path not in self.files:
                 raise TransferFailed(f"cannot read {path} on {self._name}: No such file or directory")
             return self.files[path]
+
+    def tail(self, path: str, lines: int) -> Sequence[str]:
+        """The last lines of a content kept. See `ports.Transport.tail`."""
+        with self._lock:
+            if self._begin(Operation(kind="tail", subject=path)):
+                raise self._interrupted()
+            return last_lines(self.files.get(path, b"").decode(errors="replace"), lines)
 
     def identity(self) -> str:
         """The name, as if it were a machine's."""

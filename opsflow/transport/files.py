@@ -1,10 +1,11 @@
-"""Files on hosts with a POSIX shell: sent to a temporary name and renamed into place; read whole."""
+"""Files on hosts with a POSIX shell: sent to a temporary name and renamed into place; read whole, or from the end."""
 
 import hashlib
 import secrets
 import shlex
 import tempfile
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from posixpath import dirname
 from typing import BinaryIO, cast
 
@@ -12,11 +13,13 @@ from opsflow.errors import TransferFailed
 from opsflow.model import Operation
 from opsflow.transport.following import INLINE, call_of
 from opsflow.transport.process import CHUNK, Capture
-from opsflow.transport.scripts import GET, PLACE, PUT, RECEIVE, script
+from opsflow.transport.scripts import GET, PLACE, PUT, RECEIVE, TAIL, last_lines, script
 from opsflow.transport.target import Target
 
 _KEPT = 64 * 1024
 _LARGEST_FILE = 64 * 1024 * 1024
+_LARGEST_TAIL = 1024 * 1024
+_TAIL_SECONDS = 60.0
 _SPOOLED = 8 * 1024 * 1024
 
 
@@ -71,6 +74,15 @@ class FileTransport(ABC):
         if out.truncated:
             raise TransferFailed(f"cannot read {path} on {self.where}: it is larger than {_LARGEST_FILE} bytes")
         return out.data
+
+    def tail(self, path: str, lines: int) -> Sequence[str]:
+        """The last lines of a file. See `ports.Transport.tail`."""
+        out, err = Capture("stdout", _LARGEST_TAIL), Capture("stderr", _KEPT)
+        line = script(f"set -- {shlex.quote(path)} {max(lines, 0)}\n{TAIL}")
+        status, _ = self._run(line, None, out, err, _TAIL_SECONDS)
+        if status:
+            raise TransferFailed(f"cannot read {path} on {self.where}: {_last_line(err) or f'exit status {status}'}")
+        return last_lines(out.text, lines)
 
     def _put(self, op: Operation, words: str, stream: BinaryIO, size: int, err: Capture) -> int:
         """A file as an operation: its rename into place is the act; what is large is there beforehand."""

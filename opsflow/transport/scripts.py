@@ -13,6 +13,7 @@ otherwise.
 import re
 import shlex
 from collections.abc import Mapping
+from importlib.resources import files
 
 # The outer shell says "Killed" and the like about the inner one; that is no output of the command, hence descriptor 3.
 INNER = 'exec 2>&3 3>&-; IFS= read -r _opsflow && eval "$(printf %b "$_opsflow")"'
@@ -68,6 +69,7 @@ GET = """
 [ ! -d "$1" ] || { echo "$1: is a directory" >&2; exit 1; }
 head -c "$2" -- "$1"
 """
+TAIL = files("opsflow.transport").joinpath("tail.sh").read_text(encoding="utf-8")
 IDENTITY = """
 cat /etc/machine-id 2>/dev/null || echo -
 cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo -
@@ -98,3 +100,11 @@ def script_text(env: Mapping[str, str] | None = None, cwd: str | None = None, co
     if "\0" in text:
         raise ValueError("a command cannot hold a NUL character")
     return text
+
+
+def last_lines(text: str, count: int) -> list[str]:
+    """The last lines of a text, without their newlines."""
+    lines = text.split("\n")
+    if not lines[-1]:
+        lines.pop()
+    return lines[-count:] if count > 0 else []

@@ -24,7 +24,6 @@ def host():
         commands=[
             (r"^exit (\d+)", lambda o: CommandResult(exit_status=int(o.subject.split()[1]), stderr="why\n")),
             ("^slow", CommandResult(exit_status=143, timed_out=True)),
-            ("^tail", lambda o: "a\nb\n" if "/lines" in o.subject else CommandResult(exit_status=1)),
             ("^echo", lambda o: o.subject.removeprefix("echo ") + "\n" + o.input.decode() + "".join(o.env.values())),
             ("^up", lambda _: CommandResult(exit_status=next(ends))),
         ],
@@ -181,7 +180,17 @@ def test_get_of_nothing(ctx):
 def test_tail(ctx, host):
     assert ctx.tail("/lines", 5) == ["a", "b"]
     assert ctx.tail("/no such") == []
-    assert host.operations[-1].subject == "tail -n 20 -- '/no such' 2>/dev/null"
+    assert ctx.tail("/lines", 1) == ["b"]
+    assert ctx.tail("/lines", 0) == []
+    host.files["/lines"] = b"a\xff\n\nno newline"
+    assert ctx.tail("/lines") == ["a\ufffd", "", "no newline"]
+
+
+def test_a_tail_is_masked(host):
+    ctx = make_context(host, secrets={"env:X": SECRET})
+    ctx.secret("env:X")
+    host.files["/lines"] = f"it is {SECRET}\n".encode()
+    assert ctx.tail("/lines") == ["it is ***"]
 
 
 def test_wait_until_stops_at_success(ctx, host):
