@@ -51,4 +51,4 @@ def tasks(settings: Settings) -> Sequence[Task]:
 
 def hosts(inventory: str, settings: Settings) -> Inventory:
     """What an inventory resolves to."""
-    return inventories.load(inventory, project=settings.project)
+    return inventories.load(inventory, project=settings.project, defaults=settings.ssh)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from opsflow.app import wiring
+from opsflow.app.pins import seen_keys
 from opsflow.app.refusals import refuse_ended, refuse_later_changes, refuse_other_plugins, refuse_rolled_back
 from opsflow.app.settings import Settings
 from opsflow.engine.conclude import next_command
@@ -63,7 +64,7 @@ def preview(
     """The dry run: what would happen on every node. Exit code 1 if a node would fail, 130 if it was stopped."""
     tasks = wiring.registry(settings)
     plan = _plan(request, settings, tasks)
-    with wiring.executor(settings, plan, tasks) as (executor, _):
+    with wiring.executor(settings, plan, tasks, listeners) as (executor, _):
         return _look(plan, executor, listeners, stop or Stop())
 
 
@@ -95,7 +96,7 @@ def apply(
     with wiring.journal(settings) as journal:
         abandoned = journal.find(request.abandon) if request.abandon else None
         # One connection per host serves the preview and the run.
-        with wiring.executor(settings, plan, tasks) as (executor, transports):
+        with wiring.executor(settings, plan, tasks, listeners) as (executor, transports):
             looked = _look(plan, executor, listeners, stop)
             if looked.exit_code:
                 return looked
@@ -140,7 +141,7 @@ def resume(
         if not accept_changes:
             refuse_other_plugins(record, plan, tasks, "resume")
         loaded = _load(_taken(record, journal, refuse_ended), plan, journal, listeners, tasks)
-        with wiring.executor(settings, plan, tasks) as (executor, transports):
+        with wiring.executor(settings, plan, tasks, listeners, pins=seen_keys(loaded)) as (executor, transports):
             return _drive(loaded, executor, transports, journal, stop or Stop(), "resume")
 
 
@@ -192,7 +193,7 @@ def rollback(
         if planned and confirm and not confirm(f"Revert {len(planned)} nodes of run {record.id}?"):
             return RunSummary(exit_code=_NOT_CONFIRMED, planned=planned, hint="nothing was changed")
         loaded = _load(_taken(record, journal, refuse_rolled_back), plan, journal, listeners, tasks)
-        with wiring.executor(settings, plan, tasks) as (executor, transports):
+        with wiring.executor(settings, plan, tasks, listeners, pins=seen_keys(loaded)) as (executor, transports):
             return _drive(loaded, executor, transports, journal, stop or Stop(), "rollback")
 
 

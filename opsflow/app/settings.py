@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
+from opsflow.inventory.checks import password_problems
+from opsflow.inventory.schema import ConnectionKeys
 from opsflow.tomlfile import Border, border_problems, raise_problems, read
 
 FILE = "opsflow.toml"
@@ -23,6 +25,8 @@ class Settings:
         plugins: Directories of plugins.
         forks: Nodes at work at a time.
         executor: `threads` or `serial`.
+        ssh: How hosts are reached that the inventory does not tell it for.
+        accept_new_host_keys: Hosts whose key is not known are taken as they are.
         become_password: What the operator typed for sudo; empty: nothing.
     """
 
@@ -32,19 +36,20 @@ class Settings:
     plugins: tuple[Path, ...] = ()
     forks: int = 20
     executor: str = "threads"
+    ssh: ConnectionKeys = field(default_factory=ConnectionKeys)
+    accept_new_host_keys: bool = False
     become_password: str = field(default="", repr=False)
 
 
 class _File(Border):
     """`opsflow.toml`."""
 
-    later = frozenset({"ssh"})
-
     journal: str = ""
     inventory: str = ""
     plugins: list[str] = Field(default_factory=list)
     forks: int = Field(20, ge=1, le=1000)
     executor: Literal["threads", "serial"] = "threads"
+    ssh: ConnectionKeys = ConnectionKeys()
 
 
 def settings(
@@ -54,6 +59,7 @@ def settings(
     plugins: Sequence[Path] = (),
     forks: int | None = None,
     executor: str | None = None,
+    accept_new_host_keys: bool = False,
 ) -> Settings:
     """The settings that hold in a directory; arguments that are given win over `opsflow.toml`.
 
@@ -73,6 +79,8 @@ def settings(
         plugins=(*([own] if own.is_dir() else []), *(project / p for p in found.plugins), *plugins),
         forks=forks or found.forks,
         executor=executor or found.executor,
+        ssh=found.ssh,
+        accept_new_host_keys=accept_new_host_keys,
     )
 
 
@@ -90,8 +98,10 @@ def _absolute(url: str, directory: Path) -> str:
 
 def _read(path: Path) -> _File:
     file = read(path)
+    problems = list(password_problems(file, ("ssh",), file.data.get("ssh")))
     try:
-        return _File.model_validate(file.data)
+        found = _File.model_validate(file.data)
     except ValidationError as error:
-        raise_problems(border_problems(file, _File, error, lambda _: ""))
-        raise
+        problems += border_problems(file, _File, error, lambda _: "")
+    raise_problems(problems)
+    return found

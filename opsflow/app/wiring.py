@@ -15,6 +15,7 @@ from opsflow.app.settings import Settings
 from opsflow.engine.executors import SerialExecutor, ThreadExecutor
 from opsflow.engine.work import Worker
 from opsflow.errors import InputError, Position, Problem
+from opsflow.events import HostKeyAccepted, Listener
 from opsflow.inventory.native import NativeInventory
 from opsflow.journal import SqlJournal
 from opsflow.model import Connection, Host, OnFailure, Playbook
@@ -48,10 +49,35 @@ def journal(settings: Settings) -> Iterator[SqlJournal]:
 
 
 @contextmanager
-def executor(settings: Settings, plan: Plan, tasks: TaskRegistry) -> Iterator[tuple[Executor, Transports]]:
-    """A place where the plan's jobs are worked on, and the connections to its hosts, made when first used."""
+def executor(
+    settings: Settings,
+    plan: Plan,
+    tasks: TaskRegistry,
+    listeners: Sequence[Listener],
+    *,
+    pins: Mapping[str, str] | None = None,
+) -> Iterator[tuple[Executor, Transports]]:
+    """A place where the plan's jobs are worked on, and the connections to its hosts, made when first used.
+
+    Args:
+        settings: How.
+        plan: Whose hosts.
+        tasks: What jobs consist of.
+        listeners: Hear, from any thread, of host keys that were accepted.
+        pins: Keys that hosts have shown earlier in the run, by host.
+    """
+
+    def accepted(event: HostKeyAccepted) -> None:
+        for listener in listeners:
+            listener(event)
+
     passwords = Passwords(tasks.secret, settings.become_password)
-    transports = HostTransports(plan.hosts, passwords=passwords)
+    transports = HostTransports(
+        plan.hosts,
+        passwords=passwords,
+        pins=pins,
+        accepted=accepted if settings.accept_new_host_keys else None,
+    )
     worker = Worker(
         tasks=tasks,
         transports=transports,
@@ -95,7 +121,7 @@ def compiled(
         variables = playbooks.extra_variables(extra)
     machines: Inventory | None = None
     with _collecting(problems):
-        machines = inventories.load(inventory, project=settings.project) if inventory else None
+        machines = inventories.load(inventory, project=settings.project, defaults=settings.ssh) if inventory else None
     plan: Plan | None = None
     if found is not None and len({step.id for step in found.steps}) == len(found.steps):
         if on_failure:

@@ -79,6 +79,7 @@ class Common:
         forks: int | None = None,
         executor: Executor | None = None,
         ask_become_pass: bool = False,
+        accept_new_host_keys: bool = False,
     ) -> "Settings":
         """The settings of the playbook's project; without a playbook, of the current directory's."""
         from opsflow import app  # noqa: PLC0415 - start-up time
@@ -90,6 +91,7 @@ class Common:
             plugins=[path.absolute() for path in self.plugins or ()],
             forks=forks,
             executor=executor,
+            accept_new_host_keys=accept_new_host_keys,
         )
         return dataclasses.replace(found, become_password=_become_password()) if ask_become_pass else found
 
@@ -127,6 +129,13 @@ AskBecomePass = Annotated[
         "--ask-become-pass",
         "-K",
         help="Ask for the password of sudo, for steps with `become` on hosts whose inventory names none.",
+    ),
+]
+AcceptNewHostKeys = Annotated[
+    bool,
+    typer.Option(
+        "--accept-new-host-keys",
+        help="Take hosts whose key is not known as they are, and remember it. A changed key is always refused.",
     ),
 ]
 AcceptChanges = Annotated[

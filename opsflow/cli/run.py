@@ -11,6 +11,7 @@ import typer
 
 from opsflow.cli.options import (
     AcceptChanges,
+    AcceptNewHostKeys,
     AskBecomePass,
     Common,
     Extra,
@@ -59,6 +60,7 @@ def plan(
     forks: Forks = None,
     executor: Where = None,
     ask_become_pass: AskBecomePass = False,
+    accept_new_host_keys: AcceptNewHostKeys = False,
 ) -> int:
     """Show what `apply` would do; read-only on the hosts.
 
@@ -68,7 +70,14 @@ def plan(
     from opsflow.cli.session import Session
 
     session = Session(
-        common, common.settings(playbook, forks=forks, executor=executor, ask_become_pass=ask_become_pass)
+        common,
+        common.settings(
+            playbook,
+            forks=forks,
+            executor=executor,
+            ask_become_pass=ask_become_pass,
+            accept_new_host_keys=accept_new_host_keys,
+        ),
     )
     request = _request(playbook, inventory, extra)
     return session.drive(lambda: app.preview(request, session.settings, session.listeners, stop=session.stop))
@@ -90,6 +99,7 @@ def apply(
     forks: Forks = None,
     executor: Where = None,
     ask_become_pass: AskBecomePass = False,
+    accept_new_host_keys: AcceptNewHostKeys = False,
 ) -> int:
     """Plan, show, ask, run; a failure puts back what was changed.
 
@@ -102,7 +112,14 @@ def apply(
     from opsflow.cli.session import Session
 
     session = Session(
-        common, common.settings(playbook, forks=forks, executor=executor, ask_become_pass=ask_become_pass)
+        common,
+        common.settings(
+            playbook,
+            forks=forks,
+            executor=executor,
+            ask_become_pass=ask_become_pass,
+            accept_new_host_keys=accept_new_host_keys,
+        ),
     )
     request = _request(playbook, inventory, extra, on_failure=on_failure, abandon=abandon)
     if dry_run:
@@ -121,6 +138,7 @@ def resume(
     forks: Forks = None,
     executor: Where = None,
     ask_become_pass: AskBecomePass = False,
+    accept_new_host_keys: AcceptNewHostKeys = False,
 ) -> int:
     """Go on with a run that was interrupted, halted, or failed.
 
@@ -129,7 +147,15 @@ def resume(
     from opsflow import app
     from opsflow.cli.session import Session
 
-    session = Session(common, common.settings(forks=forks, executor=executor, ask_become_pass=ask_become_pass))
+    session = Session(
+        common,
+        common.settings(
+            forks=forks,
+            executor=executor,
+            ask_become_pass=ask_become_pass,
+            accept_new_host_keys=accept_new_host_keys,
+        ),
+    )
     return session.drive(
         lambda: app.resume(run, session.settings, session.listeners, accept_changes=accept_changes, stop=session.stop)
     )
@@ -146,6 +172,7 @@ def rollback(
     forks: Forks = None,
     executor: Where = None,
     ask_become_pass: AskBecomePass = False,
+    accept_new_host_keys: AcceptNewHostKeys = False,
 ) -> int:
     """Put back what a run changed, or finish a rollback.
 
@@ -154,7 +181,15 @@ def rollback(
     from opsflow import app
     from opsflow.cli.session import Session
 
-    session = Session(common, common.settings(forks=forks, executor=executor, ask_become_pass=ask_become_pass))
+    session = Session(
+        common,
+        common.settings(
+            forks=forks,
+            executor=executor,
+            ask_become_pass=ask_become_pass,
+            accept_new_host_keys=accept_new_host_keys,
+        ),
+    )
     confirm = None if yes or dry_run else session.confirm
     return session.drive(
         lambda: app.rollback(

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import threading
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, TextIO
 
@@ -43,9 +44,14 @@ class Screen:
         self._report = _report(common)
         self._planned: list[NodePlanned] = []
         self._shown = False
+        self._one = threading.RLock()  # not only the engine tells: whoever connects does, too
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
+        with self._one:
+            self._take(event)
+
+    def _take(self, event: Event) -> None:
         if isinstance(event, NodePlanned):
             self._planned.append(event)
         elif self._common.output is Output.TEXT:

@@ -24,7 +24,7 @@ def consistency(file: TomlFile) -> Iterator[Problem]:
     """Problems between keys. The data may be of any shape: what has the wrong type is reported elsewhere."""
     groups, hosts = _tables(file, "groups"), _tables(file, "hosts")
     yield from _reserved(file, ("vars",), file.data.get("vars"))
-    yield from _password(file, ("ssh",), file.data.get("ssh"))
+    yield from password_problems(file, ("ssh",), file.data.get("ssh"))
     for name, table in groups.items():
         yield from _group_name(file, name)
         yield from _members(file, name, table.get("hosts"))
@@ -33,7 +33,7 @@ def consistency(file: TomlFile) -> Iterator[Problem]:
     for name, table in hosts.items():
         yield from _host_name(file, ("hosts", name), name)
         yield from _reserved(file, ("hosts", name, "vars"), table.get("vars"))
-        yield from _password(file, ("hosts", name), table)
+        yield from password_problems(file, ("hosts", name), table)
     yield from _cycles(file, groups)
 
 
@@ -131,7 +131,8 @@ def _cycles(file: TomlFile, groups: Mapping[str, Mapping[str, Any]]) -> Iterator
             return
 
 
-def _password(file: TomlFile, path: KeyPath, table: Any) -> Iterator[Problem]:
+def password_problems(file: TomlFile, path: KeyPath, table: Any) -> Iterator[Problem]:
+    """What is wrong with the password of a table of connection keys."""
     if isinstance(table, dict) and "become_password" in table and not secret_named(table["become_password"]):
         problem = file.problem(
             (*path, "become_password"),

@@ -13,7 +13,7 @@ from opsflow.errors import Problem
 from opsflow.inventory.checks import ALL, advice, consistency, secret_named
 from opsflow.inventory.patterns import Matcher
 from opsflow.inventory.ranges import expand
-from opsflow.inventory.schema import ConnectionKeys, GroupTable, HostTable, InventoryFile
+from opsflow.inventory.schema import ConnectionKeys, GroupTable, InventoryFile
 from opsflow.model import LOCALHOST, Connection, Host, localhost
 from opsflow.tomlfile import border_problems, local_path, project_directory, raise_problems, read
 
@@ -60,8 +60,8 @@ class NativeInventory:
         return tuple(self._hosts.get(name) or localhost() for name in self._matcher.match(pattern))
 
 
-def read_file(path: Path) -> NativeInventory:
-    """Read an inventory file.
+def read_file(path: Path, defaults: ConnectionKeys = ConnectionKeys()) -> NativeInventory:  # noqa: B008 - frozen
+    """Read an inventory file; `defaults`: how hosts are reached that it does not tell it for.
 
     Raises:
         InputError: something is wrong with it; carries all problems, each with its place, in file order.
@@ -77,13 +77,17 @@ def read_file(path: Path) -> NativeInventory:
     return NativeInventory(
         path=str(path),
         digest=file.digest,
-        hosts=list(_hosts(content, directory, tables_in_order=file.data)),
+        hosts=list(_hosts(content, defaults, directory, tables_in_order=file.data)),
         groups=content.groups,
         directory=directory,
     )
 
 
-def read_literal(text: str, directory: Path) -> NativeInventory:
+def read_literal(
+    text: str,
+    directory: Path,
+    defaults: ConnectionKeys = ConnectionKeys(),  # noqa: B008 - frozen
+) -> NativeInventory:
     """Take a list of host names, ranges allowed, with commas between and perhaps after. Raises `InputError`."""
     names: dict[str, None] = {}
     problems: list[Problem] = []
@@ -95,12 +99,14 @@ def read_literal(text: str, directory: Path) -> NativeInventory:
     if not names and not problems:
         problems.append(Problem(message="the list of hosts is empty"))
     raise_problems(problems)
-    hosts = [Host(name=name, connection=_connection(name, ConnectionKeys(), None, directory)) for name in names]
+    hosts = [Host(name=name, connection=_connection(name, (defaults,), directory)) for name in names]
     digest = hashlib.sha256(text.encode()).hexdigest()
     return NativeInventory(path=text, digest=digest, hosts=hosts, groups=(), directory=directory)
 
 
-def _hosts(content: InventoryFile, directory: Path, *, tables_in_order: Iterable[str]) -> Iterator[Host]:
+def _hosts(
+    content: InventoryFile, defaults: ConnectionKeys, directory: Path, *, tables_in_order: Iterable[str]
+) -> Iterator[Host]:
     """All hosts, in the order in which the file first names them."""
     named_in: dict[str, set[str]] = {}
     for table in tables_in_order:
@@ -117,7 +123,7 @@ def _hosts(content: InventoryFile, directory: Path, *, tables_in_order: Iterable
         all_groups, variables = lineage.of(frozenset(groups))
         yield Host(
             name=name,
-            connection=_connection(name, content.ssh, own, directory),
+            connection=_connection(name, (defaults, content.ssh, *([own] if own else ())), directory),
             vars={**content.vars, **variables, **(own.vars if own else {})},
             groups=all_groups,
         )
@@ -155,10 +161,11 @@ class _Lineage:
         return self._known[groups]
 
 
-def _connection(name: str, common: ConnectionKeys, own: HostTable | None, directory: Path) -> Connection:
-    said: dict[str, Any] = {key: getattr(common, key) for key in common.model_fields_set}
-    if own:
-        said |= {key: getattr(own, key) for key in own.model_fields_set - {"vars"}}
+def _connection(name: str, tables: Sequence[ConnectionKeys], directory: Path) -> Connection:
+    """What the tables say together, weaker ones first."""
+    said: dict[str, Any] = {}
+    for table in tables:
+        said |= {key: getattr(table, key) for key in table.model_fields_set - {"vars"}}
     said.setdefault("address", name)
     said.setdefault("transport", "local" if name == LOCALHOST else "ssh")
     said["jump"] = tuple(said.get("jump", ()))

@@ -59,6 +59,7 @@ class SshdFleet(Fleet):
             exists (macOS), all have that one. Ports are free ones.
         addresses: Fixed address and port by name instead.
         sessions: How many sessions a connection may have, the ssh server's `MaxSessions`.
+        options: Lines of sshd_config that win over the fleet's own.
         shells: Program that is a host's `sh`, by name; the others have the machine's.
         user: Account to log in as, if the caller is root; None: the caller's. Has to be able to enter `directory`.
     """
@@ -72,6 +73,7 @@ class SshdFleet(Fleet):
         addresses: Mapping[str, tuple[str, int]] | None = None,
         sessions: int = 10,
         shells: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
         user: str | None = None,
     ) -> None:
         super().__init__(directory, names, user or getpass.getuser())
@@ -79,6 +81,7 @@ class SshdFleet(Fleet):
         self._addresses |= addresses or {}
         self._sessions_allowed = sessions
         self._shells = dict(shells or {})
+        self._options = tuple(options)
         self._servers: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
@@ -170,7 +173,7 @@ class SshdFleet(Fleet):
             sessions=self._sessions_allowed,
             pam="yes" if _locked(self.user) else "no",
         )
-        (self._files(name) / "sshd_config").write_text(text)
+        (self._files(name) / "sshd_config").write_text("\n".join([*self._options, text]))
 
     def _shell(self, name: str) -> str:
         """What the configuration adds for a host with an `sh` of its own: a directory that comes first in PATH."""

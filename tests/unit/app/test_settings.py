@@ -78,7 +78,9 @@ def test_a_plugin_directory_that_is_named_and_not_there_is_no_silent_skip(write)
         ('jornal = "x"\n', 1, "journal"),
         ("\nforks = 0\n", 2, "forks"),
         ('executor = "processes"\n', 1, "executor"),
-        ('[ssh]\nuser = "x"\n', 1, "not supported by this version"),
+        ('[ssh]\nusr = "x"\n', 2, "did you mean `user`?"),
+        ('[ssh]\nkeepalive = "soon"\n', 2, "is not a duration"),
+        ('[ssh]\nbecome_password = "hunter2"\n', 2, "must be a reference to a secret"),
         ("forks = \n", 1, ""),
     ],
 )

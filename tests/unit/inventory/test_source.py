@@ -5,6 +5,7 @@ import pytest
 
 from opsflow.errors import InputError
 from opsflow.inventory import load
+from opsflow.inventory.schema import ConnectionKeys
 from opsflow.model import Connection
 
 
@@ -83,3 +84,16 @@ def test_directories_and_executables_are_refused(project):
         load("many", project=project)
     with pytest.raises(InputError, match="an executable is not supported"):
         load("script", project=project)
+
+
+def test_what_the_inventory_does_not_say_of_ssh_is_taken_from_the_project(tmp_path):
+    defaults = ConnectionKeys(user="ops", key_file="keys/ops", keepalive="5s", port=2222)
+    (tmp_path / "opsflow.toml").touch()
+    (tmp_path / "inventories").mkdir()
+    (tmp_path / "inventories" / "i.toml").write_text('[ssh]\nport = 22\n[hosts.a]\nuser = "a"\n[hosts.b]\n')
+    hosts = load("i", project=tmp_path, defaults=defaults).hosts
+    assert (hosts["a"].connection.user, hosts["b"].connection.user) == ("a", "ops")
+    assert hosts["a"].connection.port == 22
+    assert hosts["a"].connection.keepalive == 5.0
+    listed = load("c,", project=tmp_path, defaults=defaults).hosts["c"].connection
+    assert (listed.port, listed.key_file) == (2222, str(tmp_path / "keys" / "ops"))

@@ -75,6 +75,7 @@ def test_every_kind_of_event_can_be_written(story):
         story(events.NodeRetrying, node="a@h", n=1, delay=1.5, error=None),
         story(events.RollbackBegan, scope="run", nodes=("a@h",), cause="x"),
         story(events.RunStopping, running=()),
+        story(events.HostKeyAccepted, host="h", where="h (u@h:22)", key="ssh-ed25519 SHA256:x", file="known"),
         story(events.ListenerFailed, listener="theirs", error="ValueError: x"),
         story.end(),
         story(

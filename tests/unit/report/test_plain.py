@@ -106,6 +106,12 @@ def test_quiet_still_says_what_went_wrong(story):
     assert "apply" not in told
 
 
+def test_that_a_stranger_was_let_in_is_said_even_by_quiet(story):
+    event = story(events.HostKeyAccepted, host="h", where="h (u@h:22)", key="ssh-ed25519 SHA256:x", file="/k")
+    told = "warning h (u@h:22) was not known; its key is accepted: ssh-ed25519 SHA256:x (/k)\n"
+    assert written([event], quiet=True).endswith(told)
+
+
 def test_a_blocked_node_says_why(story):
     event = story.finish("b@h", NodeState.BLOCKED, summary="it needs a@h, which failed")
     assert written([event]) == "2026-11-24T20:00:01Z blocked   b@h: it needs a@h, which failed\n"
