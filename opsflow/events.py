@@ -117,9 +117,14 @@ class RollbackBegan(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStopping(Event):
-    """A stop was asked for: nothing more is started. `running`: nodes that are waited for."""
+    """A stop was asked for: nothing more is started.
+
+    `running`: nodes that are waited for; with `kill` they are ended. `by`: who asked from elsewhere; empty: a signal.
+    """
 
     running: Sequence[str]
+    by: str = ""
+    kill: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

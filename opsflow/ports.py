@@ -451,6 +451,9 @@ class Executor(Protocol):
     def submit(self, job: Job) -> None:
         """Begin a job. Its last message is an `Outcome`."""
 
+    def cancel(self, job: Job) -> None:
+        """End a job that was submitted, on its host too; its outcome comes as ever. Does not wait for that."""
+
     def messages(self, timeout: float) -> Sequence[Message]:
         """What has come in; waits up to `timeout` seconds for the first."""
 
@@ -458,8 +461,14 @@ class Executor(Protocol):
         """Let the workers go; jobs that still run are not waited for."""
 
 
-Perform = Callable[[Job, Callable[[Message], None]], None]
-"""Does one job and says what happens; the same function in every executor."""
+class Perform(Protocol):
+    """Does jobs; the same in every executor. For many threads."""
+
+    def __call__(self, job: Job, emit: Callable[[Message], None]) -> None:
+        """Do a job, and say what happens."""
+
+    def cancel(self, job: Job) -> None:
+        """End a job that another thread does or is about to do; returns when its host has, or does not answer."""
 
 
 class Confirm(Protocol):

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from opsflow.engine.cancelling import Cancellation
 from opsflow.engine.lent import Earlier, RenderedVars, Tee
 from opsflow.engine.trail import Trail, any_operation, before_revert, packed, result_data, unpacked
 from opsflow.engine.veiled import failed, fingerprint, masked, reveals, shown
@@ -34,6 +35,7 @@ class HookContext:
         secret: Fetches the value of a reference such as `env:NAME`.
         renderer: Renders variables when they are looked at; None: they are plain.
         masker: Learns the secrets that are fetched.
+        cancellation: The wish that the job ends.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class HookContext:
         secret: Callable[[str], str],
         renderer: Renderer | None = None,
         masker: Masker | None = None,
+        cancellation: Cancellation | None = None,
     ) -> None:
         self._job = job
         self._transport = transport
@@ -53,6 +56,7 @@ class HookContext:
         self.masker = masker or Masker()
         self.operations = 0
         self.interrupted: Interrupted | None = None
+        self._cancellation = cancellation or Cancellation()
         self._vars = RenderedVars(job.variables, job.facts, renderer)
         self._ends = None if job.timeout is None else time.monotonic() + job.timeout
         self._thread = threading.get_ident()
@@ -223,7 +227,8 @@ class HookContext:
         """Wait, at most until the attempt's time is over. Raises `TaskFailed` if it is over already."""
         self._check_thread()
         if not self._trail.replaying:  # else that time has passed already
-            time.sleep(self._limit(seconds) or 0.0)
+            with self._linked():
+                self._cancellation.sleep(self._limit(seconds) or 0.0)
 
     def log(self, text: str) -> None:
         """Say something to the operator; journaled."""
@@ -272,8 +277,9 @@ class HookContext:
         """Around all that goes over the link: once it is lost nothing follows, whatever the task makes of that."""
         if self.interrupted:
             raise self.interrupted
-        self.operations += acts
         try:
+            self._cancellation.check()
+            self.operations += acts
             yield
         except Unreachable:
             if acts:  # certainly not begun

@@ -1,14 +1,15 @@
 """The way forward: from reached to ready, prepared, acting, done; and what a failure blocks."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from opsflow.engine.graph import Frontier, Spread
 from opsflow.engine.jobs import Jobs
 from opsflow.engine.lanes import Lanes, Queue, Timers, retry_delay
 from opsflow.engine.run import INTERRUPTED, Run, outcome_state
-from opsflow.events import NodeFinished, NodeFollowed, NodeRetrying, NodeStarted
+from opsflow.engine.unsettled import Unsettled
+from opsflow.events import NodeFinished, NodeRetrying, NodeStarted
 from opsflow.model import (
     AttemptRecord,
     AttemptState,
@@ -61,10 +62,7 @@ class Forward:
         self._lanes = lanes
         # Attempts whose end nobody saw: a session before this one ended first.
         lost = [n for n in run.in_state(NodeState.RUNNING, NodeState.UNKNOWN) if not closed(n)]
-        self._to_settle = deque(lost)
-        self.unsettled = set(lost)
-        self._replayed: set[str] = set()
-        self._why: dict[str, Failure | None] = {}  # why the target could not tell
+        self._unsettled = Unsettled(run, jobs, lost)
         self._frontier = Frontier(run.plan, self._through)
         self.halted = False
 
@@ -76,7 +74,12 @@ class Forward:
     def idle(self) -> bool:
         """Whether nothing waits to be started."""
         waiting = self._ready or self._prepared or self._timers.remaining() is not None
-        return not self._to_settle and (self.halted or not waiting)
+        return not self._unsettled and (self.halted or not waiting)
+
+    @property
+    def unsettled(self) -> Collection[str]:
+        """Nodes of which it is still to be found out what became of their last attempt."""
+        return self._unsettled.nodes
 
     @property
     def wait(self) -> float | None:
@@ -92,15 +95,8 @@ class Forward:
     def next(self, free: int) -> list[Job]:
         """Up to `free` jobs to submit after the next flush: acts first, so that what was begun ends."""
         found: list[Job] = []
-        while self._to_settle and len(found) < free:
-            lost = self._to_settle.popleft()
-            attempt = self._run.nodes[lost].last(Phase.EXECUTE)
-            assert attempt is not None
-            # The target knows best what became of it; only where it does not, the task is asked.
-            if attempt.machine and lost not in self._replayed:
-                found.append(self._follow(attempt))
-            else:
-                found.append(self._jobs.settle(attempt))
+        while self._unsettled and len(found) < free:
+            found.append(self._unsettled.next())
         if self.halted:
             return found
         for due in self._timers.due():
@@ -125,6 +121,15 @@ class Forward:
         else:
             self._take_act(outcome)
 
+    def again(self, node: str) -> None:
+        """The attempt of a node was cancelled: it may have another, in this session or the next."""
+        self._unsettled.settle(node)
+        self._run.move(node, "retry")
+        if self._closed(node):
+            self._give_up(node)
+        elif self._frontier.reached(node):
+            self._ready.add(node)
+
     def block(self, nodes: Iterable[str], why: str) -> list[str]:
         """Block those of `nodes` that are pending, and what needs these; the ones it did."""
         waiting = [node for node in nodes if self._pending(node)]
@@ -143,7 +148,7 @@ class Forward:
     # Inside
 
     def _through(self, node: str) -> bool:
-        return self._run.nodes[node].state not in _OPEN and node not in self.unsettled
+        return self._run.nodes[node].state not in _OPEN and node not in self._unsettled.nodes
 
     def _pending(self, node: str) -> bool:
         return self._run.nodes[node].state is NodeState.PENDING
@@ -176,20 +181,6 @@ class Forward:
         self._run.say(NodeStarted(run_id=self._run.id, node=node, phase=Phase.EXECUTE, n=attempt.n, summary=summary))
         return self._jobs.execute(attempt)
 
-    def _follow(self, attempt: AttemptRecord) -> Job:
-        self._replayed.add(attempt.node)
-        self._run.say(
-            NodeFollowed(
-                run_id=self._run.id,
-                node=attempt.node,
-                phase=Phase.EXECUTE,
-                n=attempt.n,
-                since=attempt.started,
-                summary=attempt.preview["summary"],
-            )
-        )
-        return self._jobs.execute(attempt, replay=True)
-
     def _take_preparation(self, outcome: Outcome) -> None:
         node = outcome.job.node
         if self._closed(node):
@@ -200,7 +191,9 @@ class Forward:
             self._prepared.append(outcome)
             return
         self._lanes.give(outcome.job.step)
-        if outcome.verdict is Verdict.SKIPPED:
+        if outcome.verdict is Verdict.CANCELLED:
+            self._ready.add(node)
+        elif outcome.verdict is Verdict.SKIPPED:
             self._run.move(node, "skip")
             self._done(node, "its condition is false")
         elif outcome.verdict is Verdict.UNCHANGED:
@@ -217,10 +210,9 @@ class Forward:
         if not outcome.job.replay:
             self._lanes.give(outcome.job.step)
         elif outcome.verdict is Verdict.UNKNOWN:
-            self._to_settle.append(node)
-            self._why[node] = outcome.failure
+            self._unsettled.again(node, outcome.failure)
             return
-        self.unsettled.discard(node)
+        self._unsettled.settle(node)
         self._run.end_attempt(
             attempt,
             outcome_state(outcome),
@@ -233,12 +225,18 @@ class Forward:
             self._done(node, attempt.preview["summary"])
         elif outcome.verdict is Verdict.UNKNOWN:
             self._lose(node, outcome.failure)
+        elif outcome.verdict is Verdict.CANCELLED:
+            self.again(node)
+            self._say_finished(node, outcome.failure.message if outcome.failure else "")
         elif self._closed(node) or not self._try_again(node, outcome.failure):
             self._fail(node, outcome.failure)
 
     def _take_settlement(self, outcome: Outcome) -> None:
         node = outcome.job.node
-        self.unsettled.discard(node)
+        if outcome.verdict is Verdict.CANCELLED:
+            self._unsettled.again(node, self._unsettled.why(node))
+            return
+        self._unsettled.settle(node)
         attempt = self._run.nodes[node].last(Phase.EXECUTE)
         assert attempt is not None
         rule = self._step(node).on_unknown
@@ -260,7 +258,7 @@ class Forward:
             self._fail(node, INTERRUPTED)
         else:
             self._end(attempt, AttemptState.UNKNOWN)
-            self._lose(node, outcome.failure or self._why.get(node) or INTERRUPTED)
+            self._lose(node, outcome.failure or self._unsettled.why(node) or INTERRUPTED)
 
     def _may_repeat(self, attempt: AttemptRecord) -> bool:
         # A task says it for all its uses, or has a parameter by which the playbook says it for one.

@@ -76,6 +76,10 @@ class Jobs:
             JobKind.REVERT, undone, timeout=step.revert_timeout, outputs=undone.outputs, record=attempt
         )
 
+    def cancel(self, attempt: AttemptRecord, undone: AttemptRecord | None) -> Job:
+        """End what still runs of an attempt; `undone`: for a revert what it undoes."""
+        return self._of_attempt(JobKind.CANCEL, undone or attempt, record=attempt, replay=True)
+
     def _of_attempt(
         self,
         kind: JobKind,

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 
@@ -12,6 +12,7 @@ from opsflow.engine.graph import Spread
 from opsflow.engine.jobs import Jobs
 from opsflow.engine.lanes import Lanes
 from opsflow.engine.machine import loop_machine
+from opsflow.engine.requests import Requests
 from opsflow.engine.resume import end_interrupted, failed_before, policy, reopen
 from opsflow.engine.rollback import Undo
 from opsflow.engine.run import Run
@@ -24,12 +25,14 @@ from opsflow.model import (
     JobKind,
     Log,
     Message,
+    NodeState,
     OnFailure,
     Outcome,
     Output,
     OutputAppended,
     Phase,
     Progress,
+    RequestRecord,
     RunState,
 )
 from opsflow.ports import Executor, Journal, Renderer
@@ -69,6 +72,16 @@ class Engine:
         self._jobs = jobs
         self._spread = spread
         self._forward: Forward | None = None
+        self._requests = Requests(
+            run,
+            jobs=jobs,
+            executor=executor,
+            stop=stop,
+            flying=self._flying,
+            engaged=lambda node: node in self._at_work() or self._undo.waiting(node),
+            marked_failed=self._marked_failed,
+            again=self._again,
+        )
 
     def apply(self) -> int:
         """Run a planned run; the exit code."""
@@ -105,6 +118,24 @@ class Engine:
             self._run.move(node, "block", error=Failure(kind="Blocked", message="the run is being rolled back"))
         return self._drive(wanted_back=True)
 
+    def cancel(self, request: RequestRecord) -> Mapping[str, Failure | None]:
+        """End on their hosts what earlier sessions left at work, and leave the run where it can be resumed.
+
+        Returns:
+            Nodes of which something may still run, and why that is not known to have ended.
+        """
+        self._requests.take(request)
+        self._loop()
+        if self._run.state in {RunState.RUNNING, RunState.ROLLING_BACK}:
+            self._run.move_run("suspend", exit_code=130)
+        self._leave()
+        return self._requests.unanswered
+
+    def take(self, request: RequestRecord) -> None:
+        """Apply what was asked of a run that nobody drives, and leave it."""
+        self._requests.take(request)
+        self._leave()
+
     # The loop
 
     def _go_forward(self) -> None:
@@ -114,6 +145,10 @@ class Engine:
         self._forward.start()
 
     def _drive(self, *, wanted_back: bool = False) -> int:
+        self._loop()
+        return self._finish(wanted_back=wanted_back)
+
+    def _loop(self) -> None:
         machine = loop_machine()
         state = "resuming"
         self._undo.advance(self._at_work())
@@ -124,7 +159,8 @@ class Engine:
                 event = "submitted" if self._schedule() else "idle"
             elif state == "waiting":
                 messages = self._hear()
-                self._journal.heartbeat(self._run.id)
+                for request in self._journal.heartbeat(self._run.id):
+                    self._requests.take(request)
                 event = "heard"
             else:
                 for message in messages:
@@ -132,13 +168,13 @@ class Engine:
                 self._undo.advance(self._at_work())
                 event = "looked"
             state = machine.after(state, event)
-        return self._finish(wanted_back=wanted_back)
 
     def _schedule(self) -> bool:
         """Make intents durable and submit their jobs. Whether there is anything to wait for."""
         jobs: list[Job] = []
         if self._stop.requested:
             self._say_stopping()
+            jobs = self._requests.next(self._executor.free)
         else:
             jobs = self._undo.next(self._executor.free)
             if self._forward:
@@ -170,7 +206,8 @@ class Engine:
     def _say_stopping(self) -> None:
         if self._stop.requested and not self._stopping:
             self._stopping = True
-            self._run.say(RunStopping(run_id=self._run.id, running=tuple(self._flying)))
+            if not self._requests.stopping:
+                self._run.say(RunStopping(run_id=self._run.id, running=tuple(self._flying)))
 
     def _idle(self) -> bool:
         return self._undo.idle and (self._forward is None or self._forward.idle)
@@ -182,10 +219,13 @@ class Engine:
     def _take(self, message: Message) -> None:
         if isinstance(message, Outcome):
             del self._flying[message.job.node]
-            if message.job.kind is JobKind.REVERT:
-                self._undo.take(message)
+            outcome = self._requests.signed(message)
+            if outcome.job.kind is JobKind.CANCEL:
+                self._requests.ended(outcome)
+            elif outcome.job.kind is JobKind.REVERT:
+                self._undo.take(outcome)
             elif self._forward:
-                self._forward.take(message)
+                self._forward.take(outcome)
         elif isinstance(message, Progress):
             self._run.say(
                 NodeProgressed(run_id=self._run.id, node=message.job.node, done=message.done, total=message.total)
@@ -221,6 +261,17 @@ class Engine:
                     self._forward.block(self._undo.close(failed, self._at_work()), f"{node} failed: rolled back")
                 )
 
+    def _marked_failed(self, node: str) -> None:
+        """What follows from a failure now follows from the operator's word."""
+        blocked = [n for n in self._spread.dependants([node]) if self._run.nodes[n].state is NodeState.BLOCKED]
+        self._failed(node, blocked)
+
+    def _again(self, node: str) -> None:
+        if self._forward:
+            self._forward.again(node)
+        else:
+            self._run.move(node, "retry")
+
     def _at_work(self) -> set[str]:
         """Nodes with a job, and those of which it is still to be found out what became of them."""
         return {*self._flying, *(self._forward.unsettled if self._forward else ())}
@@ -251,6 +302,9 @@ class Engine:
                 hint=next_command(self._run, code),
             )
         )
+        self._leave()
+        return code
+
+    def _leave(self) -> None:
         self._run.flush()
         self._journal.leave(self._run.id, release_hosts=False)
-        return code

@@ -5,7 +5,19 @@ from collections.abc import Iterable
 from automaton import exceptions, machines
 
 from opsflow.errors import IllegalTransition
-from opsflow.model import NodeState, RunState
+from opsflow.model import Mark, NodeState, RunState
+
+MARK_TABLE: tuple[tuple[NodeState, Mark, NodeState], ...] = (
+    (NodeState.UNKNOWN, Mark.SUCCEEDED, NodeState.SUCCEEDED),
+    (NodeState.UNKNOWN, Mark.FAILED, NodeState.FAILED),
+    (NodeState.UNKNOWN, Mark.SKIPPED, NodeState.SKIPPED),
+    (NodeState.UNKNOWN, Mark.REVERTED, NodeState.REVERTED),
+    (NodeState.FAILED, Mark.SUCCEEDED, NodeState.SUCCEEDED),
+    (NodeState.FAILED, Mark.SKIPPED, NodeState.SKIPPED),
+    (NodeState.FAILED, Mark.REVERTED, NodeState.REVERTED),
+    (NodeState.REVERT_FAILED, Mark.REVERTED, NodeState.REVERTED),
+)
+"""What an operator may say: what opsflow does not know, or what he has mended by hand."""
 
 NODE_TABLE: tuple[tuple[NodeState, str, NodeState], ...] = (
     (NodeState.PENDING, "skip", NodeState.SKIPPED),
@@ -31,6 +43,8 @@ NODE_TABLE: tuple[tuple[NodeState, str, NodeState], ...] = (
     (NodeState.REVERTING, "undo", NodeState.REVERTED),
     (NodeState.REVERTING, "stick", NodeState.REVERT_FAILED),
     (NodeState.REVERT_FAILED, "revert", NodeState.REVERTING),
+    (NodeState.SKIPPED, "revert", NodeState.REVERTING),  # marked so after an attempt
+    *((before, f"mark_{verdict}", after) for before, verdict, after in MARK_TABLE),
 )
 
 RUN_TABLE: tuple[tuple[RunState, str, RunState], ...] = (

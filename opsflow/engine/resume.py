@@ -6,6 +6,9 @@ from opsflow.engine.graph import Spread
 from opsflow.engine.run import INTERRUPTED, NodeStatus, Run
 from opsflow.model import AttemptState, NodeState, OnFailure, OnUnknown, Phase, RunState
 
+_STOPS = frozenset({NodeState.FAILED, NodeState.REVERTED})
+"""What needs a node in one of these stays blocked; outside of a rollback an operator has marked it reverted."""
+
 
 def end_interrupted(run: Run) -> None:
     """End the attempts that nobody drives any more, their fate unknown, so that they can be reverted."""
@@ -30,7 +33,7 @@ def reopen(run: Run, closed: Callable[[str], bool], spread: Spread) -> None:
             _lose(run, node)
         elif failed_run and node.state is NodeState.FAILED and policy(run, node.id) is not OnFailure.ROLLBACK:
             run.move(node.id, "retry")
-    bad = [n.id for n in run.nodes.values() if n.state is NodeState.FAILED or closed(n.id)]
+    bad = [n.id for n in run.nodes.values() if n.state in _STOPS or closed(n.id)]
     stay = set(bad).union(spread.dependants(bad))
     for node_id in run.in_state(NodeState.BLOCKED):
         if node_id not in stay:

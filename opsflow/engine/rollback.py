@@ -114,6 +114,11 @@ class Undo:
         """Whether nothing is left to be reverted."""
         return not (self._free or self._closing or self._timers.remaining() is not None)
 
+    def waiting(self, node: str) -> bool:
+        """Whether a node is still to be reverted by a rollback that is under way."""
+        rollback = self._rollback_of.get(node)
+        return rollback is not None and node in rollback.open
+
     @property
     def wait(self) -> float | None:
         """Seconds until a revert may be tried again."""
@@ -142,7 +147,9 @@ class Undo:
         attempt = status.last(Phase.REVERT)
         assert attempt is not None
         self._run.end_attempt(attempt, outcome_state(outcome), exit_status=outcome.exit_status, error=outcome.failure)
-        if outcome.verdict is not Verdict.SUCCEEDED:
+        if outcome.verdict is Verdict.CANCELLED:
+            self._free.add_first(node)
+        elif outcome.verdict is not Verdict.SUCCEEDED:
             self._retry_or_stick(node, outcome.failure)
         elif status.to_revert():
             self._free.add_first(node)  # before others of its step: it is half undone

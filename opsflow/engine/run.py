@@ -23,6 +23,8 @@ from opsflow.model import (
     OutputAppended,
     Phase,
     Preview,
+    RequestApplied,
+    RequestRecord,
     RollbackFinished,
     RollbackRecord,
     RollbackStarted,
@@ -35,7 +37,7 @@ from opsflow.ports import Journal
 
 _MAY_HAVE_CHANGED = frozenset({AttemptState.RUNNING, AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.UNKNOWN})
 
-_ON_THE_WAY_BACK = frozenset({"revert", "undo"})
+_ON_THE_WAY_BACK = frozenset({"revert", "undo", "mark_reverted"})
 """Events after which it is still to be seen why the node failed."""
 
 _CHATTER_SECONDS = 0.25
@@ -223,6 +225,10 @@ class Run:
         self.rollbacks[rollback.id] = replace(rollback, finished=now, complete=complete)
         self._changes.append(RollbackFinished(id=rollback.id, finished=now, complete=complete))
 
+    def answer(self, request: RequestRecord, answer: Mapping[str, Any]) -> None:
+        """Write down what came of what another process asked for."""
+        self._changes.append(RequestApplied(id=request.id, answer=answer))
+
     def add(self, output: OutputAppended) -> None:
         """Keep what was printed; it alters no state."""
         self._changes.append(output)
@@ -286,4 +292,5 @@ def outcome_state(outcome: Outcome) -> AttemptState:
         "failed": AttemptState.FAILED,
         "unreachable": AttemptState.UNREACHABLE,
         "unknown": AttemptState.UNKNOWN,
+        "cancelled": AttemptState.FAILED,
     }[outcome.verdict.value]

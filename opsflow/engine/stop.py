@@ -11,6 +11,11 @@ class Stop:
         """Wish it once more. Callable from a signal handler."""
         self._wishes += 1
 
+    def ask(self) -> None:
+        """Wish it from elsewhere, unless it is wished already: whoever asks twice does not mean to detach."""
+        if not self._wishes:
+            self._wishes = 1
+
     @property
     def requested(self) -> bool:
         """Nothing more is started."""

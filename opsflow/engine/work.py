@@ -6,14 +6,17 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from opsflow.engine.cancelling import Cancellation, Cancellations, end_operations
 from opsflow.engine.context import HookContext
-from opsflow.errors import CommandFailed, Interrupted, OpsflowError, TaskFailed, Unreachable
+from opsflow.errors import Cancelled, CommandFailed, Interrupted, OpsflowError, TaskFailed, Unreachable
 from opsflow.model import Action, Failure, Job, JobKind, Message, Outcome, Preview, Verdict
 from opsflow.params import LocalFiles
-from opsflow.ports import Renderer, Task, Tasks, Transports
+from opsflow.ports import Renderer, Task, Tasks, Transport, Transports
 from opsflow.report.masking import Masker
 
 Emit = Callable[[Message], None]
+
+_CONFIRMED_SECONDS = 15.0
 
 _VERDICTS = {
     Action.CHANGE: Verdict.PREPARED,
@@ -48,28 +51,47 @@ class Worker:
         self._secret = secret
         self._hidden = hidden
         self._local = LocalFiles()
+        self._cancellations = Cancellations()
 
     def __call__(self, job: Job, emit: Emit) -> None:
         """Do the job; its outcome is the last thing that is emitted."""
+        cancellation = self._cancellations.of(job)
         masker = Masker()
         ctx: HookContext | None = None
         try:
+            cancellation.check()
             transport = self._transports.to(job.host, job.become)
             for value in self._hidden():
                 masker.add(value)
             machine = transport.claim(job.run_id, job.epoch) if job.epoch else ""
             if job.replay:
                 _check_records(job, machine)
-            ctx = HookContext(job, transport, emit=emit, secret=self._secret, renderer=self._renderer, masker=masker)
-            outcome = dataclasses.replace(self._perform(job, ctx), machine=machine)
+            ctx = HookContext(
+                job,
+                transport,
+                emit=emit,
+                secret=self._secret,
+                renderer=self._renderer,
+                masker=masker,
+                cancellation=cancellation,
+            )
+            outcome = dataclasses.replace(self._perform(job, ctx, transport), machine=machine)
         except BaseException as error:  # noqa: BLE001 - a task may raise anything, and somebody waits for the outcome
-            outcome = _broken(job, ctx, error, masker)
+            outcome = _broken(job, ctx, error, masker, cancellation)
         else:
             if ctx.interrupted:  # and the task swallowed it
-                outcome = _broken(job, ctx, ctx.interrupted, masker)
+                outcome = _broken(job, ctx, ctx.interrupted, masker, cancellation)
+        self._cancellations.forget(job)
         emit(outcome)
 
-    def _perform(self, job: Job, ctx: HookContext) -> Outcome:
+    def cancel(self, job: Job) -> None:
+        """End a job that another thread does. See `ports.Perform`."""
+        self._cancellations.cancel(job, lambda: self._transports.to(job.host, job.become))
+
+    def _perform(self, job: Job, ctx: HookContext, transport: Transport) -> Outcome:
+        if job.kind is JobKind.CANCEL:
+            end_operations(job, transport)
+            raise Cancelled("the attempt was cancelled")
         task = self._tasks.get(job.task)
         if task is None:
             raise OpsflowError(f"there is no task {job.task!r} any more", hint="put its plugin back, then resume")
@@ -146,13 +168,17 @@ def _looked(job: Job, preview: Preview, params: Mapping[str, Any], ctx: HookCont
     )
 
 
-def _broken(job: Job, ctx: HookContext | None, error: BaseException, masker: Masker) -> Outcome:
+def _broken(
+    job: Job, ctx: HookContext | None, error: BaseException, masker: Masker, cancellation: Cancellation
+) -> Outcome:
     """Of a job that did not get through: failed, or cut short."""
     cause = ctx.interrupted if ctx and ctx.interrupted else error
     verdict = Verdict.FAILED
     if isinstance(cause, Interrupted | Unreachable | KeyboardInterrupt):
         begun = job.replay or (ctx is not None and ctx.operations > 0)
         verdict = Verdict.UNKNOWN if begun else Verdict.UNREACHABLE
+    if isinstance(cause, Cancelled) or (isinstance(cause, Interrupted) and cancellation.confirmed(_CONFIRMED_SECONDS)):
+        verdict = Verdict.CANCELLED
     failure = _failure(cause, masker)
     return Outcome(job=job, verdict=verdict, failure=failure, exit_status=failure.exit_status)
 

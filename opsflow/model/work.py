@@ -123,12 +123,16 @@ class Failure:
 
 
 class JobKind(StrEnum):
-    """What a job asks for: look before acting, look what became of an attempt (`SETTLE`), act, or undo."""
+    """What a job asks for: look before acting, look what became of an attempt (`SETTLE`), act, undo, or end.
+
+    `CANCEL` ends what of an attempt still runs on its host; no hook is called.
+    """
 
     PREPARE = "prepare"
     SETTLE = "settle"
     EXECUTE = "execute"
     REVERT = "revert"
+    CANCEL = "cancel"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,6 +245,7 @@ class Verdict(StrEnum):
     FAILED = "failed"
     UNREACHABLE = "unreachable"  # failed, and certainly nothing was started
     UNKNOWN = "unknown"  # the link was lost in the middle of an operation
+    CANCELLED = "cancelled"  # somebody asked for its end, and nothing of it runs any more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

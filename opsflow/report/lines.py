@@ -73,9 +73,11 @@ class Lines:
 
     @say.register
     def _(self, event: events.RunStopping) -> list[str]:
-        head = self._paint("stopping", WARN)
-        waits = f": waiting for {some(event.running)}; Ctrl-C again leaves them to themselves" if event.running else ""
-        return [head + waits]
+        head = self._paint("stopping", WARN) + (f", as {one_line(event.by)} asked" if event.by else "")
+        if not event.running:
+            return [head]
+        does = "ending" if event.kill else "waiting for"
+        return [f"{head}: {does} {some(event.running)}; Ctrl-C again leaves them to themselves"]
 
     @say.register
     def _(self, event: events.ListenerFailed) -> list[str]:

@@ -40,6 +40,10 @@ class ThreadExecutor:
             thread.start()
         self._jobs.put(job)
 
+    def cancel(self, job: Job) -> None:
+        """End a job; a thread of its own talks to the job's host."""
+        threading.Thread(target=self._perform.cancel, args=(job,), name="opsflow-cancel", daemon=True).start()
+
     def messages(self, timeout: float) -> Sequence[Message]:
         """What has come in; waits up to `timeout` seconds for the first."""
         found = self._messages.take(timeout)

@@ -21,6 +21,7 @@ from opsflow.inventory.native import NativeInventory
 from opsflow.journal import SqlJournal, new_run_id
 from opsflow.journal.tables import leases
 from opsflow.model import (
+    Asked,
     Connection,
     Host,
     JobKind,
@@ -57,6 +58,7 @@ class World:
     in_place: set = field(default_factory=set)  # nodes that need no change
     final: set = field(default_factory=set)  # nodes whose change says that it cannot be undone
     on_execute: Callable = lambda node: None  # called after the effect
+    during: Callable = lambda ctx: None  # called before anything else, in execute and revert, by all nodes at once
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def plan(self, ctx):
@@ -67,6 +69,7 @@ class World:
         return Preview.change("do it", reversible=ctx.node not in self.final)
 
     def execute(self, ctx):
+        self.during(ctx)
         with self.lock:
             self.log.append(("execute", ctx.node))
             if ctx.node in self.unreachable:
@@ -84,6 +87,7 @@ class World:
         return {"value": ctx.node}
 
     def revert(self, ctx):
+        self.during(ctx)
         with self.lock:
             self.log.append(("revert", ctx.node))
             if self.fail_revert[ctx.node] > 0:
@@ -148,6 +152,9 @@ class ShuffledExecutor:
 
     def submit(self, job):
         self.jobs.append(job)
+
+    def cancel(self, job):
+        self.perform.cancel(job)
 
     def messages(self, timeout):
         found = []
@@ -214,6 +221,7 @@ class Stage:
         self.listeners = [self.events.append]
         self.run_id = None
         self.stop = Stop()
+        self.pool = None  # hosts that outlast a session, and what is recorded on them
 
     def session(self, what, *, seed=0, crash_at=None, threads=False):
         journal = SqlJournal.open(self.url)
@@ -222,7 +230,10 @@ class Stage:
         try:
             run = self._begin(journal) if what == "apply" else self._load(journal)
             worker = Worker(
-                tasks=PlayTasks(self.world), transports=FakePool(), renderer=self.renderer, secret=lambda n: n
+                tasks=PlayTasks(self.world),
+                transports=self.pool or FakePool(),
+                renderer=self.renderer,
+                secret=lambda n: n,
             )
             executor = ThreadExecutor(worker, forks=4) if threads else ShuffledExecutor(worker, seed=seed)
             self.executor = executor
@@ -271,6 +282,51 @@ class Stage:
         journal = SqlJournal.open(self.url)
         try:
             return journal.find(self.run_id)
+        finally:
+            journal.close()
+
+    def mark(self, node, verdict, **more):
+        """Mark a node of the run that nobody drives; what was answered."""
+        data = {"node": node, "verdict": verdict, "why": "seen", **more}
+        return self.ask_session("take", Asked.MARK, data)[1]
+
+    def kill(self):
+        """End what earlier sessions left at work; nodes whose host does not answer."""
+        return self.ask_session("cancel", Asked.CANCEL, {"kill": True})[0]
+
+    def ask_session(self, what, asked, data):
+        journal = SqlJournal.open(self.url)
+        try:
+            run = self._load(journal)
+            number = journal.ask(self.run_id, asked, data, "ops@far")
+            request = next(r for r in journal.requests(self.run_id) if r.id == number)
+            worker = Worker(tasks=PlayTasks(self.world), transports=self.pool, renderer=self.renderer, secret=str)
+            executor = ShuffledExecutor(worker, seed=0)
+            engine = Engine(run, executor=executor, journal=journal, renderer=self.renderer, stop=Stop())
+            found = getattr(engine, what)(request)
+            return found, next(r for r in journal.requests(self.run_id) if r.id == number).answer
+        finally:
+            journal.close()
+
+    def ask(self, asked, **data):
+        """Ask whoever drives the run."""
+        journal = SqlJournal.open(self.url)
+        try:
+            return journal.ask(self.run_id, asked, data, "ops@far")
+        finally:
+            journal.close()
+
+    def answers(self):
+        journal = SqlJournal.open(self.url)
+        try:
+            return [r.answer for r in journal.requests(self.run_id)]
+        finally:
+            journal.close()
+
+    def node(self, name):
+        journal = SqlJournal.open(self.url)
+        try:
+            return next(n for n in journal.nodes(self.run_id) if n.id == name)
         finally:
             journal.close()
 

@@ -67,6 +67,21 @@ def test_a_run_is_told_line_by_line(story):
     )
 
 
+def test_who_asked_for_a_stop_from_elsewhere_is_told(story):
+    told = written(
+        [
+            story(events.RunStopping, running=["a@h"], by="ops@far"),
+            story(events.RunStopping, running=["a@h"], by="ops@far", kill=True),
+            story(events.RunStopping, running=[], by="ops@far", kill=True),
+        ]
+    )
+    assert [line.split(" ", 1)[1] for line in told.splitlines()] == [
+        "stopping, as ops@far asked: waiting for a@h; Ctrl-C again leaves them to themselves",
+        "stopping, as ops@far asked: ending a@h; Ctrl-C again leaves them to themselves",
+        "stopping, as ops@far asked",
+    ]
+
+
 def test_what_hosts_say_cannot_steer_the_terminal(story, evil):
     told = written(
         [
