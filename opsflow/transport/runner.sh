@@ -101,12 +101,14 @@ settle() {
     for dir in "${base%/ops}" "$base"; do
         [ ! -L "$dir" ] || refuse "$dir is a symbolic link"
         [ -d "$dir" ] || why=$(LC_ALL=C mkdir "$dir" 2>&1) || [ -d "$dir" ] || refuse "$dir cannot be made: ${why##*: }"
-        [ "$(find "$dir" -prune -type d -user "$(id -u)")" ] || refuse "$dir belongs to another user"
+        # shellcheck disable=SC3067 # -O: every shell that we know has it
+        [ -O "$dir" ] || refuse "$dir belongs to another user"
     done
     if ! chmod 700 "$base" || ! chmod go-w "${base%/ops}"; then refuse "$base cannot be made private"; fi
     [ ! -e "$base/id" ] || named || rm -f "$base/id" # it had not reached the disk when power was lost
     if [ ! -e "$base/id" ]; then
-        { od -An -N16 -tx1 /dev/urandom | tr -d ' \n'; echo; } >"$base/id.$$" || refuse_write "$base"
+        { IFS= read -r id </proc/sys/kernel/random/uuid; } 2>/dev/null || id=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+        echo "$id" >"$base/id.$$" || refuse_write "$base"
         ln "$base/id.$$" "$base/id" 2>/dev/null # somebody else may have been first
         rm -f "$base/id.$$"
     fi
@@ -215,8 +217,8 @@ outlast() {
     read -r flag <"$file.by"
     clock
     ends=$((now + 5))
-    while kill -0 "$group$kid" && [ "$now" -lt $((ends + 3)) ]; do
-        [ "$now" -lt "$ends" ] || kill -KILL "$group$kid"
+    while [ "$session" ] && kill -0 "-$kid" && [ "$now" -lt $((ends + 3)) ]; do
+        [ "$now" -lt "$ends" ] || kill -KILL "-$kid"
         sleep 0.1 || sleep 1
         clock
     done
@@ -369,11 +371,50 @@ stop() {
     (set -C && echo "$2" >"$dir/$1.by")
     if look "$1" && runs "$1"; then
         (
-            kill -TERM "$group$kid"
+            aim "$kid"
+            # shellcheck disable=SC2086 # several
+            kill -TERM $whom
             sleep 5
-            look "$1" && runs "$1" && kill -KILL "$group$kid"
+            for entry in $known; do
+                ! alive "$boot" "$entry" || kill -KILL "${entry%%:*}"
+            done
+            [ ! "$session" ] || ! look "$1" || ! runs "$1" || kill -KILL "-$kid"
         ) </dev/null >/dev/null &
     fi
+}
+
+# For whom a signal to a process that we started is meant: its group. Where there is no `setsid` it has none of its own:
+# then for it and all that is below it by now, of which `known` keeps who they are. Sets whom and known.
+aim() {
+    whom=-$1 known=
+    [ ! "$session" ] || return 0
+    whom=" $1 " more=1
+    while [ "$more" ]; do
+        more=
+        for entry in $(parents); do
+            case $whom in
+            *" ${entry%:*} "*) ;;
+            *" ${entry#*:} "*) whom="$whom${entry%:*} " more=1 ;;
+            esac
+        done
+    done
+    for pid in $whom; do
+        ! born "$pid" || known="$known $pid:$born"
+    done
+}
+
+# All processes: PID:PARENT.
+parents() {
+    if [ ! -r /proc/self/stat ]; then
+        ps -A -o pid= -o ppid= | while read -r pid born; do echo "$pid:$born"; done
+        return
+    fi
+    set +f
+    for file in /proc/[0-9]*/stat; do
+        { IFS= read -r stat <"$file"; } 2>/dev/null || continue
+        pid=${stat%% *} stat=${stat##*\) } && stat=${stat#* } && echo "$pid:${stat%% *}"
+    done
+    set -f
 }
 
 # Whether the payload runs of an operation that was looked at. Without its supervisor it is told by its arguments.
@@ -426,8 +467,10 @@ wake() {
 # By its id first: it may not have a group of its own yet, and then it never will.
 hush() {
     [ "$alarm" ] || return 0
+    aim "$alarm"
     kill -KILL "$alarm"
-    kill -KILL "$group$alarm"
+    # shellcheck disable=SC2086 # several
+    kill -KILL $whom
 }
 
 ring() {
@@ -493,8 +536,15 @@ boot=
 if ! identify || [ ! "$boot" ]; then refuse "processes cannot be told apart here"; fi
 machine=-
 { IFS= read -r machine </etc/machine-id; } 2>/dev/null
-session='' group=
-! command -v setsid >/dev/null || session=setsid group=-
+session=
+if command -v setsid >/dev/null; then
+    session=setsid
+elif perl -e 'setpgrp' 2>/dev/null; then
+    session='perl -e setpgrp;exec@ARGV'
+fi
+for tool in cat chmod head id ln mkdir mkfifo mv rm sh sleep tail; do
+    command -v "$tool" >/dev/null || refuse "there is no $tool"
+done
 settle
 dir=$base/$run home=$base/$run/c.$$
 case ${5-} in shared) claims=$dir/claim ;; *) claims=$base/claim ;; esac

@@ -50,6 +50,10 @@ class HardGround:
     def base(self):
         return self.home / ".opsflow" / "ops"
 
+    def use_shell(self, program):
+        """Let another program be the host's `sh`."""
+        self.fleet._shells["one"] = str(program)
+
     def start(self):
         self.fleet.start()
         self.again()
