@@ -3,11 +3,14 @@
 import itertools
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 from opsflow.model import CommandResult, Host, Operation
 from opsflow.testing import SshdFleet
