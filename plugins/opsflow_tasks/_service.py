@@ -64,7 +64,7 @@ class Service(BaseModel):
     )
     log: str | None = Field(
         None,
-        description="The server's log, whose last lines are shown when it fails to start (systemd: the unit's journal)."
+        description="The server's log: the last lines of a start that fails are shown (systemd: of the unit's journal)."
         " With `command` its output is appended to it; without `log` it is lost.",
     )
     port: int | None = Field(
@@ -130,7 +130,7 @@ class Service(BaseModel):
             "stay_up": hundredths(self.stay_up),
         }
         return Script(
-            files=("base", "service", "stop" if call == "stop" else "start"),
+            files=("base", "log", "service", "stop" if call == "stop" else "start"),
             call=call,
             values={**given, **values},
             env=self.env,

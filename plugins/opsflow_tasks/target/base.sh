@@ -12,7 +12,7 @@ die() { # WHY ["log": attach the last lines of the service's log]
 
 last_lines() {
     if [ -n "$o_log" ]; then
-        tail -n 15 -- "$o_log" 2>/dev/null
+        log_since | tail -n 15
     elif [ "$o_manager" = systemd ]; then
         journalctl -u "$o_service" -n 15 --no-pager -o cat 2>/dev/null
     fi | sed 's/^/log /'

@@ -47,6 +47,7 @@ look() { # for the plan hooks: changes nothing
 }
 
 start() {
+    mark_log
     state
     now
     o_deadline=$((o_now + o_timeout)) o_pause=0
