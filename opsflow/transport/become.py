@@ -128,11 +128,16 @@ class BecomeTransport(ShellTransport):
         self._known = False
 
     @property
+    def spare(self) -> bool:
+        """Whether there is room on the connection. See `ShellTransport.spare`."""
+        return self._login.spare
+
+    @property
     def host_key(self) -> str:
         """The key of the host. See `ShellTransport.host_key`."""
         return self._login.host_key
 
-    def start(self, arguments: Sequence[str] = ARGUMENTS) -> Process:
+    def start(self, arguments: Sequence[str] = ARGUMENTS, *, lasting: bool = False) -> Process:
         """Start a fixed command as the user. See `ShellTransport.start`.
 
         Raises:
@@ -142,7 +147,8 @@ class BecomeTransport(ShellTransport):
         prompt = f"[{nonce}%%]" if self._password.value else ""  # sudo makes one of two
         begin = ("sh", "-c", _BEGIN, nonce, *arguments)
         with self._password.trying(known=self._known):
-            process = self._login.start(("sh", "-c", _SWITCH, "sh", self._user, prompt, *begin))
+            command = ("sh", "-c", _SWITCH, "sh", self._user, prompt, *begin)
+            process = self._login.start(command, lasting=lasting)
             self.where = f"{self._login.where} as {self._user}"
             try:
                 self._pass(_Talk(process, nonce))

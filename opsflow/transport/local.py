@@ -27,7 +27,7 @@ class LocalTransport(ShellTransport):
         super().__init__()
         self._home = str(home) if home is not None else os.path.expanduser("~")  # noqa: PTH111 - never raises
 
-    def start(self, arguments: Sequence[str] = ARGUMENTS) -> "LocalProcess":
+    def start(self, arguments: Sequence[str] = ARGUMENTS, *, lasting: bool = False) -> "LocalProcess":  # noqa: ARG002
         """Start the shell in a session of its own: no Ctrl-C reaches it."""
         try:
             return LocalProcess(

@@ -38,13 +38,22 @@ class ShellTransport(FileTransport):
         self._target: Target | None = None
 
     @property
+    def spare(self) -> bool:
+        """Whether a user may have more than one lasting command here."""
+        return True
+
+    @property
     def host_key(self) -> str:
         """The key that the host has shown, type and fingerprint; empty: there was no connection, or none needs one."""
         return ""
 
     @abstractmethod
-    def start(self, arguments: Sequence[str] = ARGUMENTS) -> Process:
+    def start(self, arguments: Sequence[str] = ARGUMENTS, *, lasting: bool = False) -> Process:
         """Start a fixed command, nothing of the user's in it, in a process group of its own.
+
+        Args:
+            arguments: The command.
+            lasting: It stays until the transport is closed.
 
         Raises:
             Unreachable: no connection could be made.
@@ -134,12 +143,13 @@ class ShellTransport(FileTransport):
             if self._target is not None:
                 self._target.close()
             self._target = Target(
-                lambda: self.start(START),
+                lambda: self.start(START, lasting=True),
                 where=self.where,
                 run=run,
                 epoch=epoch,
                 shared=self.shared,
                 patience=self.patience,
+                spare=lambda: self.spare,
             )
         return self._target
 

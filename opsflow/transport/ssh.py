@@ -20,11 +20,14 @@ from opsflow.transport.shell import ShellTransport
 
 CHANNELS = 8
 """Operations at the same time on one connection; an sshd takes 10 sessions unless told otherwise."""
+LASTING = 6
+"""How many of them may stay open until the end: the others are for what comes and goes."""
 
 _LOST = (paramiko.SSHException, OSError, EOFError)
 _LAST_BREATH = 0.05
 _SESSION_WAIT = 3.0
 _SESSION_PAUSE = 0.1
+_SPARE = 3
 
 logging.getLogger("paramiko").addHandler(logging.NullHandler())  # what it has to say comes as an exception as well
 
@@ -57,21 +60,35 @@ class SshTransport(ShellTransport):
         self._link: Link | None = None
         self._lock = threading.Lock()
         self._channels = threading.BoundedSemaphore(CHANNELS)
+        self._lasting = threading.BoundedSemaphore(LASTING)
         self._open: set[paramiko.Channel] = set()
+        self._kept: set[paramiko.Channel] = set()
 
     @property
     def host_key(self) -> str:
         """The key that it has shown. See `ShellTransport.host_key`."""
         return self._pinned
 
-    def start(self, arguments: Sequence[str] = ARGUMENTS) -> "SshProcess":
-        """Start a fixed command on a channel of its own; waits while too many are open."""
+    @property
+    def spare(self) -> bool:
+        """Whether there is room for more than one lasting channel of a user."""
+        return len(self._kept) < _SPARE
+
+    def start(self, arguments: Sequence[str] = ARGUMENTS, *, lasting: bool = False) -> "SshProcess":
+        """Start a fixed command on a channel of its own; waits while too many are open that will end."""
         with ExitStack() as undo:
+            if lasting:
+                if not self._lasting.acquire(blocking=False):
+                    raise Unreachable(
+                        f"{self.where} has more than {LASTING} users at work", hint="let fewer steps overlap"
+                    )
+                undo.callback(self._lasting.release)
             self._channels.acquire()
             undo.callback(self._channels.release)
             channel = self._channel(f"exec {shlex.join(arguments)}")
-            self._open.add(channel)
-            undo.callback(self._open.discard, channel)
+            for known in (self._open, self._kept) if lasting else (self._open,):
+                known.add(channel)
+                undo.callback(known.discard, channel)
             return SshProcess(channel, self.where, undo.pop_all().close)
 
     def close(self) -> None:
@@ -99,7 +116,9 @@ class SshTransport(ShellTransport):
                     if is_new or (self._open and transport.is_active()):  # others may still be served
                         raise failed from error
                     transport.close()
-                elif not self._open and now - began > _SESSION_WAIT:
+                elif self._open <= self._kept and now - began > _SESSION_WAIT:  # none that will end
+                    if self._open:
+                        failed.hint = "let its ssh server allow more sessions (MaxSessions), or fewer users be at work"
                     raise failed from error
                 else:  # the server allows fewer sessions than we do, or has not seen yet that one has ended
                     time.sleep(_SESSION_PAUSE)

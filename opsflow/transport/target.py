@@ -38,6 +38,7 @@ class Target:
         epoch: Number of its owner.
         shared: Other runs may be at work there too.
         patience: Seconds for which a lost connection is made again before an operation's fate is unknown.
+        spare: Whether one more connection may be made beside the first.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Target:
         epoch: int,
         shared: bool,
         patience: float = 60.0,
+        spare: Callable[[], bool] = lambda: True,
     ) -> None:
         self.where = where
         self.run_id = run
@@ -56,6 +58,7 @@ class Target:
         self._start = start
         self._shared = shared
         self._patience = patience
+        self._spare = spare
         self._lock = threading.Lock()
         self._channels: list[Channel] = []
         self._done: list[str] = []
@@ -193,8 +196,8 @@ class Target:
             for channel in self._channels:
                 if channel.free:
                     return channel
-            if len(self._channels) >= _CONNECTIONS:
-                return self._channels[secrets.randbelow(_CONNECTIONS)]
+            if self._channels and (len(self._channels) >= _CONNECTIONS or not self._spare()):
+                return self._channels[secrets.randbelow(len(self._channels))]
             holder = f"{getpass.getuser()}@{socket.gethostname()}"
             made = Channel(
                 self._start(),

@@ -45,12 +45,13 @@ class Project:
         directory: The project; made here.
         names: Names of the hosts.
         first_address: Loopback address of the first one.
+        user: Account to log in as; None: the caller's.
     """
 
-    def __init__(self, directory, names, *, first_address):
+    def __init__(self, directory, names, *, first_address, user=None):
         self.directory = directory
         self.home = directory / "home"
-        self.fleet = SshdFleet(directory / "hosts", names, first_address=first_address)
+        self.fleet = SshdFleet(directory / "hosts", names, first_address=first_address, user=user)
         self.environment = {k: v for k, v in os.environ.items() if k not in OF_OTHERS} | {"HOME": str(self.home)}
 
     def __enter__(self):

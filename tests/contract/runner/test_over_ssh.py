@@ -143,7 +143,7 @@ def test_a_login_that_talks_does_no_harm(host):
         def __getattr__(self, name):
             return getattr(self._process, name)
 
-    host.transport.start = lambda *arguments: Noisy(real(*arguments))
+    host.transport.start = lambda *arguments, **more: Noisy(real(*arguments, **more))
     result = host.transport.run("printf '\\nNONCE E x 0 - 0 0 .\\n'; exit 5", op=op("a"))
     assert (result.exit_status, result.stdout) == (5, "\nNONCE E x 0 - 0 0 .\n")
 

@@ -98,7 +98,7 @@ def op():
 
 
 def test_everything_is_done_as_the_user_and_begins_in_its_home(ground, op):
-    ground.permit(FREELY)
+    ground.permit(FREELY, 'Defaults:{login} env_keep += "HOME"')
     with ground.pool() as pool:
         shell = pool.to("one", ground.other.name)
         looks = "id -un; pwd; echo $HOME"
@@ -186,9 +186,9 @@ def test_a_password_is_no_command_even_where_the_login_shell_prints_what_it_is_t
     password = f"touch {witness}"
 
     class Printing(LocalTransport):
-        def start(self, arguments=()):
+        def start(self, arguments=(), **more):
             as_login = ("setpriv", "--reuid", ground.login.name, "--clear-groups", "--regid", str(ground.login.uid))
-            return super().start((*as_login, "sh", "-xc", 'echo noise; "$@"', "sh", *arguments))
+            return super().start((*as_login, "sh", "-xc", 'echo noise; "$@"', "sh", *arguments), **more)
 
     ground.permit(rule)
     shell = BecomeTransport(Printing(ground.accounts.directory), ground.other.name, Password(password))
@@ -325,6 +325,34 @@ def test_a_command_outlives_its_connection_and_is_found_again(ground, op):
         result = shell.run(command, op=again)
         assert (result.exit_status, result.stdout) == (7, "end\n")
     assert witness.read_text() == "ran\n"
+
+
+def test_several_users_with_much_to_do_leave_room_for_each_other(ground, op):
+    ground.permit(FREELY)
+    users = ("", ground.other.name, ground.third.name)
+    with ground.pool() as pool, ThreadPoolExecutor(48) as threads:
+        busy = [threads.submit(pool.to("one", user).run, "sleep 0.5", op=op()) for user in users for _ in range(16)]
+        assert all(one.result(60).ok for one in busy)
+        looks = [threads.submit(pool.to("one", user).get, "/etc/passwd") for user in users]
+        assert all(look.result(60) for look in looks)
+        assert len(pool.to("one")._kept) <= 5  # the first user's three, and one for each other
+
+
+def test_a_server_that_allows_too_few_sessions_is_told_of(ground, op):
+    ground.permit(FREELY)
+    with SshdFleet(
+        ground.accounts.directory / "strict",
+        ["one"],
+        first_address=f"127.0.143.{51 + WORKER}",
+        sessions=1,
+        user=ground.login.name,
+    ) as strict:
+        host = Host(name="one", connection=strict.connection("one"))
+        with closing(HostTransports({"one": host})) as pool:
+            assert pool.to("one").run("true", op=op()).ok
+            with pytest.raises(Unreachable, match="opens no session") as caught:
+                pool.to("one", ground.other.name).run("true", op=op())
+    assert "MaxSessions" in caught.value.hint
 
 
 def sleeping(account, seconds):

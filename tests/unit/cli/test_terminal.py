@@ -70,3 +70,31 @@ def test_no_color_has_no_colours(project, terminal):
     screen = terminal("apply", NOTES, "--yes", "--no-color")
     assert screen.end() == 0
     assert "\x1b[32m" not in screen.shown
+
+
+def test_the_password_of_sudo_is_asked_for_once_and_not_shown(project, terminal):
+    screen = terminal("apply", NOTES, "-K")
+    screen.wait_for("password for sudo: ")
+    screen.type("hunter-2\n")
+    screen.wait_for("Apply this plan? [y/N] ")
+    screen.type("y\n")
+    assert screen.end() == 0
+    assert screen.shown.count("password") == 1
+    assert "hunter" not in screen.shown
+
+
+@pytest.mark.parametrize("answer", ["\n", "\x04"])
+def test_no_password_is_an_error(project, terminal, answer):
+    screen = terminal("resume", "--ask-become-pass")
+    screen.wait_for("password for sudo: ")
+    screen.type(answer)
+    assert screen.end() == 2
+    assert "no password for sudo was given" in screen.shown
+
+
+@pytest.mark.parametrize("command", [("plan", NOTES), ("apply", NOTES), ("resume",), ("rollback",)])
+def test_without_a_terminal_no_password_can_be_asked_for(project, opsflow, command):
+    ended = opsflow(*command, "-K")
+    assert ended.code == 7
+    assert "nobody at the terminal" in ended.err
+    assert "become_password" in ended.err

@@ -501,3 +501,25 @@ def test_one_worker_serves_many_threads_at_once():
         log, outcome = said[job.node]
         assert log.text == f"*** here, not {job.host}"  # only its own secret is known to its masker
         assert outcome.outputs == {"node": "***"}
+
+
+def test_a_job_is_done_as_its_user_and_what_is_hidden_is_masked(bench):
+    asked = []
+
+    class Pool:
+        def to(self, host, become=""):
+            asked.append((host, become))
+            return bench.host
+
+    def execute(ctx, *_):
+        return {"said": ctx.run("say ", input="it is said-by-sudo").stdout}
+
+    tasks = type("Tasks", (), {"get": lambda _, name: Task(execute=execute)})()
+    renderer = TemplateRenderer(directory=".", hosts=lambda _: [])
+    worker = Worker(
+        tasks=tasks, transports=Pool(), renderer=renderer, secret=lambda n: n, hidden=lambda: ["said-by-sudo"]
+    )
+    job = Job(kind=JobKind.EXECUTE, run_id="r", node="s@h", step="s", host="h", task="task", become="db")
+    worker(job, bench.messages.append)
+    assert asked == [("h", "db")]
+    assert bench.messages[-1].outputs == {"said": "say it is ***"}

@@ -99,6 +99,15 @@ def test_without_defaults_a_step_has_those_of_the_contract(load_text):
     assert step.retry == Retry()
 
 
+def test_become_is_root_or_a_user_and_false_takes_a_default_back(load_text):
+    step = '[[step]]\nid = "{}"\ntask = "t"\nhosts = "h"\n{}\n'
+    said = ["", "become = false", "become = true", 'become = "www-data"']
+    steps = "".join(step.format(f"s{n}", line) for n, line in enumerate(said))
+    assert [s.become for s in load_text(steps).steps] == ["", "", "root", "www-data"]
+    default = '[defaults]\nbecome = "db"\n'
+    assert [s.become for s in load_text(default + steps).steps] == ["db", "", "root", "www-data"]
+
+
 def test_no_needs_and_empty_needs_are_told_apart(load_text):
     step = '[[step]]\nid = "{}"\ntask = "t"\nhosts = "h"\n{}\n'
     first, second = load_text(step.format("a", "") + step.format("b", "needs = []")).steps
