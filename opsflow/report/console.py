@@ -84,19 +84,19 @@ class Terminal:
         self.pause()
 
     def _words(self, event: Event) -> list[str]:
-        said = self._lines.say(event)
         match event:
             case events.NodeStarted() | events.NodeFollowed():
+                self._lines.say(event)
                 return []  # the live part shows it
-            case events.NodeOutput():
-                return said if self._verbose or (event.stream == "log" and self._small) else []
-            case events.NodeFinished() if not self._small:
-                return self._failure(event) if event.state in BROKEN else []
-            case events.NodeRetrying() if not self._small:
+            case events.NodeOutput() if not (self._verbose or (event.stream == "log" and self._small)):
                 return []
+            case events.NodeFinished() if not self._small:
+                return self._lines.rest(event.node) + (self._failure(event) if event.state in BROKEN else [])
+            case events.NodeRetrying() if not self._small:
+                return self._lines.rest(event.node)
             case events.RunFinished():
-                return self._summary() + said
-        return said
+                return self._summary() + self._lines.say(event)
+        return self._lines.say(event)
 
     @property
     def _small(self) -> bool:

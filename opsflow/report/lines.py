@@ -13,6 +13,8 @@ BROKEN = frozenset({NodeState.FAILED, NodeState.UNKNOWN, NodeState.REVERT_FAILED
 """States that a failure block goes with."""
 
 _WIDTH = len("succeeded")
+_LONGEST = 64 * 1024
+"""Characters after which a line is shown though its end has not come."""
 
 
 class Lines:
@@ -27,6 +29,7 @@ class Lines:
         self._paint = paint
         self._debug = debug
         self._began: dict[str, datetime] = {}
+        self._unfinished: dict[tuple[str, str], str] = {}  # lines, by node and stream
 
     @singledispatchmethod
     def say(self, event: events.Event) -> list[str]:  # noqa: ARG002 - of other events there is nothing to say
@@ -54,17 +57,24 @@ class Lines:
 
     @say.register
     def _(self, event: events.NodeFinished) -> list[str]:
-        return self.failure(event) if event.state in BROKEN else [self.finished(event)]
+        return self.rest(event.node) + (self.failure(event) if event.state in BROKEN else [self.finished(event)])
 
     @say.register
     def _(self, event: events.NodeRetrying) -> list[str]:
         why = _about(event.error.message) if event.error else ""
         head = self._paint("retrying".ljust(_WIDTH), WARN)
-        return [f"{head} {event.node} in {duration(event.delay)}, attempt {event.n} failed{why}"]
+        line = f"{head} {event.node} in {duration(event.delay)}, attempt {event.n} failed{why}"
+        return [*self.rest(event.node), line]
 
     @say.register
     def _(self, event: events.NodeOutput) -> list[str]:
-        return [f"{self._paint(f'{event.node} |', DIM)} {line}" for line in clean(event.text).splitlines()]
+        key = event.node, event.stream
+        *lines, begun = (self._unfinished.pop(key, "") + event.text).split("\n")
+        if begun and (event.stream == "log" or len(begun) > _LONGEST):
+            lines.append(begun)
+        elif begun:
+            self._unfinished[key] = begun
+        return [self._printed(event.node, line) for line in lines]
 
     @say.register
     def _(self, event: events.RollbackBegan) -> list[str]:
@@ -99,6 +109,11 @@ class Lines:
             lines.insert(0, f"{self._paint('left', WARN)} {some(event.left, 10)}: {stays}")
         return [*lines, f"next: {self._paint(clean(event.hint), BOLD)}"] if event.hint else lines
 
+    def rest(self, node: str) -> list[str]:
+        """What a node printed last, without a newline."""
+        found = [self._unfinished.pop((node, stream), "") for stream in ("stdout", "stderr")]
+        return [self._printed(node, line) for line in found if line]
+
     def finished(self, event: events.NodeFinished) -> str:
         """A node has come to a state: one line."""
         began = self._began.pop(event.node, None)
@@ -131,6 +146,9 @@ class Lines:
             if value:
                 lines += self._fact(name, value)
         return lines
+
+    def _printed(self, node: str, line: str) -> str:
+        return f"{self._paint(f'{node} |', DIM)} {clean(line.removesuffix(chr(13)))}"
 
     def _fact(self, name: str, value: str) -> list[str]:
         first, *rest = value.splitlines()

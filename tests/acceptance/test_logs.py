@@ -62,6 +62,20 @@ def test_all_that_was_printed_with_node_and_stream(project):
     assert said[6:] == [r"evil@one stdout | \x1b[2J"]
 
 
+def test_a_command_that_prints_much_costs_no_memory(project):
+    flood = step("flood", "yes 'what an unending loop prints' | head -c 400000000", hosts="localhost", undo="true")
+    with project.started("apply", project.playbook(flood), "--yes") as process:
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    assert used.ru_maxrss < 200 * 1024, "KiB"
+    lines = project.opsflow("logs").out.splitlines()
+    gaps = [n for n, line in enumerate(lines) if line.endswith("bytes not kept]")]
+    assert len(gaps) == 1
+    kept = sum(len(line.partition(" | ")[2]) + 1 for n, line in enumerate(lines) if n not in gaps)
+    assert kept < 2 << 20
+
+
 def test_a_step_a_host_the_last_lines_and_json(project):
     project.opsflow("apply", project.playbook(TALK, step("more", "seq 1000", undo="true")), "--yes")
     assert project.opsflow("logs", "--host", "two", "--step", "more", "-n", "2").out.splitlines() == [

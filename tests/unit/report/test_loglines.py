@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from opsflow.model import Phase, Printed
 from opsflow.report.loglines import Joiner, last_lines, line_data, line_text
 from opsflow.report.text import Paint

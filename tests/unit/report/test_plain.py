@@ -105,6 +105,19 @@ def test_verbose_shows_output_with_its_origin(story):
     assert written([output]) == ""
 
 
+def test_a_line_that_comes_in_pieces_is_shown_as_one(story):
+    def out(node, text, stream="stdout"):
+        return story(events.NodeOutput, node=node, stream=stream, text=text)
+
+    told = written(
+        [out("a@h", "one "), out("b@h", "other\n"), out("a@h", "line\r\nno "), out("a@h", "end"), out("a@h", "log", "log"),
+         story.finish("a@h")],
+        verbose=True,
+    )  # fmt: skip
+    lines = [line.partition("Z ")[2] for line in told.splitlines()]
+    assert lines == ["b@h | other", "a@h | one line", "a@h | log", "a@h | no end", "succeeded a@h"]
+
+
 @pytest.mark.parametrize(("debug", "shown"), [(True, True), (False, False)])
 def test_a_traceback_is_for_debugging_only(story, debug, shown):
     assert ("secret internals" in written([story.fail("a@h")], debug=debug)) is shown
