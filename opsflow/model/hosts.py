@@ -1,5 +1,6 @@
 """Hosts and how they are reached."""
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -43,7 +44,7 @@ class Connection:
 
 
 _ADDRESS = re.compile(
-    r"(?:ssh://)?(?:(?P<user>[^@]+)@)?(?:\[(?P<six>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^@:\[\]\s/]+))(?::(?P<port>[0-9]+))?/?"
+    r"(?:ssh://)?(?:(?P<user>[^@:\s/]+)@)?(?:\[(?P<six>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^@:\[\]\s/]+))(?::(?P<port>[0-9]+))?/?"
 )
 
 
@@ -53,14 +54,22 @@ def split_address(text: str) -> tuple[str | None, str, int | None]:
     Raises:
         ValueError: it is nothing of the kind.
     """
-    if text.count(":") > 1 and "[" not in text and "/" not in text:  # an IPv6 address alone
-        user, _, host = text.rpartition("@")
+    user, _, host = text.rpartition("@")
+    if _is_ipv6(host):
         return user or None, host, None
     found = _ADDRESS.fullmatch(text)
     port = int(found["port"]) if found and found["port"] else None
     if not found or (port is not None and not 0 < port < 65536):
         raise ValueError(f"{text!r} names no host: write HOST, USER@HOST or USER@HOST:PORT")
     return found["user"], found["six"] or found["host"], port
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,9 +41,9 @@ class Doorkeeper(paramiko.MissingHostKeyPolicy):
         self._accepted = accepted
 
     def preferred(self, types: Sequence[str]) -> list[str]:
-        """Key types, those first of which a key is known, so that the server shows that one."""
-        found = self._known()
-        known = {self._pinned.partition(" ")[0], *(key.get_name() for key in found.trusted)}
+        """Key types, the pinned key's first, or those of which a key is known, so that the server shows that one."""
+        pinned = self._pinned.partition(" ")[0]
+        known = {pinned} if pinned else {key.get_name() for key in self._known().trusted}
         wanted = known | set(_RSA if "ssh-rsa" in known else ())
         return sorted(types, key=lambda kind: kind not in wanted)
 

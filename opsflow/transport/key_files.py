@@ -12,11 +12,12 @@ from pathlib import Path
 import paramiko
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from paramiko.agent import AgentSSH
+from paramiko.agent import AgentKey, AgentSSH
 from paramiko.pkey import PublicBlob, UnknownKeyType
 
 _MAGIC = b"openssh-key-v1\0"
 _AGENT_TIMEOUT = 30.0
+_CERTIFIED = "-cert-v01@openssh.com"
 
 
 class Unusable(Exception):
@@ -46,6 +47,14 @@ class Agent(AgentSSH):
         except (OSError, paramiko.SSHException):
             link.close()
             self._conn = None
+
+    def held(self) -> list[AgentKey]:
+        """Its keys. What is certified is offered with its certificate, which paramiko leaves out for some types."""
+        found = list(self.get_keys())
+        for key in found:
+            if key.name.endswith(_CERTIFIED):
+                key.public_blob = PublicBlob(type_=key.name, blob=key.blob)  # type: ignore[assignment] # a stub's mistake
+        return found
 
     def close(self) -> None:
         """Let the agent go."""
@@ -109,6 +118,8 @@ def _openssh(text: bytes) -> tuple[bytes, bytes] | None:
     if b"OPENSSH" not in lines[1:2]:
         return None
     body = base64.b64decode(b"".join(lines[4:-4]))
+    if not body.startswith(_MAGIC):
+        return None
     message = paramiko.Message(body.removeprefix(_MAGIC))
     cipher, _, _, _ = message.get_binary(), message.get_binary(), message.get_binary(), message.get_int()
     return cipher, message.get_binary()

@@ -68,7 +68,7 @@ class Login:
     def _keys(self, agent: Agent) -> Iterator[tuple[str, paramiko.PKey]]:
         """Keys of files that were named, then the agent's, then those that are only tried; none twice."""
         said = self._identities
-        held = {key.asbytes(): key for key in agent.get_keys()}
+        held = {key.blob: key for key in agent.held()}
         public = {path: public_key(path) for path in (*said.wanted, *said.others)}
         done: set[bytes] = set()
         for path in said.wanted:

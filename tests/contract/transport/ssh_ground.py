@@ -3,6 +3,7 @@
 import os
 import subprocess
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +24,7 @@ class User:
         self.ssh = home / ".ssh"
         self.ssh.mkdir(parents=True, mode=0o700)
         self.made = []
+        self.config("HashKnownHosts no\n")  # some systems' default is yes
         monkeypatch.setenv("HOME", str(home))
         monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
 
@@ -88,6 +90,14 @@ def left_open():
     """What this process holds: sockets, and threads of connections."""
     sockets = sum(os.readlink(path).startswith("socket:") for path in _descriptors())
     return sockets, sum(type(thread).__module__.startswith("paramiko") for thread in threading.enumerate())
+
+
+def settled(wanted):
+    """What is open once nothing more is being closed."""
+    ends = time.monotonic() + 10
+    while left_open() != wanted and time.monotonic() < ends:
+        time.sleep(0.02)
+    return left_open()
 
 
 def _descriptors():

@@ -5,7 +5,7 @@ import threading
 import time
 
 import pytest
-from ssh_ground import User, addresses, block, left_open
+from ssh_ground import User, addresses, block, left_open, settled
 
 from opsflow.errors import HostKeyRejected, Unreachable
 from opsflow.model import Operation
@@ -185,11 +185,3 @@ def test_a_command_behind_a_hop_that_dies_is_followed_to_its_end(chain, user, tm
     transport.close()
     assert settled(before) == before
     shutil.rmtree(chain.home("target") / ".opsflow", ignore_errors=True)
-
-
-def settled(wanted):
-    """What is open once nothing more is being closed."""
-    ends = time.monotonic() + 10
-    while left_open() != wanted and time.monotonic() < ends:
-        time.sleep(0.02)
-    return left_open()
