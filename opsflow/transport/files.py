@@ -5,17 +5,18 @@ import secrets
 import shlex
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from posixpath import dirname
-from typing import BinaryIO, cast
+from typing import BinaryIO, TypeVar, cast
 
-from opsflow.errors import TransferFailed
+from opsflow.errors import TransferFailed, Unreachable
 from opsflow.model import Operation
 from opsflow.transport.following import INLINE, call_of
-from opsflow.transport.process import CHUNK, Capture
+from opsflow.transport.process import CHUNK, Capture, LinkLost
 from opsflow.transport.scripts import GET, PLACE, PUT, RECEIVE, TAIL, last_lines, script
 from opsflow.transport.target import Target
 
+T = TypeVar("T")
 _KEPT = 64 * 1024
 _LARGEST_FILE = 64 * 1024 * 1024
 _LARGEST_TAIL = 1024 * 1024
@@ -39,6 +40,10 @@ class FileTransport(ABC):
         timeout: float | None,
     ) -> tuple[int, bool]:
         """Run a script in a shell of its own; its exit status, and whether its time was over."""
+
+    @abstractmethod
+    def _repeated(self, work: Callable[[], T]) -> T:
+        """Do what may be done twice, again when its connection is lost."""
 
     @abstractmethod
     def _claimed(self, run: str, epoch: int) -> Target:
@@ -66,23 +71,28 @@ class FileTransport(ABC):
 
     def get(self, path: str) -> bytes:
         """The whole content of a file of at most 64 MiB. See `ports.Transport.get`."""
-        out, err = Capture("stdout", _LARGEST_FILE), Capture("stderr", _KEPT)
-        line = script(f"set -- {shlex.quote(path)} {_LARGEST_FILE + 1}\n{GET}")
-        status, _ = self._run(line, None, out, err, None)
-        if status:
-            raise TransferFailed(f"cannot read {path} on {self.where}: {_last_line(err) or f'exit status {status}'}")
+        out = self._read(path, f"{_LARGEST_FILE + 1}\n{GET}", _LARGEST_FILE)
         if out.truncated:
             raise TransferFailed(f"cannot read {path} on {self.where}: it is larger than {_LARGEST_FILE} bytes")
         return out.data
 
     def tail(self, path: str, lines: int) -> Sequence[str]:
         """The last lines of a file. See `ports.Transport.tail`."""
-        out, err = Capture("stdout", _LARGEST_TAIL), Capture("stderr", _KEPT)
-        line = script(f"set -- {shlex.quote(path)} {max(lines, 0)}\n{TAIL}")
-        status, _ = self._run(line, None, out, err, _TAIL_SECONDS)
-        if status:
-            raise TransferFailed(f"cannot read {path} on {self.where}: {_last_line(err) or f'exit status {status}'}")
+        out = self._read(path, f"{max(lines, 0)}\n{TAIL}", _LARGEST_TAIL, timeout=_TAIL_SECONDS)
         return last_lines(out.text, lines)
+
+    def _read(self, path: str, rest: str, most: int, *, timeout: float | None = None) -> Capture:
+        """What a script says of a file; the path is its first word."""
+
+        def once() -> Capture:
+            out, err = Capture("stdout", most), Capture("stderr", _KEPT)
+            status, _ = self._run(script(f"set -- {shlex.quote(path)} {rest}"), None, out, err, timeout)
+            if status:
+                said = _last_line(err) or f"exit status {status}"
+                raise TransferFailed(f"cannot read {path} on {self.where}: {said}")
+            return out
+
+        return self._repeated(once)
 
     def _put(self, op: Operation, words: str, stream: BinaryIO, size: int, err: Capture) -> int:
         """A file as an operation: its rename into place is the act; what is large is there beforehand."""
@@ -90,14 +100,28 @@ class FileTransport(ABC):
         call = call_of(op, words + (PUT if size <= INLINE else PLACE), Capture("stdout", 0), err)
         if size <= INLINE:
             call.body = stream.read()
-        elif not call.begun or target.state(call) == "N":
-            status = self._receive(words + RECEIVE + "trap - EXIT\n", stream, err)
+        elif not call.begun or target.persist(lambda: target.state(call)) == "N":
+            start = stream.tell()
+
+            def send() -> int:
+                stream.seek(start)
+                return self._receive(words + RECEIVE + "trap - EXIT\n", stream, err)
+
+            status = before_the_gate(target, send)
             if status:
                 return status
         return target.call(call)[0]
 
     def _receive(self, command: str, stream: BinaryIO, err: Capture) -> int:
         return self._run(script(command), stream, Capture("stdout", 0), err, None)[0]
+
+
+def before_the_gate(target: Target, work: Callable[[], T]) -> T:
+    """Send what an operation needs. Raises `Unreachable` if it cannot be sent: then nothing has begun."""
+    try:
+        return target.persist(work)
+    except LinkLost as error:
+        raise Unreachable(error.reason) from error
 
 
 def _measured(source: BinaryIO, spool: BinaryIO) -> tuple[BinaryIO, int, str]:

@@ -81,6 +81,10 @@ class Capture:
         return decoder.decode(bytes(self._kept), final=not self.truncated)
 
 
+class LinkLost(Interrupted):
+    """The connection under a command was lost."""
+
+
 def pieces(head: bytes, body: bytes | BinaryIO | None) -> Iterator[bytes]:
     """`head`, then the body, in pieces small enough to send."""
     for block in (head, body or b""):

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import BinaryIO
@@ -15,7 +15,7 @@ from opsflow.errors import Interrupted
 from opsflow.model import CommandResult, Operation, Recorded
 from opsflow.ports import OutputSink
 from opsflow.transport.channel import START
-from opsflow.transport.files import FileTransport
+from opsflow.transport.files import FileTransport, T, before_the_gate
 from opsflow.transport.following import INLINE, Call, call_of
 from opsflow.transport.process import CHUNK, Capture, Process, communicate, pieces
 from opsflow.transport.scripts import ARGUMENTS, IDENTITY, script, script_text
@@ -72,7 +72,8 @@ class ShellTransport(FileTransport):
 
     def record(self, op: Operation) -> Sequence[Recorded]:
         """What an attempt has on record. See `ports.Transport.record`."""
-        return self._claimed(op.run, op.epoch).record(op.attempt)
+        target = self._claimed(op.run, op.epoch)
+        return target.persist(lambda: target.record(op.attempt))
 
     def fence(self, op: Operation) -> None:
         """Let nothing more of an attempt start. See `ports.Transport.fence`."""
@@ -163,13 +164,20 @@ class ShellTransport(FileTransport):
             call.body = head
             return
         call.spooled = True
-        if call.begun and target.state(call) != "N":
+        if call.begun and target.persist(lambda: target.state(call)) != "N":
             return
         with tempfile.TemporaryFile() as spool:
             spool.write(head)
             shutil.copyfileobj(stream, spool, CHUNK)
-            spool.seek(0)
-            self.put(spool, f"{target.place.base}/{target.run_id}/{call.id}.in")
+
+            def send() -> str:
+                spool.seek(0)
+                return self.put(spool, f"{target.place.base}/{target.run_id}/{call.id}.in")
+
+            before_the_gate(target, send)
+
+    def _repeated(self, work: Callable[[], T]) -> T:
+        return work() if self._target is None else self._target.persist(work)
 
     def _run(
         self,

@@ -10,11 +10,11 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 
 import paramiko
 
-from opsflow.errors import Interrupted, Unreachable
+from opsflow.errors import Unreachable
 from opsflow.events import HostKeyAccepted
 from opsflow.model import Host
 from opsflow.transport.dial import Link, dial, place
-from opsflow.transport.process import CHUNK
+from opsflow.transport.process import CHUNK, LinkLost
 from opsflow.transport.scripts import ARGUMENTS
 from opsflow.transport.shell import ShellTransport
 
@@ -216,5 +216,5 @@ class SshProcess:
             self._channel.close()
         self._release()
 
-    def _interrupted(self) -> Interrupted:
-        return Interrupted(f"the connection to {self._where} was lost")
+    def _interrupted(self) -> LinkLost:
+        return LinkLost(f"the connection to {self._where} was lost")

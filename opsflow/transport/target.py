@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import asdict
+from typing import TypeVar
 
 from opsflow.errors import AuthenticationFailed, Cancelled, HostKeyRejected, HostsHeld, Interrupted, Unreachable
 from opsflow.model import Recorded, record_of
@@ -17,8 +18,9 @@ from opsflow.transport import following
 from opsflow.transport.channel import Channel, Lost, Place, Refused
 from opsflow.transport.following import Call, Following
 from opsflow.transport.frames import Frame
-from opsflow.transport.process import Process
+from opsflow.transport.process import LinkLost, Process
 
+_T = TypeVar("_T")
 _CONNECTIONS = 4
 _BACKOFF = (0.1, 5.0)
 _STEADY = 60.0
@@ -83,10 +85,8 @@ class Target:
             Diverged: something else was done under this name.
             Interrupted: its fate cannot be found out.
         """
-        gives_up = 0.0
-        pause = _BACKOFF[0]
+        patience = _Patience(self._patience)
         while True:
-            began = time.monotonic()
             try:
                 channel = self._channel()
                 known = call.place is None or call.place == channel.place
@@ -102,16 +102,24 @@ class Target:
                 if "k" in flags:
                     raise Cancelled(f"{self.where}: the attempt was cancelled while the operation ran")
                 return status, flags
-            now = time.monotonic()
-            if now - began > _STEADY:
-                gives_up, pause = 0.0, _BACKOFF[0]
-            gives_up = gives_up or now + self._patience
-            if now > gives_up:
+            if patience.over():
                 if not call.sent:
                     raise Unreachable(str(failed)) from failed
                 raise Interrupted(f"the connection to {self.where} was lost, and cannot be made again: {failed}")
-            time.sleep(pause * (0.5 + random.random() / 2))  # noqa: S311 - jitter
-            pause = min(pause * 2, _BACKOFF[1])
+
+    def persist(self, work: Callable[[], _T]) -> _T:
+        """Do what may be done twice, and do it again when its connection is lost.
+
+        Raises:
+            Unreachable, LinkLost: the host answered before, and does not for so long.
+        """
+        patience = _Patience(self._patience)
+        while True:
+            try:
+                return work()
+            except (LinkLost, Unreachable) as error:
+                if isinstance(error, _FINAL) or self._closed or not self.opened or patience.over():
+                    raise
 
     def state(self, call: Call) -> str:
         """The letter of what is known of a call; `N`: nothing. Raises `Unreachable`."""
@@ -221,6 +229,33 @@ class Target:
         if done:
             with suppress(Lost):
                 channel.send(f"C {' '.join(done)} .")
+
+
+class _Patience:
+    """For how long a connection that is lost is made again; a while in which it held makes that begin anew.
+
+    Args:
+        seconds: From the first loss on.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._ends = 0.0
+        self._pause = _BACKOFF[0]
+        self._tried = time.monotonic()
+
+    def over(self) -> bool:
+        """It was lost again: whether that is the end; if not, waits a little."""
+        now = time.monotonic()
+        if now - self._tried > _STEADY:
+            self._ends, self._pause = 0.0, _BACKOFF[0]
+        self._ends = self._ends or now + self._seconds
+        if now > self._ends:
+            return True
+        time.sleep(self._pause * (0.5 + random.random() / 2))  # noqa: S311 - jitter
+        self._pause = min(self._pause * 2, _BACKOFF[1])
+        self._tried = time.monotonic()
+        return False
 
 
 def place_text(place: Place) -> str:
