@@ -1,7 +1,7 @@
 # Everything runs in .venv, which tools/bootstrap.sh makes together with the Debian packages that are missing.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint check bench clean
+.PHONY: help demo test lint check bench campaign clean
 
 PYTHON = .venv/bin/python
 JOBS ?= 2
@@ -32,6 +32,10 @@ check: lint test ## what has to pass before a change goes in
 bench: ## beside the peers, which it installs below .cache; ARGS="many --hosts 50" picks
 	@tools/bootstrap.sh test
 	$(PYTHON) benchmarks/run.py $(ARGS)
+
+campaign: ## kills everything for an hour, as root, and writes docs/exactly-once.md; ARGS="--scale 0.1" less of it
+	@tools/bootstrap.sh test
+	$(PYTHON) tests/campaign/campaign.py $(ARGS)
 
 clean: ## removes what the targets above made
 	rm -rf .venv .demo .cache dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

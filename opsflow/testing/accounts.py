@@ -74,11 +74,11 @@ class Accounts:
             _change("userdel", account.name)
         shutil.rmtree(self.directory)
 
-    def make(self, password: str = "") -> Account:
-        """A new account; without a password it gets one that nobody knows."""
+    def make(self, password: str = "", shell: str = "/bin/sh") -> Account:
+        """A new account, with a login shell; without a password it gets one that nobody knows."""
         name = f"{self._name}-{len(self._made)}"
         account = Account(name=name, password=password or secrets.token_hex(8), home=self.directory / name)
-        _change("useradd", "--create-home", "--home-dir", str(account.home), "--shell", "/bin/sh", name)
+        _change("useradd", "--create-home", "--home-dir", str(account.home), "--shell", shell, name)
         self._made.append(account)
         account.home.chmod(0o700)
         _change("chpasswd", given=f"{name}:{account.password}\n")

@@ -35,9 +35,9 @@ def machines_missing() -> str:
     """Why there can be no machines here; empty if there can."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return "machines need root on Linux"
-    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-    packages = [package for program, package in _PROGRAMS.items() if shutil.which(program, path=path) is None]
-    return f"not installed: {' '.join(packages)}" if packages else ""
+    missing = [program for program in _PROGRAMS if shutil.which(program) is None]
+    packages = " ".join(_PROGRAMS[program] for program in missing)
+    return f"not on PATH: {', '.join(missing)} (Debian: apt-get install {packages})" if missing else ""
 
 
 class MachineFleet(Fleet):

@@ -28,8 +28,7 @@ ListenAddress {address}:{port}
 HostKey {files}/host_key
 PidFile {files}/pid
 AuthorizedKeysFile {client_key}.pub
-SetEnv HOME={home} {mark}={home}{shell}
-ForceCommand cd "$HOME" && exec /bin/sh -c "${{SSH_ORIGINAL_COMMAND:-exec /bin/sh}}"
+SetEnv {mark}={home}{place}
 PermitRootLogin prohibit-password
 PasswordAuthentication no
 KbdInteractiveAuthentication no
@@ -42,6 +41,7 @@ MaxStartups 1000
 MaxSessions {sessions}
 LogLevel VERBOSE
 """
+_IN_ITS_HOME = 'ForceCommand cd "$HOME" && exec /bin/sh -c "${SSH_ORIGINAL_COMMAND:-exec /bin/sh}"\n'
 
 
 def sshd_path() -> str | None:
@@ -59,9 +59,11 @@ class SshdFleet(Fleet):
             exists (macOS), all have that one. Ports are free ones.
         addresses: Fixed address and port by name instead.
         sessions: How many sessions a connection may have, the ssh server's `MaxSessions`.
-        options: Lines of sshd_config that win over the fleet's own.
+        options: Lines of sshd_config in place of the fleet's own about the same.
         shells: Program that is a host's `sh`, by name; the others have the machine's.
         user: Account to log in as, if the caller is root; None: the caller's. Has to be able to enter `directory`.
+        login: Commands are started by the account's login shell, in its home directory; else by `sh`, in the host's.
+        more: Lines of configuration that come before those of all hosts, and so have precedence.
     """
 
     def __init__(
@@ -75,12 +77,16 @@ class SshdFleet(Fleet):
         shells: Mapping[str, str] | None = None,
         options: Sequence[str] = (),
         user: str | None = None,
+        login: bool = False,
+        more: str = "",
     ) -> None:
         super().__init__(directory, names, user or getpass.getuser())
         self._first = ipaddress.ip_address(first_address)
         self._addresses |= addresses or {}
         self._sessions_allowed = sessions
         self._shells = dict(shells or {})
+        self._login = login
+        self._more = more
         self._options = tuple(options)
         self._servers: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -169,11 +175,14 @@ class SshdFleet(Fleet):
             client_key=self.client_key,
             home=self.home(name),
             mark=_MARK,
-            shell=self._shell(name),
+            place="" if self._login else f" HOME={self.home(name)}{self._shell(name)}",
             sessions=self._sessions_allowed,
             pam="yes" if _locked(self.user) else "no",
         )
-        (self._files(name) / "sshd_config").write_text("\n".join([*self._options, text]))
+        text = self._more + text + ("" if self._login else _IN_ITS_HOME)
+        said = {option.split()[0] for option in self._options}
+        kept = [line for line in text.splitlines() if line.split()[0] not in said]  # not every option's first wins
+        (self._files(name) / "sshd_config").write_text("\n".join([*self._options, *kept, ""]))
 
     def _shell(self, name: str) -> str:
         """What the configuration adds for a host with an `sh` of its own: a directory that comes first in PATH."""

@@ -1,0 +1,230 @@
+"""Hosts of both kinds, a project over them, and the real command line; what is true is read from the hosts."""
+
+import hashlib
+import shutil
+import sys
+import time
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "plugins"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "faults"))
+
+from fault_cli import FORKS, main
+from several import added_to, expected, put_into
+
+from opsflow.journal import SqlJournal
+from opsflow.model import AttemptState, NodeState
+
+PLUGINS = Path(__file__).parent / "plugins"
+MACHINE, SSHD = "systemd machine", "sshd process"
+PATIENCE = 300.0
+FORKS_AT_ONCE = 18
+KINDS = ("run twice", "lost", "false status", "output different", "unknown without cause")
+"""What must never be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A host: the fleet that it belongs to, what kind that is, and which shell is its `sh`."""
+
+    name: str
+    fleet: object
+    kind: str
+    shell: str
+
+    @property
+    def home(self):
+        return self.fleet.home(self.name)
+
+    def witness(self):
+        """Names of commands that have begun, and of those that have come to their end; in order, with repetitions."""
+        lines = []
+        with suppress(OSError):
+            lines = [line.split() for line in (self.home / "witness").read_text(errors="replace").splitlines()]
+        return tuple([line[1] for line in lines if len(line) == 2 and line[0] == what] for what in ("begin", "end"))
+
+    def under_way(self):
+        """Names of commands that have begun and not ended."""
+        begun, ended = self.witness()
+        return set(begun) - set(ended)
+
+    def end_sessions(self):
+        """SIGKILL to the sshd processes of the host's sessions."""
+        (self.fleet.end_sessions if self.kind == MACHINE else self.fleet.cut)(self.name)
+
+    def wipe(self):
+        """Remove all that steps made."""
+        for path in self.home.iterdir():
+            if path.name not in {".opsflow", ".ssh"}:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        (self.home / "witness").touch()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What there is to do on every host: steps of one command, and of five with files between them."""
+
+    singles: int
+    hooks: int
+    pace: float
+    durable: bool = False
+
+    def steps(self):
+        """Commands and whether files are put before them, by step."""
+        return {f"one{n}": (1, False) for n in range(self.singles)} | {f"five{n}": (5, True) for n in range(self.hooks)}
+
+    def names(self, step):
+        return [f"{step}.{k}" for k in range(1, self.steps()[step][0] + 1)]
+
+    def operations(self):
+        """How many a host has, commands and files."""
+        return sum(commands * (1 + files) for commands, files in self.steps().values())
+
+    def playbook(self):
+        lines = ['name = "campaign"', 'flow = "graph"', "[defaults]", 'on_failure = "continue"']
+        for step, (commands, files) in self.steps().items():
+            lines += ["[[step]]", f'id = "{step}"', 'task = "several"', 'hosts = "all"', "needs = []", "[step.with]"]
+            lines += [f"commands = {commands}", f"files = {str(files).lower()}", f"pace = {self.pace}"]
+            lines += [f"durable = {str(self.durable).lower()}"]
+        return "\n".join(lines) + "\n"
+
+
+class Ground:
+    """A project over some hosts.
+
+    Args:
+        targets: The hosts.
+        project: Its directory, made here.
+    """
+
+    def __init__(self, targets, project):
+        self.targets = targets
+        self.project = project
+        self.url = f"sqlite:///{project}/journal.db"
+        shutil.rmtree(project, ignore_errors=True)
+        project.mkdir(parents=True)
+        settings = f'journal = "{self.url}"\ninventory = "hosts.toml"\nplugins = ["{PLUGINS}"]\n'
+        (project / "opsflow.toml").write_text(settings + f"forks = {FORKS_AT_ONCE}\n")
+        (project / "hosts.toml").write_text(self._inventory())
+        SqlJournal.open(self.url).close()
+        for target in targets:
+            target.wipe()
+        self._outputs = 0
+
+    def playbook(self, text):
+        (self.project / "play.toml").write_text(text)
+
+    def start(self, *arguments):
+        """Begin `opsflow ...` in a process that has everything loaded: it, and the file it writes to."""
+        self._outputs += 1
+        output = self.project / f"output-{self._outputs}"
+        output.touch()
+        process = FORKS.Process(target=main, args=(arguments, self.project, output, None), daemon=True)
+        process.start()
+        return process, output
+
+    def end(self, process, output):
+        """Wait for its end: exit code (negative: a signal) and what it said."""
+        process.join(PATIENCE)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            raise AssertionError(f"it does not end; it says:\n{output.read_text()[-4000:]}")
+        code = process.exitcode
+        process.close()
+        return code, output.read_text(errors="replace")
+
+    def opsflow(self, *arguments):
+        """`opsflow ...`, to its end."""
+        return self.end(*self.start(*arguments))
+
+    def under_way(self):
+        """What is being done now: (host, name) of commands."""
+        return {(target.name, name) for target in self.targets for name in target.under_way()}
+
+    def settle(self):
+        """Wait until no command is under way any more, but at most for a while: one may have died with its host."""
+        ends = time.monotonic() + 30
+        while self.under_way() and time.monotonic() < ends:
+            time.sleep(0.05)
+
+    def runs(self):
+        """How many runs the journal has."""
+        with closing(SqlJournal.open(self.url)) as journal:
+            return len(journal.runs())
+
+    def nodes(self):
+        """The newest run's nodes as the journal has them."""
+        with closing(SqlJournal.open(self.url)) as journal:
+            return list(journal.nodes(journal.find(None).id))
+
+    def at_work(self, host):
+        """Ids of a host's nodes that have an attempt without an outcome."""
+        running = [n for n in self.nodes() if any(a.state is AttemptState.RUNNING for a in n.attempts)]
+        return {node.id for node in running if node.host == host}
+
+    def _inventory(self):
+        """Hosts of several fleets: each says for itself how it is reached."""
+        lines = []
+        for target in self.targets:
+            found = target.fleet.connection(target.name)
+            lines += [f'[hosts."{target.name}"]', f'address = "{found.address}"', f"port = {found.port}"]
+            lines += [
+                f'user = "{found.user}"',
+                f'key_file = "{found.key_file}"',
+                f'known_hosts = "{found.known_hosts}"',
+            ]
+        return "\n".join(lines) + "\n"
+
+
+def judged(ground, work, *, doubtful=()):
+    """What is wrong after a run has come to its end: (host, one of `KINDS`, what); and (host, node) in doubt.
+
+    Args:
+        ground: Where it ran.
+        work: What there was to do.
+        doubtful: Ids of nodes of which it may be impossible to find out what became of them.
+    """
+    wrong, unknown = [], []
+    targets = {target.name: target for target in ground.targets}
+    seen = {name: target.witness() for name, target in targets.items()}
+    for host, (begun, _) in seen.items():
+        wrong += [
+            (host, "run twice", f"{name} began {begun.count(name)} times") for name in {*begun} if begun.count(name) > 1
+        ]
+    for node in ground.nodes():
+        begun, ended = seen[node.host]
+        if node.state is NodeState.UNKNOWN:
+            unknown.append((node.host, node.id))
+            if node.id not in doubtful:
+                wrong.append(
+                    (node.host, "unknown without cause", f"{node.id}: {node.error.message if node.error else ''}")
+                )
+        elif node.state is not NodeState.SUCCEEDED:
+            wrong.append(
+                (node.host, "false status", f"{node.id} is {node.state}: {node.error.message if node.error else ''}")
+            )
+        else:
+            for name in work.names(node.step):
+                if name not in begun or name not in ended:
+                    wrong.append((node.host, "lost", f"{name} of {node.id}, which reads succeeded"))
+                else:
+                    wrong += _compared(targets[node.host], node, name, files=work.steps()[node.step][1])
+    return wrong, unknown
+
+
+def _compared(target, node, name, *, files):
+    status, *texts = expected(name, files)
+    wanted = [status, *(hashlib.sha256(text.encode()).hexdigest() for text in texts)]
+    got = node.outputs["results"].get(name)
+    if got is None:
+        return [(target.name, "lost", f"{name}: no result")]
+    if got[0] != status:
+        return [(target.name, "false status", f"{name}: {got[0]} instead of {status}")]
+    if got != wanted:
+        return [(target.name, "output different", name)]
+    if files and (target.home / f"{name}.conf").read_text() != put_into(name) + added_to(name):
+        return [(target.name, "run twice", f"{name}.conf was put again, or not at all")]
+    return []
