@@ -13,9 +13,9 @@ from runner_ground import in_thread, until
 from opsflow.errors import Cancelled
 from opsflow.transport.channel import Refused
 
-NEEDED = "cat chmod head id ln mkdir mkfifo mv rm sleep tail".split()
-FOR_FILES = "sha256sum sync wc".split()
-FOR_PAYLOADS = "touch".split()
+NEEDED = ["cat", "chmod", "head", "id", "ln", "mkdir", "mkfifo", "mv", "rm", "sleep", "tail"]
+FOR_FILES = ["sha256sum", "sync", "wc"]
+FOR_PAYLOADS = ["touch"]
 
 
 class Sparse(HardGround):
