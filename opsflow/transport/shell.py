@@ -67,7 +67,8 @@ class ShellTransport(FileTransport):
 
     def claim(self, run: str, epoch: int) -> str:
         """Claim the host. See `ports.Transport.claim`."""
-        place = self._claimed(run, epoch).place
+        target = self._claimed(run, epoch)
+        place = target.persist(lambda: target.place)
         return place_text(replace(place, key=self.host_key))
 
     def record(self, op: Operation) -> Sequence[Recorded]:

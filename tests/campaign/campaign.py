@@ -57,9 +57,9 @@ def campaign(phase, targets, project, *, seed, aim=0, rounds=0, say=print):
         one = phase.round(chosen, project, seed + len(told))
         told.append(one)
         say(one.line())
-        for host, kind, what in one.wrong:
+        for host, kind, what in one.verdict.wrong:
             say(f"  WRONG {host}: {kind}: {what}")
-        if one.wrong:
+        if one.verdict.wrong:
             say(f'  again: make campaign ARGS="--phase {one.phase} --seed {one.seed} --rounds 1"')
     return told
 

@@ -77,8 +77,8 @@ def summed(told, hosts=None):
         found.operations += sum(count for host, count in one.operations.items() if ours(host))
         found.hit += sum(ours(host) for host, _ in one.hit)
         found.disturbances += one.disturbances
-        found.kinds.update(kind for host, kind, _ in one.wrong if ours(host))
-        found.unknown += sum(ours(host) for host, _ in one.unknown)
+        found.kinds.update(kind for host, kind, _ in one.verdict.wrong if ours(host))
+        found.unknown += sum(ours(host) for host, _ in one.verdict.unknown)
     return found
 
 

@@ -5,7 +5,7 @@ import shutil
 import sys
 import time
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "plugins"))
@@ -23,6 +23,7 @@ PATIENCE = 300.0
 FORKS_AT_ONCE = 18
 KINDS = ("run twice", "lost", "false status", "output different", "unknown without cause")
 """What must never be."""
+_UNREACHABLE = {"Unreachable", "Interrupted"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,40 +180,58 @@ class Ground:
         return "\n".join(lines) + "\n"
 
 
+@dataclass(kw_only=True)
+class Verdict:
+    """What came of a run that has ended.
+
+    Attributes:
+        wrong: (host, one of `KINDS`, what).
+        unknown: (host, node) whose fate could not be found out.
+        never: (host, node) that the host could not be reached for, and that have certainly not begun.
+    """
+
+    wrong: list = field(default_factory=list)
+    unknown: list = field(default_factory=list)
+    never: list = field(default_factory=list)
+
+    @property
+    def code(self):
+        """How `opsflow` has to end."""
+        return 4 if self.unknown else 1 if self.never else 0
+
+
 def judged(ground, work, *, doubtful=()):
-    """What is wrong after a run has come to its end: (host, one of `KINDS`, what); and (host, node) in doubt.
+    """Compare the newest run of a ground, as the journal has it, with the witnesses.
 
     Args:
         ground: Where it ran.
         work: What there was to do.
         doubtful: Ids of nodes of which it may be impossible to find out what became of them.
     """
-    wrong, unknown = [], []
+    found = Verdict()
     targets = {target.name: target for target in ground.targets}
     seen = {name: target.witness() for name, target in targets.items()}
     for host, (begun, _) in seen.items():
-        wrong += [
-            (host, "run twice", f"{name} began {begun.count(name)} times") for name in {*begun} if begun.count(name) > 1
-        ]
+        twice = [name for name in {*begun} if begun.count(name) > 1]
+        found.wrong += [(host, "run twice", f"{name} began {begun.count(name)} times") for name in twice]
     for node in ground.nodes():
+        said = f"{node.id} is {node.state}: {node.error.message if node.error else ''}"
+        names = work.names(node.step)
         begun, ended = seen[node.host]
-        if node.state is NodeState.UNKNOWN:
-            unknown.append((node.host, node.id))
+        if node.state is NodeState.SUCCEEDED:
+            lost = [name for name in names if name not in begun or name not in ended]
+            found.wrong += [(node.host, "lost", f"{name} of {node.id}, which reads succeeded") for name in lost]
+            for name in {*names} - {*lost}:
+                found.wrong += _compared(targets[node.host], node, name, files=work.steps()[node.step][1])
+        elif node.state is NodeState.UNKNOWN:
+            found.unknown.append((node.host, node.id))
             if node.id not in doubtful:
-                wrong.append(
-                    (node.host, "unknown without cause", f"{node.id}: {node.error.message if node.error else ''}")
-                )
-        elif node.state is not NodeState.SUCCEEDED:
-            wrong.append(
-                (node.host, "false status", f"{node.id} is {node.state}: {node.error.message if node.error else ''}")
-            )
+                found.wrong.append((node.host, "unknown without cause", said))
+        elif node.state is NodeState.FAILED and node.error.kind in _UNREACHABLE and not {*begun} & {*names}:
+            found.never.append((node.host, node.id))
         else:
-            for name in work.names(node.step):
-                if name not in begun or name not in ended:
-                    wrong.append((node.host, "lost", f"{name} of {node.id}, which reads succeeded"))
-                else:
-                    wrong += _compared(targets[node.host], node, name, files=work.steps()[node.step][1])
-    return wrong, unknown
+            found.wrong.append((node.host, "false status", said))
+    return found
 
 
 def _compared(target, node, name, *, files):

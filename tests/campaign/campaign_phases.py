@@ -8,7 +8,7 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from campaign_ground import Ground, Work, judged
+from campaign_ground import Ground, Verdict, Work, judged
 
 LONGEST_CUT = 30.0
 _CUTS = 3
@@ -22,9 +22,8 @@ class Told:
         operations: How many it had, by host.
         hit: (host, name) of the commands that were under way when something was done to them.
         disturbances: How often something was done, by what it was.
-        wrong: (host, one of `KINDS`, what).
+        verdict: How it compares with what the witnesses say.
         doubtful: Ids of the nodes that were worked on when their host lost its power.
-        unknown: (host, node) in doubt.
         seconds: How long it took.
     """
 
@@ -33,9 +32,8 @@ class Told:
     operations: Counter = field(default_factory=Counter)
     hit: set = field(default_factory=set)
     disturbances: Counter = field(default_factory=Counter)
-    wrong: list = field(default_factory=list)
+    verdict: Verdict = field(default_factory=Verdict)
     doubtful: set = field(default_factory=set)
-    unknown: list = field(default_factory=list)
     seconds: float = 0.0
 
     def line(self):
@@ -43,7 +41,8 @@ class Told:
         done = ", ".join(f"{count} {what}" for what, count in sorted(self.disturbances.items()))
         return (
             f"{self.phase} seed {self.seed}: {self.operations.total()} operations, {done}; {len(self.hit)} commands under way"
-            f" then; {len(self.unknown)} unknown; {len(self.wrong)} wrong; {self.seconds:.0f} s"
+            f" then; {len(self.verdict.unknown)} nodes unknown, {len(self.verdict.never)} never begun;"
+            f" {len(self.verdict.wrong)} wrong; {self.seconds:.0f} s"
         )
 
 
@@ -76,9 +75,9 @@ class Phase:
         began = time.monotonic()
         code, text = self.trouble(ground, dice, told)
         ground.settle()
-        told.wrong, told.unknown = judged(ground, self.work, doubtful=told.doubtful)
-        if code != (4 if told.unknown else 0):
-            told.wrong.append(("", "false status", f"opsflow ended with {code}; it says:\n{text[-2000:]}"))
+        told.verdict = judged(ground, self.work, doubtful=told.doubtful)
+        if code != told.verdict.code:
+            told.verdict.wrong.append(("", "false status", f"opsflow ended with {code}; it says:\n{text[-2000:]}"))
         told.seconds = time.monotonic() - began
         return told
 
@@ -179,8 +178,8 @@ class Power(Phase):
         before = [(node.id, node.state, dict(node.outputs)) for node in ground.nodes()]
         if code == 4:  # whoever asks again hears the same, and nothing is repeated
             code, text = ground.opsflow("resume")
-            if before != [(node.id, node.state, dict(node.outputs)) for node in ground.nodes()]:
-                told.wrong.append(("", "false status", "a resume without any news has changed states"))
+            after = [(node.id, node.state, dict(node.outputs)) for node in ground.nodes()]
+            assert before == after, "a resume without any news has changed states"
         return code, text
 
     def _lose(self, ground, target, dice, told, through):

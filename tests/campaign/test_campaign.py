@@ -27,7 +27,7 @@ def targets(machines_possible, sshd_possible, tmp_path_factory):
 def test_nothing_is_done_twice_or_lost_or_told_wrongly(targets, tmp_path, name):
     phase = PHASES[name](longest=LONGEST_CUT if SCALE >= 1 else _SHORT_CUT)
     told = campaign(phase, targets, tmp_path / "project", seed=1, aim=math.ceil(phase.aim * SCALE))
-    assert [(one.seed, one.wrong) for one in told if one.wrong] == []
+    assert [(one.seed, one.verdict.wrong) for one in told if one.verdict.wrong] == []
     assert sum(one.disturbances.total() for one in told) > 0
     if name != "power":
-        assert [one.unknown for one in told if one.unknown] == []
+        assert [one.verdict.unknown for one in told if one.verdict.unknown] == []

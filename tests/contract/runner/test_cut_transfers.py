@@ -124,6 +124,24 @@ def test_what_cannot_be_sent_has_certainly_not_begun(host):
     assert (host.home / "large").read_bytes() == CONTENT
 
 
+def test_a_host_that_answered_before_is_waited_for_when_it_is_claimed(host):
+    host.fleet.kill("one")
+    again = threading.Timer(1.0, lambda: host.fleet.restart("one"))
+    again.start()
+    assert host.transport.claim("run-1", 1)
+    again.join()
+
+
+def test_a_host_that_never_answered_is_told_at_once(host):
+    host.fleet.kill("one")
+    other = SshTransport(Host(name="one", connection=host.fleet.connection("one")))
+    began = time.monotonic()
+    with pytest.raises(Unreachable):
+        other.claim("run-1", 1)
+    assert time.monotonic() - began < other.patience / 2
+    other.close()
+
+
 def test_what_is_on_record_is_asked_for_again_when_the_connection_is_cut(host):
     place = host.transport.claim("run-1", 1)
     for attempt in ("a", "b"):
