@@ -1,5 +1,5 @@
-# The last lines of a file. They are looked for from its end, so that a long file costs no more than a short one: there
-# are `tail -n` (busybox) that read it from its beginning. What begins more than a MiB before the end is cut.
+# The last lines of a file. They are looked for from its end in blocks, so that neither a long file nor a long line costs more
+# than a MiB; POSIX promises neither of `tail -n`. What begins more than a MiB before the end is cut.
 # $1 path, $2 how many lines
 fail() {
     echo "$1" >&2
