@@ -63,7 +63,7 @@ class LocalProcess:
             self._poll.register(pipe, select.POLLIN)
         self._full = False
 
-    def write(self, data: bytes) -> int | None:
+    def write(self, data: bytes | memoryview) -> int | None:
         """Send some of `data`. See `Process.write`."""
         try:
             taken = os.write(self._stdin.fileno(), data)

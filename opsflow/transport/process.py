@@ -9,6 +9,7 @@ from opsflow.errors import Interrupted
 from opsflow.ports import OutputSink
 
 CHUNK = 64 * 1024
+_PIECE = 1024 * 1024
 _SHORTEST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.2
 _DRAIN_IDLE = 0.5
@@ -18,7 +19,7 @@ _DRAIN_MOST = 5.0
 class Process(Protocol):
     """A started command. No method blocks, `wait` excepted; each raises `Interrupted` once the link is lost."""
 
-    def write(self, data: bytes) -> int | None:
+    def write(self, data: bytes | memoryview) -> int | None:
         """Send some of `data`; returns how many bytes were taken, None if the command reads no more."""
 
     def close_input(self) -> None:
@@ -28,7 +29,7 @@ class Process(Protocol):
         """What came in on `stdout` or `stderr`; None: nothing now; empty: it has ended."""
 
     def wait(self, seconds: float) -> None:
-        """Wait until there may be something to read, at most so long."""
+        """Wait until there may be something to read, or room for what was not taken, at most so long."""
 
     def status(self) -> int | None:
         """The exit status, None while it runs; negative if a signal ended the process itself."""
@@ -89,9 +90,9 @@ def pieces(head: bytes, body: bytes | BinaryIO | None) -> Iterator[bytes]:
     """`head`, then the body, in pieces small enough to send."""
     for block in (head, body or b""):
         if isinstance(block, bytes):
-            yield from (block[at : at + CHUNK] for at in range(0, len(block), CHUNK))
+            yield from (block[at : at + _PIECE] for at in range(0, len(block), _PIECE))
         else:
-            while piece := block.read(CHUNK):
+            while piece := block.read(_PIECE):
                 yield piece
 
 
@@ -151,17 +152,28 @@ class _Feed:
     def __init__(self, process: Process, source: Iterator[bytes]) -> None:
         self._process = process
         self._source = source
-        self._piece: bytes | None = next(source, None)
+        self._piece: memoryview | None = None
+        self._next()
 
     def step(self) -> bool:
-        """Send what is taken now; whether that was anything."""
-        if self._piece is None:
-            return False
-        taken = self._process.write(self._piece)
-        if taken is None:
+        """Send what is taken now, at most a piece; whether that was anything."""
+        moved = False
+        while self._piece is not None:
+            taken = self._process.write(self._piece)
+            if taken == 0:
+                break
+            moved = True
+            if taken is not None and taken < len(self._piece):
+                self._piece = self._piece[taken:]
+                continue
             self._piece = None
-        elif taken:
-            self._piece = self._piece[taken:] or next(self._source, None)
-        if self._piece is None:
-            self._process.close_input()
-        return taken != 0
+            if taken is not None:
+                self._next()
+            if self._piece is None:
+                self._process.close_input()
+            break
+        return moved
+
+    def _next(self) -> None:
+        piece = next(self._source, None)
+        self._piece = None if piece is None else memoryview(piece)

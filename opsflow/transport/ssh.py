@@ -25,6 +25,8 @@ LASTING = 6
 
 _LOST = (paramiko.SSHException, OSError, EOFError)
 _LAST_BREATH = 0.05
+_PACKET = 32 * 1024 - 64
+"""Bytes that make one packet of the size that ssh servers take."""
 _SESSION_WAIT = 3.0
 _SESSION_PAUSE = 0.1
 _SPARE = 3
@@ -163,12 +165,15 @@ class SshProcess:
         channel.settimeout(0.0)
         self._poll = select.poll()
         self._poll.register(channel.fileno(), select.POLLIN)
+        self._full = False
 
-    def write(self, data: bytes) -> int | None:
+    def write(self, data: bytes | memoryview) -> int | None:
         """Send some of `data`. See `Process.write`."""
+        self._full = False
         try:
-            return self._channel.send(data)
+            return self._channel.send(bytes(data[:_PACKET]))
         except TimeoutError:
+            self._full = True
             return 0
         except _LOST:
             return None  # either it has ended or the link is lost; `status` tells
@@ -191,8 +196,12 @@ class SshProcess:
         return data
 
     def wait(self, seconds: float) -> None:
-        """Wait for output, or for the end where there is no more output."""
-        if self._receive:
+        """Wait for room, or for output, or for the end where there is no more output. See `Process.wait`."""
+        if self._full:
+            with self._channel.out_buffer_cv:
+                if not self._channel.out_window_size and not self._channel.closed:
+                    self._channel.out_buffer_cv.wait(seconds)
+        elif self._receive:
             self._poll.poll(seconds * 1000)
         else:
             self._channel.status_event.wait(seconds)
