@@ -156,6 +156,16 @@ class Ground:
         with closing(SqlJournal.open(self.url)) as journal:
             return len(journal.runs())
 
+    def over(self):
+        """Whether the newest run has come to its end, in the journal."""
+        with closing(SqlJournal.open(self.url)) as journal:
+            return bool(journal.runs()) and journal.find(None).exit_code is not None
+
+    def exit_code(self):
+        """How the newest run has ended."""
+        with closing(SqlJournal.open(self.url)) as journal:
+            return journal.find(None).exit_code
+
     def nodes(self):
         """The newest run's nodes as the journal has them."""
         with closing(SqlJournal.open(self.url)) as journal:

@@ -109,6 +109,8 @@ class Controllers(Phase):
                 told.disturbances["kills"] += 1
                 told.hit |= found
             code, text = ground.end(process, output)
+            if ground.over():  # it may have been killed as it went
+                return ground.exit_code(), text
             if code >= 0:
                 return code, text
             if ground.runs():

@@ -92,11 +92,11 @@ class ShellOf(LocalTransport):
         super().__init__(ground.home)
         self._ground = ground
 
-    def start(self, *arguments):
+    def start(self, *arguments, **more):
         before = os.environ["PATH"]
         os.environ["PATH"] = f"{self._ground.bin}:{before}"
         try:
-            return super().start(*arguments)
+            return super().start(*arguments, **more)
         finally:
             os.environ["PATH"] = before
 

@@ -1,6 +1,8 @@
 """What had not reached the disk when power was lost: files that are empty, and the host is of use again all the same."""
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 from runner_ground import gate
@@ -49,6 +51,17 @@ def test_a_claim_that_was_lost_is_made_again(ground, transport):
     later = ground.transport()
     assert later.run("echo ran >>witness", op=ground.operation("a", 1)).ok
     later.close()
+
+
+def test_a_process_of_now_is_not_taken_for_the_supervisor_of_an_earlier_boot(ground, transport):
+    """The same id, and even the same time since the boot."""
+    transport.claim(ground.run, 1)
+    op = ground.operation("a", 1)
+    started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+    gate(ground, op).write_text(f"r {os.getpid():<7}\n{op.digest} before {os.getpid()}:{started}\n\n")
+    with pytest.raises(Interrupted, match="was booted"):
+        transport.run("echo ran >>witness", op=op)
+    assert not ground.witness()
 
 
 def test_a_gate_whose_content_was_lost_is_unknown_and_shuts(ground, transport):
