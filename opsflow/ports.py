@@ -86,6 +86,12 @@ class Transport(Protocol):
         `Cancelled`. May be asked by another process than the one that started it, and again.
         """
 
+    def forget(self, run: str, attempts: Sequence[str]) -> None:
+        """The outcomes of these attempts are durable: what they printed need not be kept on the host any more.
+
+        That they were is remembered until `release`. Sends nothing by itself: it goes with what is started next.
+        """
+
     def release(self) -> None:
         """The run is over: let another one have the host, and forget what is recorded. Does not fail."""
 

@@ -196,7 +196,8 @@ class Engine:
         return heard
 
     def _submit(self, jobs: Iterable[Job]) -> None:
-        for job in jobs:
+        for made in jobs:
+            job = self._run.settled.told(made)
             self._flying[job.node] = job
             self._executor.submit(job)
 

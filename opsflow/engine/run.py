@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from opsflow.engine.machine import node_machine, run_machine
+from opsflow.engine.settled import Settled
 from opsflow.events import Event, Listener, ListenerFailed, NodeOutput, NodeProgressed
 from opsflow.model import (
     AttemptFinished,
@@ -127,6 +128,7 @@ class Run:
         self.state = record.state
         self.plan = plan
         self.nodes = {n.id: NodeStatus(id=n.id, step=n.step, host=n.host) for n in plan.nodes}
+        self.settled = Settled(record.id, plan)
         self.earlier = tuple(rollbacks)
         self.rollbacks: dict[str, RollbackRecord] = {}
         self._waits: float | None = None  # since when
@@ -263,6 +265,7 @@ class Run:
         changes, self._changes = self._changes, []
         if changes:
             self._journal.commit(self.id, changes)
+            self.settled.committed(changes)
         events, self._events = self._events, []
         for event in events:
             self._tell(event)

@@ -68,6 +68,7 @@ class Trail:
             digest=digest,
             reads=reads,
             place=job.machine if job.replay else "",
+            delivery=job.delivery,
         )
 
     def withdraw(self) -> None:
@@ -141,14 +142,22 @@ def unpacked(text: str) -> bytes:
 
 def any_operation(job: Job) -> Operation:
     """Names a job's attempt, to ask for its record."""
-    return Operation(run=job.run_id, epoch=job.epoch, attempt=job.record, number=1, digest="", place=job.machine)
+    return Operation(
+        run=job.run_id,
+        epoch=job.epoch,
+        attempt=job.record,
+        number=1,
+        digest="",
+        place=job.machine,
+        delivery=job.delivery,
+    )
 
 
 def before_revert(job: Job) -> list[Operation]:
     """Names the attempts that must have ended before a revert begins: what it undoes, and the revert before it."""
     if not job.record:
         return []
-    this = any_operation(job)
+    this = replace(any_operation(job), delivery=1)
     found = [replace(this, attempt=f"{job.run_id}/{job.node}/{Phase.EXECUTE}/{job.attempt}")]
     before, _, number = job.record.rpartition("/")
     if int(number) > 1:

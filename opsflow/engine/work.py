@@ -64,6 +64,8 @@ class Worker:
             for value in self._hidden():
                 masker.add(value)
             machine = transport.claim(job.run_id, job.epoch) if job.epoch else ""
+            if job.settled:
+                transport.forget(job.run_id, job.settled)
             if job.replay:
                 _check_records(job, machine)
             ctx = HookContext(

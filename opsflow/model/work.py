@@ -1,7 +1,7 @@
 """What passes between the engine and the places where work is done. All of it is JSON-able."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -157,6 +157,8 @@ class Job:
         machine: Where the attempt's operations are recorded, as its intent says.
         printed: Bytes of each stream of the attempt's output that are journaled (a replay prints them again).
         become: The user as whom all of it is done; empty: whoever is logged in.
+        settled: Attempts of the same host and user whose outcome is durable, of which it may forget what they printed.
+        delivery: How often the job was given to a worker, from 1; see `Operation.delivery`.
         files: Local files with the SHA-256 that they had when the plan was made (`PREPARE`).
     """
 
@@ -181,6 +183,8 @@ class Job:
     machine: str = ""
     printed: Mapping[str, int] = field(default_factory=dict)
     become: str = ""
+    settled: Sequence[str] = ()
+    delivery: int = 1
     files: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -201,6 +205,8 @@ class Operation:
         digest: Hash of what is to be done, secrets masked; another one at the same place is refused.
         reads: What the attempt has read since the operation before, one line; kept with the operation.
         place: Where the attempt's intent says that it is recorded; empty: not known.
+        delivery: How often the attempt's job was given to a worker, from 1; a target refuses lower ones than it has
+            seen, so that of two workers with one job the later one shuts the earlier one out.
     """
 
     run: str
@@ -210,6 +216,7 @@ class Operation:
     digest: str
     reads: str = ""
     place: str = ""
+    delivery: int = 1
 
     @property
     def record(self) -> str:

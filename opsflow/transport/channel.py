@@ -253,11 +253,9 @@ class Channel:
         raise refused(f"{self.where} cannot take operations: {' '.join((frame.key, *frame.words))}")
 
 
-def escaped(text: str | bytes) -> str:
-    """Something as one line for `printf %b`, every byte kept."""
-    if isinstance(text, str):
-        return text.replace("\\", "\\\\").replace("\n", "\\n")
-    return "".join(_BYTES[byte] for byte in text)
+def escaped(content: bytes) -> str:
+    """Bytes as one line for `printf %b`."""
+    return "".join(_BYTES[byte] for byte in content)
 
 
 _BYTES = [chr(n) if 32 <= n < 127 and n != 92 else f"\\0{n:03o}" for n in range(256)]

@@ -176,6 +176,9 @@ class FakeTransport:
         """End an attempt. See `ports.Transport.cancel`; a command of the fake is over before anybody can ask."""
         self.fence(op)
 
+    def forget(self, run: str, attempts: Sequence[str]) -> None:
+        """Outcomes are durable. See `ports.Transport.forget`; the fake keeps everything."""
+
     def release(self) -> None:
         """The run is over. See `ports.Transport.release`."""
         with self._lock:

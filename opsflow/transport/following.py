@@ -3,6 +3,7 @@
 import json
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from opsflow.errors import Diverged, Interrupted
@@ -34,10 +35,12 @@ class Call:
         id: Its name on the target.
         digest: Hash of what it is.
         text: The script.
-        env: Assignments, or empty; `body`: input that travels with it; `spooled`: input is there already.
+        body: Input that travels with it; `spooled`: input is there already.
         timeout: Whole seconds; 0: none.
         out, err: Who takes the output.
         reads: What is kept with it.
+        settled: Records of which the target need keep no more than that they were; told with the start.
+        delivery: Which delivery of the attempt asks; the target refuses earlier ones than it has seen.
         place: Where it is recorded, if it may have been begun.
         begun: Whether it may have been begun.
     """
@@ -47,25 +50,27 @@ class Call:
     text: str
     out: Capture
     err: Capture
-    env: str = ""
     body: bytes | None = None
     spooled: bool = False
     timeout: int = 0
     reads: str = ""
+    delivery: int = 1
+    settled: Sequence[str] = ()
     place: Place | None = None
     begun: bool = False
     sent: float = field(default=0.0)
 
     def message(self, slot: int) -> list[str]:
         """The lines that start it, or attach to it."""
-        piped = bool(self.env) or self.body is not None
-        how = "-" if not (piped or self.spooled) else "f" if not piped else "q" if self.spooled else "p"
-        lines = [f"T {escaped(self.text)}"]
-        if piped:
-            lines += [f"V {escaped(self.env)}", f"I {escaped(self.body or b'')}"]
+        lines = [f"C {' '.join(self.settled)} ."] if self.settled else []
+        lines += [f"T {line}" for line in self.text.split("\n")]
+        how = "f" if self.spooled else "-"
+        if self.body is not None:
+            lines.append(f"I {escaped(self.body)}")
+            how = "p"
         if self.reads:
             lines.append(f"R {self.reads}")
-        return [*lines, f"S {slot} {self.id} {self.digest} {self.timeout} {how} ."]
+        return [*lines, f"S {slot} {self.id} {self.digest} {self.timeout} {how} {self.delivery} ."]
 
 
 def call_of(op: Operation | None, text: str, out: Capture, err: Capture) -> Call:
@@ -74,7 +79,15 @@ def call_of(op: Operation | None, text: str, out: Capture, err: Capture) -> Call
         return Call(id=f"r{secrets.token_hex(12)}.1", digest="-", text=text, out=out, err=err)
     place = Place(**json.loads(op.place)) if op.place else None
     return Call(
-        id=op.id, digest=op.digest, text=text, out=out, err=err, reads=op.reads, place=place, begun=place is not None
+        id=op.id,
+        digest=op.digest,
+        text=text,
+        out=out,
+        err=err,
+        reads=op.reads,
+        delivery=op.delivery,
+        place=place,
+        begun=place is not None,
     )
 
 

@@ -17,19 +17,26 @@
 #   id            random, made with the directory
 #   claim         RUN EPOCH: the only ones for whom operations are started. Shared hosts have it below RUN
 #   RUN/by        who drives the run, for messages
-#   RUN/c.PID/    named pipes and command texts of one connection
+#   RUN/id        random too, made with RUN: who finds another one knows that records are gone
+#   RUN/c.PID/    named pipes of one connection
 #   RUN/OP.go     the gate: made once, by whoever starts the operation. First line, 10 bytes, overwritten in place, so
 #                 that a full disk does not matter: `-` started, `r PID` payload runs, `e STATUS FLAG` ended, `f` fenced,
 #                 never to start. Then: HASH BOOT PID:STARTTIME of its slot; then what was read since the operation before.
 #   RUN/OP.by     that it is to end, and why, which becomes its FLAG: `t` its time is over, `k` it was asked for.
 #                 `o` comes from elsewhere: the disk was full as the operation ended
 #   RUN/OP.out, OP.err, OP.in              output, spooled input
-#   RUN/ATTEMPT.no                         nothing more of the attempt is started
+#   RUN/ATTEMPT.no, ATTEMPT.de             nothing more of the attempt is started; its deliveries but the first
+#   swept         when what runs left behind was last removed
 {
 umask 077
 set -f
 slots=4
 most=1048576 # bytes of a stream in one answer
+small=1024   # bytes that are not worth a process
+long=30000   # characters that are too many for a variable in the environment, of which Linux takes 128 KiB
+kept=30      # days
+newline='
+'
 
 # Which process this is: sets who to PID:STARTTIME. A subshell has a pid of its own, which $$ does not tell.
 identify() {
@@ -158,57 +165,77 @@ look() {
     [ -e "$dir/$1.go" ]
 }
 
-# One operation after another. Everything that may fail comes before the gate.
+# One operation after another.
 slot() {
     exec <"$home/$slot" >/dev/null 9>&- # with exec, or else dash keeps copies, and the connection would never end
     identify
     trap : HUP INT TERM # caught, not ignored: commands get the defaults
     set -C
-    while read -r op hash input reads; do
-        env='' body='' seen=''
-        case $input in [pq]) IFS= read -r env && IFS= read -r body ;; esac
-        case $reads in r) IFS= read -r seen ;; esac
-        file=$dir/$op
-        read -r mine <"$claims"
-        if [ "$mine" != "$run $epoch" ]; then
-            tell F "$op"
-        elif ! { true >>"$file.out" && true >>"$file.err"; }; then
-            ask_why "$dir"
-            tell X "$op" "$why"
-        elif ! true >"$file.go"; then
-            if [ -e "$file.go" ]; then
-                tell A "$op" "$hash"
-            else
-                ask_why "$dir"
-                tell X "$op" "$why"
-            fi
-        elif [ -e "$dir/${op%.*}.no" ]; then # after the gate: who fences looks at the gates after that
-            printf '%-9s\n' f >>"$file.go"
-            tell F "$op"
-        elif ! printf '%-9s\n%s %s %s\n%s\n' - "$hash" "$boot" "$who" "$seen" >>"$file.go"; then
-            ask_why "$dir"
-            rm -f "$file.go" # its maker, alive: nobody else can have started it
-            tell X "$op" "$why"
-        else
-            supervise
-        fi
+    text='' body='' seen=''
+    while IFS= read -r line; do
+        case $line in
+        'T '*) text=$text${line#T }$newline ;;
+        'I '*) body=${line#I } ;;
+        'R '*) seen=${line#R } ;;
+        *)
+            # shellcheck disable=SC2086 # words
+            set -- $line # op hash input
+            op=$1 hash=$2 input=$3 file=$dir/$1 opened=
+            { opened=1 && begin; } 3>>"$file.out" 4>>"$file.err" || [ "$opened" ] || cannot
+            text='' body='' seen=''
+            ;;
+        esac
     done
 }
 
+# Everything that may fail comes before the gate.
+begin() {
+    read -r mine <"$claims"
+    if [ "$mine" != "$run $epoch" ]; then
+        tell F "$op"
+    elif ! true >"$file.go"; then
+        if [ -e "$file.go" ]; then tell A "$op" "$hash"; else cannot; fi
+    elif [ -e "$dir/${op%.*}.no" ]; then # after the gate: who fences looks at the gates after that
+        printf '%-9s\n' f >>"$file.go"
+        tell F "$op"
+    elif ! printf '%-9s\n%s %s %s\n%s\n' - "$hash" "$boot" "$who" "$seen" >>"$file.go"; then
+        rm -f "$file.go" # its maker, alive: nobody else can have started it
+        cannot
+    else
+        supervise
+    fi
+}
+
+# It certainly does not begin.
+cannot() {
+    ask_why "$dir"
+    tell X "$op" "$why"
+}
+
 supervise() {
-    # It opens its stderr itself: what our shell says of its end ("Killed") is no output of it.
-    set -- "$file" "$home/$slot.sh" "${input#[-f]}"
-    case $input in
-    [pq]) printf '%s\n%b' "$env" "$body" | $session sh -c "$inner" sh "$@" >>"$file.out" ;;
-    f) $session sh -c "$inner" sh "$@" <"$file.in" >>"$file.out" ;;
-    *) $session sh -c "$inner" sh "$@" </dev/null >>"$file.out" ;;
-    esac
+    if [ ${#text} -gt "$long" ]; then
+        printf '%s' "$text" | { exec 5<&0 && payload "$through"; }
+    else
+        payload "$text"
+    fi
     status=$? flag=-
     [ ! -e "$file.by" ] || outlast
     printf %4096s '' >>"$home/room" || flag=${flag#-}o # the disk is full: output may not be whole
     true >|"$home/room"
     printf 'e %-7s' "$status $flag" 1<>"$file.go"
-    tell D "$op" "$status" "$flag"
+    # How much it wrote: where the descriptors stand that it had from us.
+    { read -r stat out </proc/self/fdinfo/3 && read -r stat err </proc/self/fdinfo/4; } || out=- err=-
+    tell D "$op" "$status" "$flag" "$out" "$err"
+}
+
+# What it is to do is in its environment, until it has read that.
+# It takes its stderr itself: what our shell says of its end ("Killed") is no output of it.
+payload() {
+    case $input in
+    p) printf '%b' "$body" | _opsflow=$1 $session sh -c "$inner" sh "$file" >&3 3>&- ;;
+    f) _opsflow=$1 $session sh -c "$inner" sh "$file" <"$file.in" >&3 3>&- ;;
+    *) _opsflow=$1 $session sh -c "$inner" sh "$file" </dev/null >&3 3>&- ;;
+    esac
 }
 
 # An operation was to end, and its shell has: those of its group that clean up have five seconds too.
@@ -230,18 +257,15 @@ tell() { printf '%s\n' "$*" 1<>"$home/mouth"; }
 # Messages: several lines that say what, then one that says do; a message that is cut does nothing.
 relay() {
     exec 9>&- 4>"$home/mouth" 5>"$home/1" 6>"$home/2" 7>"$home/3" 8>"$home/4"
-    text='' env='' body='' reads=''
+    message=
     while IFS= read -r line; do
         case $line in
-        'T '*) text=${line#T } ;;
-        'V '*) env=${line#V } ;;
-        'I '*) body=${line#I } ;;
-        'R '*) reads=${line#R } ;;
+        [TIR]' '*) message=$message$line$newline ;;
         'S '*' .')
             # shellcheck disable=SC2086 # words
-            set -- $line # S slot op hash timeout input .
-            start "$2" "$3" "$4" "$5" "$6"
-            text='' env='' body='' reads=''
+            set -- $line # S slot op hash timeout input delivery .
+            start "$2" "$3" "$4" "$5" "$6" "$7"
+            message=
             ;;
         *' .') printf '%s\n' "${line% .}" >&4 ;;
         esac
@@ -250,19 +274,23 @@ relay() {
 }
 
 start() {
-    if [ -e "$dir/$2.go" ]; then
+    if late "${2%.*}" "$6"; then
+        printf 'F %s\n' "$2" >&4
+    elif [ -e "$dir/$2.go" ]; then
         printf 'A %s %s\n' "$2" "$3" >&4
-    elif ! printf '%b' "$text" >|"$home/$1.sh"; then
-        ask_why "$home"
-        printf 'X %s %s\n' "$2" "$why" >&4
     else
         [ "$4" = 0 ] || printf 'B %s %s\n' "$2" "$4" >&4
-        {
-            printf '%s %s %s %s\n' "$2" "$3" "$5" "${reads:+r}"
-            case $5 in [pq]) printf '%s\n%s\n' "$env" "$body" ;; esac
-            case $reads in ?*) printf '%s\n' "$reads" ;; esac
-        } >&$((4 + $1))
+        printf '%s%s %s %s\n' "$message" "$2" "$3" "$5" >&$((4 + $1))
     fi
+}
+
+# Whether a later delivery of an attempt was seen than this one, which from now on has been seen too.
+late() {
+    latest=1
+    [ ! -e "$dir/$1.de" ] || while read -r stat; do [ "$stat" -le "$latest" ] || latest=$stat; done <"$dir/$1.de"
+    [ "$2" -ge "$latest" ] || return 0
+    [ "$2" -eq "$latest" ] || echo "$2" >>"$dir/$1.de"
+    return 1
 }
 
 # Answers, and what needs a clock.
@@ -271,16 +299,17 @@ mouth() {
     trap : HUP INT TERM
     trap '' PIPE # the connection may go while it is written to; what there is to do then is done below
     asked=' ' due='' alarm='' rings=0
+    finished='' count=0 written=0
     while :; do
         while read -r what op a b c; do
             case $what in
-            D) ended "$op" "$a" "$b" ;;
+            D) ended "$op" "$a" "$b" "${c% *}" "${c#* }" ;;
             A) answer "$op" "$a" 0 0 ;;
             P) follow "$op" && answer "$op" "$a" "$b" "$c" ;;
             B) clock && due="$due $op:$((now + a + 1))" && wake $((a + 1)) ;;
             T) ring ;;
             N) fence "$op" "$a" ;;
-            Q) recall "$op" ;;
+            Q) if late "$op" "$a"; then say F "$op"; else recall "$op"; fi ;;
             C) clean "$op $a $b $c" ;;
             Z) release ;;
             F | X) forget "$op" && say "$what" "$op" "$a $b $c" ;;
@@ -294,6 +323,8 @@ mouth() {
         case $what in D | F | X) forget "$op" ;; T) ring ;; esac
     done
     hush
+    tidy
+    sweep
 }
 
 # Its output is asked for from now on.
@@ -305,28 +336,47 @@ say() { printf '\n%s %s\n' "$nonce" "$*"; }
 
 ended() {
     forget "$1"
+    case $4 in -) ;; *) written=$((written + $4 + $5)) ;; esac
     case $asked in
     *" $1 "*) # the rest is asked for, from where that came to
         asked=${asked%%" $1 "*}" "${asked#*" $1 "}
         say E "$1" "$2" "$3" 0 0 -
         ;;
-    *) outputs E "$1" "$2 $3" 0 0 ;;
+    *) outputs E "$1" "$2 $3" 0 0 "$4" "$5" ;;
     esac
 }
 
-# One answer with what came of both streams from these places on.
+# One answer with what came of both streams from these places on; last, if it is known, how much there is of each.
 outputs() {
     has=
     [ ! -s "$dir/$2.out" ] || has=o
     [ ! -s "$dir/$2.err" ] || has=${has}e
     say "$1" "$2" "$3" "$4" "$5" "${has:-.}"
-    case $has in *o*) part "$dir/$2.out" "$4" ;; esac
-    case $has in *e*) part "$dir/$2.err" "$5" ;; esac
+    case $has in *o*) part "$dir/$2.out" "$4" "${6--}" ;; esac
+    case $has in *e*) part "$dir/$2.err" "$5" "${7--}" ;; esac
 }
 
 part() {
-    if [ "$2" = 0 ]; then head -c "$most" "$1"; else tail -c +$(($2 + 1)) "$1" | head -c "$most"; fi
+    if [ "$2" != 0 ]; then
+        tail -c +$(($2 + 1)) "$1" | head -c "$most"
+    elif [ "$3" != - ] && [ "$3" -le "$small" ] && whole "$1"; then
+        printf '%s' "$text"
+    else
+        head -c "$most" "$1"
+    fi
     printf '\n%s\n' "$nonce"
+}
+
+# Read a small file without a process of its own: sets text. False if that is not all of it: shells leave out NUL, and
+# some count characters; where its descriptor stands tells the bytes.
+whole() {
+    text=
+    {
+        while IFS= read -r line; do text=$text$line$newline; done
+        text=$text$line
+        read -r stat at </proc/self/fdinfo/3
+    } 3<"$1" <&3
+    [ ${#text} = "$at" ]
 }
 
 # What is known of an operation: op, hash, places in its streams.
@@ -500,13 +550,42 @@ recall() {
     say V "$1" .
 }
 
+# The outcome of attempts is durable: what else is kept of them than their gates goes, many at a time.
 clean() {
-    set +f
     for attempt in $1; do
-        case $attempt in r*) rm -f "$dir/$attempt".* ;; esac # reads: only operations need to be remembered
-        rm -f "$dir/$attempt".*.out "$dir/$attempt".*.err "$dir/$attempt".*.in "$dir/$attempt".*.by
+        finished="$finished $attempt" count=$((count + 1))
     done
-    set -f
+    if [ "$count" -ge 32 ] || [ "$written" -ge 16777216 ]; then tidy; fi
+}
+
+tidy() {
+    set --
+    for attempt in $finished; do
+        n=1
+        while [ -e "$dir/$attempt.$n.go" ]; do
+            set -- "$@" "$dir/$attempt.$n.out" "$dir/$attempt.$n.err" "$dir/$attempt.$n.in" "$dir/$attempt.$n.by"
+            case $attempt in r*) set -- "$@" "$dir/$attempt.$n.go" ;; esac # reads: only operations need to be remembered
+            n=$((n + 1))
+        done
+    done
+    finished='' count=0 written=0
+    [ $# = 0 ] || rm -f "$@"
+}
+
+# What runs left here that nobody came back to for a month. At most once a day, when a connection is over.
+sweep() {
+    clock
+    day="$boot $((now / 86400))" last=
+    { IFS= read -r last <"$base/swept"; } 2>/dev/null
+    [ "$last" != "$day" ] || return 0
+    echo "$day" >"$base/swept"
+    find "$base/." ! -name . -prune -type d -mtime "+$kept" | while IFS= read -r old; do
+        old=${old##*/}
+        busy "$old" && continue
+        # Out of the way first, since a connection may come: one that was there by then is seen now.
+        mv "$base/$old" "$base/old.$$" || continue
+        if busy "old.$$"; then mv "$base/old.$$" "$base/$old"; else rm -rf "$base/old.$$"; fi
+    done
 }
 
 # The run is over: nobody starts anything in its name again, unless a later epoch comes.
@@ -518,16 +597,21 @@ release() {
     say Z "$run"
 }
 
-# What a payload's shell does first: say who it is, take its environment, forget its arguments.
+# What a payload's shell does first: say who it is, see whether it is to be, forget what it was told.
 # shellcheck disable=SC2016 # it is expanded there
 inner='{ printf "r %-7s" "$$" 1<>"$1.go"; } 2>/dev/null
 if [ -e "$1.by" ]; then exit 143; fi
-exec 2>>"$1.err"
-_opsflow=$2
-if [ "$3" ]; then IFS= read -r _environment && eval "$(printf %b "$_environment")"; unset _environment; fi
-if [ "$3" = q ]; then exec <"$1.in"; fi
-shift "$#"
-. "$_opsflow"'
+exec 2>&4 4>&-
+set -- "$_opsflow"
+unset _opsflow
+eval "shift
+$1"'
+# What is too long for that comes through a pipe.
+# shellcheck disable=SC2016 # it is expanded there
+through='set -- "$(cat <&5)"
+exec 5<&-
+eval "shift
+$1"'
 
 nonce=$1 run=$2 epoch=$3
 case ${KSH_VERSION-} in *93*) refuse "ksh93 loses lines of named pipes: another shell is needed as sh" ;; esac
@@ -550,10 +634,14 @@ dir=$base/$run home=$base/$run/c.$$
 case ${5-} in shared) claims=$dir/claim ;; *) claims=$base/claim ;; esac
 rm -rf "$home"
 if ! mkdir -p "$home" || ! echo "$boot $who" >"$home/who" || ! true >"$home/room"; then refuse_write "$base"; fi
+made=
+{ read -r made <"$dir/id"; } 2>/dev/null
+# Several may append: the first line counts.
+[ "$made" ] || { echo "$boot.$who" >>"$dir/id" && read -r made <"$dir/id"; } || refuse_write "$dir"
 claim
 echo "$4" >"$dir/by"
 mkfifo "$home/mouth" "$home/1" "$home/2" "$home/3" "$home/4" || refuse_write "$home"
-printf '\n%s H %s %s %s %s %s %s\n' "$nonce" "$boot" "$id" "$machine" "$(id -u)" "$slots" "$base"
+printf '\n%s H %s %s %s %s %s %s\n' "$nonce" "$boot" "$id.$made" "$machine" "$(id -u)" "$slots" "$base"
 exec 9>&1 2>/dev/null
 # Nothing passes through the pipes between them. `true` is there for shells that run the last one themselves.
 relay |

@@ -74,7 +74,7 @@ class ShellTransport(FileTransport):
     def record(self, op: Operation) -> Sequence[Recorded]:
         """What an attempt has on record. See `ports.Transport.record`."""
         target = self._claimed(op.run, op.epoch)
-        return target.persist(lambda: target.record(op.attempt))
+        return target.persist(lambda: target.record(op.attempt, op.delivery))
 
     def fence(self, op: Operation) -> None:
         """Let nothing more of an attempt start. See `ports.Transport.fence`."""
@@ -83,6 +83,11 @@ class ShellTransport(FileTransport):
     def cancel(self, op: Operation) -> None:
         """End an attempt. See `ports.Transport.cancel`."""
         self._claimed(op.run, op.epoch).fence(op.attempt, end=True)
+
+    def forget(self, run: str, attempts: Sequence[str]) -> None:
+        """Outcomes are durable. See `ports.Transport.forget`."""
+        if self._target is not None and self._target.run_id == run:
+            self._target.forget(attempts)
 
     def release(self) -> None:
         """The run is over. See `ports.Transport.release`."""
@@ -121,8 +126,7 @@ class ShellTransport(FileTransport):
             status, timed_out = self._run(line, input, out, err, timeout)
             flags = ""
         else:
-            call = call_of(op, script_text(None, cwd, command), out, err)
-            call.env = script_text(env)
+            call = call_of(op, script_text(env, cwd, command), out, err)
             call.timeout = 0 if timeout is None else max(math.ceil(timeout), 1)
             self._give_input(target, call, input)
             status, flags = target.call(call)

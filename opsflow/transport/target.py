@@ -7,7 +7,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from dataclasses import asdict
 from typing import TypeVar
@@ -25,7 +25,7 @@ _CONNECTIONS = 4
 _BACKOFF = (0.1, 5.0)
 _STEADY = 60.0
 """Seconds after which a connection that is lost counts as lost for the first time."""
-_CLEAN = 32
+_SETTLED = 32
 _FENCING = (0.1, 0.5)
 _FINAL = (HostsHeld, HostKeyRejected, AuthenticationFailed, Refused)
 
@@ -63,7 +63,7 @@ class Target:
         self._spare = spare
         self._lock = threading.Lock()
         self._channels: list[Channel] = []
-        self._done: list[str] = []
+        self._settled: list[str] = []
         self._closed = False
         self.opened = 0
 
@@ -86,6 +86,7 @@ class Target:
             Interrupted: its fate cannot be found out.
         """
         patience = _Patience(self._patience)
+        call.settled = self._told()
         while True:
             try:
                 channel = self._channel()
@@ -98,7 +99,8 @@ class Target:
                     raise
                 failed = error
             else:
-                self._clean(call.id, channel)
+                if call.id.startswith("r"):  # a read need not be kept
+                    self._settle(call.id.removesuffix(".1"))
                 if "k" in flags:
                     raise Cancelled(f"{self.where}: the attempt was cancelled while the operation ran")
                 return status, flags
@@ -130,10 +132,17 @@ class Target:
         except Lost as error:
             raise Unreachable(f"{self.where}: {error}") from error
 
-    def record(self, attempt: str) -> list[Recorded]:
-        """The operations of an attempt that the target has on record, in order. Raises `Unreachable`."""
+    def record(self, attempt: str, delivery: int = 1) -> list[Recorded]:
+        """The operations of an attempt that the target has on record, in order; earlier deliveries are refused then.
+
+        Raises:
+            Interrupted: a later delivery of the attempt has asked.
+            Unreachable: no answer came.
+        """
         key = record_of(attempt)
-        *found, _ = self._answers(key, f"Q {key} .", last=".")
+        *found, last = self._answers(key, f"Q {key} {delivery} .", last=".")
+        if last.kind == "F":
+            raise Interrupted(f"{self.where}: another worker has taken over the attempt")
         return [Recorded(digest=frame.words[0], reads=" ".join(frame.words[1:])) for frame in found]
 
     def fence(self, attempt: str, *, end: bool = False) -> None:
@@ -155,6 +164,11 @@ class Target:
             asks = "-"
             time.sleep(pause)
             pause = min(pause * 1.5, _FENCING[1])
+
+    def forget(self, attempts: Iterable[str]) -> None:
+        """The outcome of attempts is durable: what they printed goes, told with what is started next."""
+        for attempt in attempts:
+            self._settle(record_of(attempt))
 
     def release(self) -> None:
         """The run is over: forget its records and let others have the host. What cannot be reached is left."""
@@ -183,7 +197,7 @@ class Target:
         try:
             channel.expect(key)
             channel.send(message)
-            while not found or (last and found[-1].words[0] != last):
+            while not found or (last and found[-1].words[:1] not in {(), (last,)}):
                 frame = channel.wait(key, following.SILENCE)
                 if frame is None:
                     channel.close("no answer")
@@ -219,16 +233,15 @@ class Target:
             self.opened += 1
             return made
 
-    def _clean(self, id: str, channel: Channel) -> None:  # noqa: A002 - what it is called
-        """Reads need not be kept; they are removed many at a time, with the next message."""
-        if not id.startswith("r"):
-            return
+    def _settle(self, record: str) -> None:
         with self._lock:
-            self._done.append(id.removesuffix(".1"))
-            done, self._done = (self._done, []) if len(self._done) >= _CLEAN else ([], self._done)
-        if done:
-            with suppress(Lost):
-                channel.send(f"C {' '.join(done)} .")
+            self._settled.append(record)
+
+    def _told(self) -> list[str]:
+        """Some of the records that need not be kept."""
+        with self._lock:
+            some, self._settled = self._settled[:_SETTLED], self._settled[_SETTLED:]
+            return some
 
 
 class _Patience:

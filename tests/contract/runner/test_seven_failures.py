@@ -47,7 +47,7 @@ def test_1_a_message_that_is_cut_starts_nothing(ground, transport):
     whole = "".join(
         line + "\n"
         for line in following.Call(
-            id="ocut.1", digest="d", text="touch begun", out=None, err=None, env="export A=b", body=b"in"
+            id="ocut.1", digest="d", text="touch begun\n: more", out=None, err=None, body=b"in"
         ).message(1)
     ).encode()
     for at in range(1, len(whole)):

@@ -1,0 +1,77 @@
+"""What a command prints and is given arrives byte by byte, whichever way it takes."""
+
+import pytest
+
+from opsflow.transport.following import call_of
+from opsflow.transport.process import Capture
+
+EVERY = bytes(range(256))
+
+
+@pytest.fixture
+def transport(ground):
+    transport = ground.transport()
+    transport.claim(ground.run, 1)
+    yield transport
+    transport.close()
+
+
+def printed(ground, transport, content, number, to=""):
+    (ground.home / "content").write_bytes(content)
+    out, err = Capture("stdout", 1 << 24), Capture("stderr", 1 << 24)
+    transport._target.call(call_of(ground.operation("a", number), f"cat content {to}", out, err))
+    return err.data if to else out.data
+
+
+@pytest.mark.parametrize("to", ["", ">&2"])
+def test_output(ground, transport, to):
+    contents = [
+        EVERY,
+        EVERY[1:],
+        EVERY[:0:-1],
+        b"\n",
+        b"\n\n",
+        b" leading\n\ttabs\t\n  ",
+        b"no newline",
+        b"-n -e \\c \\0101 %s",
+        b"\0",
+        b"a\0",
+        "Grüße, 世界\n".encode(),
+        b"x" * 1023 + b"\n",
+        b"x" * 1024,
+        b"x" * 1025,
+        b"l\n" * 512,
+        EVERY * 300,
+    ]
+    for number, content in enumerate(contents, 1):
+        assert printed(ground, transport, content, number, to) == content
+
+
+@pytest.mark.parametrize("size", [10, 29_000, 31_000, 200_000])
+def test_scripts_of_any_size(ground, transport, size):
+    text = "set -e\n" + "# \\n '\"$x` \\\\ é\n" * (size // 16) + "cat; printf '%s' 'a\\b\n  c' >&2; exit 3"
+    result = transport.run(text, input=b"given", env={"A": "x y\n'z'"}, op=ground.operation("a", 1))
+    assert (result.exit_status, result.stdout, result.stderr) == (3, "given", "a\\b\n  c")
+    wanted = "x y\n'z'"
+    assert transport.run('printf %s "$A"', env={"A": wanted}, op=ground.operation("a", 2)).stdout == wanted
+
+
+@pytest.mark.parametrize("size", [0, 1, 4096, 8192, 8193, 100_000])
+def test_input(ground, transport, size):
+    content = (EVERY * (size // 256 + 1))[:size]
+    assert transport.run("cat >got", input=content, op=ground.operation("a", 1)).ok
+    assert (ground.home / "got").read_bytes() == content
+
+
+def test_nothing_of_how_it_was_started_is_left_in_a_command(ground, transport):
+    """Its arguments are empty, the text is not in its environment, and no descriptor is open beside the usual three."""
+    text = "env | grep -c _opsflow; echo $#; ls /proc/$$/fd | tr '\\n' ' '"
+    assert transport.run(text, op=ground.operation("a", 1)).stdout.split() in (
+        ["0", "0", "0", "1", "2"],
+        ["0", "0", "0", "1", "2", "255"],  # bash keeps one for itself
+    )
+
+
+def test_what_the_supervising_shell_says_of_an_end_is_no_output(ground, transport):
+    result = transport.run("kill -9 $$", op=ground.operation("a", 1))
+    assert (result.exit_status, result.stdout, result.stderr) == (137, "", "")
