@@ -86,7 +86,7 @@ class Transport(Protocol):
         `Cancelled`. May be asked by another process than the one that started it, and again.
         """
 
-    def forget(self, run: str, attempts: Sequence[str]) -> None:
+    def forget(self, attempts: Sequence[str]) -> None:
         """The outcomes of these attempts are durable: what they printed need not be kept on the host any more.
 
         That they were is remembered until `release`. Sends nothing by itself: it goes with what is started next.

@@ -65,7 +65,7 @@ class Worker:
                 masker.add(value)
             machine = transport.claim(job.run_id, job.epoch) if job.epoch else ""
             if job.settled:
-                transport.forget(job.run_id, job.settled)
+                transport.forget(job.settled)
             if job.replay:
                 _check_records(job, machine)
             ctx = HookContext(

@@ -53,6 +53,7 @@ class FakeTransport:
     Attributes:
         operations: All that was asked for, in order.
         modes: The modes of files that were put.
+        forgotten: Attempts that it was told to forget; it keeps them all the same.
         unreachable: Set it, and every operation raises `Unreachable`.
     """
 
@@ -67,6 +68,7 @@ class FakeTransport:
         self.modes: dict[str, int] = {}
         self.operations: list[Operation] = []
         self.unreachable = False
+        self.forgotten: list[str] = []
         self._commands = [(re.compile(pattern, re.DOTALL), answer) for pattern, answer in commands]
         self._name = name
         self._lock = threading.RLock()
@@ -176,8 +178,9 @@ class FakeTransport:
         """End an attempt. See `ports.Transport.cancel`; a command of the fake is over before anybody can ask."""
         self.fence(op)
 
-    def forget(self, run: str, attempts: Sequence[str]) -> None:
-        """Outcomes are durable. See `ports.Transport.forget`; the fake keeps everything."""
+    def forget(self, attempts: Sequence[str]) -> None:
+        """Outcomes are durable. See `ports.Transport.forget`."""
+        self.forgotten += attempts
 
     def release(self) -> None:
         """The run is over. See `ports.Transport.release`."""

@@ -84,9 +84,9 @@ class ShellTransport(FileTransport):
         """End an attempt. See `ports.Transport.cancel`."""
         self._claimed(op.run, op.epoch).fence(op.attempt, end=True)
 
-    def forget(self, run: str, attempts: Sequence[str]) -> None:
+    def forget(self, attempts: Sequence[str]) -> None:
         """Outcomes are durable. See `ports.Transport.forget`."""
-        if self._target is not None and self._target.run_id == run:
+        if self._target is not None:
             self._target.forget(attempts)
 
     def release(self) -> None:

@@ -28,7 +28,7 @@ def test_what_settled_attempts_printed_goes_when_they_are_many_and_that_they_ran
     names = [f"a{n}" for n in range(32)]
     for name in names:
         transport.run("echo ran >>witness; echo said", input=b"x" * 20_000, op=ground.operation(name, 1))
-        transport.forget(ground.run, [name])
+        transport.forget([name])
     assert {".go", ".out", ".err", ".in"} <= kept(ground, names[0])
     messages = transport._target._channels[0].messages
     transport.run("true", op=ground.operation("b", 1))
@@ -43,7 +43,7 @@ def test_large_outputs_do_not_wait_until_there_are_many(ground, transport):
     for number in range(1, 4):
         transport.run("head -c 10000000 /dev/zero", op=ground.operation("a", number))
     transport.run("head -c 10000000 /dev/zero", op=ground.operation("open", 1))
-    transport.forget(ground.run, ["a"])
+    transport.forget(["a"])
     transport.run("true", op=ground.operation("b", 1))
     until(lambda: kept(ground) == {".go"})
     assert ".out" in kept(ground, "open")
@@ -51,7 +51,7 @@ def test_large_outputs_do_not_wait_until_there_are_many(ground, transport):
 
 def test_what_was_not_removed_yet_goes_with_the_connection(ground, transport):
     transport.run("echo said", op=ground.operation("a", 1))
-    transport.forget(ground.run, ["a"])
+    transport.forget(["a"])
     transport.run("true", op=ground.operation("b", 1))
     assert ".out" in kept(ground)
     transport.close()
