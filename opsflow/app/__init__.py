@@ -1,20 +1,26 @@
 """The use cases, and the one place where the parts are wired together."""
 
+from opsflow.app.asking import Answer, cancel, mark
 from opsflow.app.logs import Logs
 from opsflow.app.reading import RunDetail, hosts, runs, show, tasks, validate
 from opsflow.app.running import Request, RunSummary, apply, preview, resume, rollback
 from opsflow.app.settings import Settings, settings
 from opsflow.engine.stop import Stop
+from opsflow.model import Mark
 
 __all__ = [
+    "Answer",
     "Logs",
+    "Mark",
     "Request",
     "RunDetail",
     "RunSummary",
     "Settings",
     "Stop",
     "apply",
+    "cancel",
     "hosts",
+    "mark",
     "preview",
     "resume",
     "rollback",

@@ -7,7 +7,7 @@ from opsflow import inventory as inventories
 from opsflow.app import wiring
 from opsflow.app.running import Request
 from opsflow.app.settings import Settings
-from opsflow.model import NodeRecord, RollbackRecord, RunRecord
+from opsflow.model import NodeRecord, RequestRecord, RollbackRecord, RunRecord
 from opsflow.ports import Inventory, Task
 
 
@@ -18,6 +18,7 @@ class RunDetail:
     run: RunRecord
     nodes: Sequence[NodeRecord]
     rollbacks: Sequence[RollbackRecord]
+    requests: Sequence[RequestRecord]
 
 
 def validate(request: Request, settings: Settings) -> None:
@@ -40,7 +41,12 @@ def show(run: str | None, settings: Settings) -> RunDetail:
     """One run; None: the newest. Raises `UnknownRun`."""
     with wiring.journal(settings) as journal:
         found = journal.find(run)
-        return RunDetail(run=found, nodes=journal.nodes(found.id), rollbacks=journal.rollbacks(found.id))
+        return RunDetail(
+            run=found,
+            nodes=journal.nodes(found.id),
+            rollbacks=journal.rollbacks(found.id),
+            requests=journal.requests(found.id),
+        )
 
 
 def tasks(settings: Settings) -> Sequence[Task]:

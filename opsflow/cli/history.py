@@ -42,9 +42,10 @@ def show(common: Common, run: Run = None) -> int:
 
     found = app.show(run, common.settings())
     if common.machine:
-        write_data(show_data(found.run, found.nodes, found.rollbacks), common)
+        write_data(show_data(found.run, found.nodes, found.rollbacks, found.requests), common)
     else:
         paint = Paint.of(sys.stdout, allowed=not common.no_color)
         options = {"verbose": common.verbose, "debug": common.debug}
-        write_lines(show_lines(found.run, found.nodes, found.rollbacks, paint, **options))
+        lines = show_lines(found.run, found.nodes, found.rollbacks, paint, requests=found.requests, **options)
+        write_lines(lines)
     return 0

@@ -147,7 +147,7 @@ def command(group: typer.Typer, name: str | None = None) -> Callable[[Callable[C
     """Make a function a command.
 
     Its first parameter gets the common options, which come behind its own in the help. It returns the exit code, or
-    raises what `ending` knows how to tell.
+    raises what `ending` knows how to tell. A parameter `output` of its own takes values beside the output's format.
     """
 
     def decorate(function: Callable[Concatenate[Common, P], int]) -> None:
@@ -155,12 +155,15 @@ def command(group: typer.Typer, name: str | None = None) -> Callable[[Callable[C
         shared = [
             inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, annotation=field.type, default=field.default)
             for field in dataclasses.fields(Common)
+            if field.name not in [parameter.name for parameter in own]
         ]
         names = [parameter.name for parameter in shared]
 
         @wraps(function)
         def run(*args: P.args, **options: P.kwargs) -> None:
             common = Common(**{name: options.pop(name) for name in names})  # type: ignore[arg-type]
+            if "output" in options:
+                common = dataclasses.replace(common, output=_format_among(options["output"]))
             code = ending(lambda: function(common, *args, **options), machine=common.machine, debug=common.debug)
             raise typer.Exit(code)
 
@@ -170,6 +173,25 @@ def command(group: typer.Typer, name: str | None = None) -> Callable[[Callable[C
         group.command(name)(run)
 
     return decorate
+
+
+def _format_among(given: object) -> Output:
+    """The output's format among what was given with `--output`; what has a `=` in it, or is a file, is none.
+
+    Raises:
+        BadParameter: there is no such format.
+    """
+    words = [item for item in given if not is_value(item)] if isinstance(given, list) else []
+    try:
+        return Output(words[-1]) if words else Output.TEXT
+    except ValueError:
+        names = ", ".join(Output)
+        raise typer.BadParameter(f"{words[-1]!r} is neither NAME=VALUE nor one of {names}") from None
+
+
+def is_value(item: str) -> bool:
+    """Whether something given with `--output` is a value and not the output's format."""
+    return "=" in item or item.startswith("@")
 
 
 def _become_password() -> str:

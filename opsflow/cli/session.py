@@ -56,7 +56,7 @@ class Session:
         if not self._screen.finished:
             return plan_data(summary.planned)
         detail = app.show(summary.run_id, self.settings)
-        return show_data(detail.run, detail.nodes, detail.rollbacks)
+        return show_data(detail.run, detail.nodes, detail.rollbacks, detail.requests)
 
     def _last_words(self, summary: app.RunSummary) -> list[str]:
         if not summary.hint or (self._common.output is Output.QUIET and not summary.exit_code):

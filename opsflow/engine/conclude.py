@@ -31,6 +31,9 @@ def next_command(run: Run, exit_code: int) -> str:
     if run.state is RunState.ROLLBACK_INCOMPLETE:
         if run.in_state(NodeState.REVERT_FAILED):
             return f"opsflow show {run.id}; mend what the reverts failed at, then opsflow rollback {run.id}"
+        if run.in_state(NodeState.UNKNOWN):
+            by_hand = "put back by hand what is unknown, and mark it reverted"
+            return f"opsflow show {run.id}; {by_hand}; then opsflow rollback {run.id}"
         return f"opsflow show {run.id}; put back by hand what is left, then apply with --abandon {run.id}"
     if run.state is RunState.SUSPENDED or (run.state is RunState.FAILED and exit_code in {1, 4}):
         return f"opsflow resume {run.id}   or   opsflow rollback {run.id}"

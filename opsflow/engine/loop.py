@@ -131,11 +131,6 @@ class Engine:
         self._leave()
         return self._requests.unanswered
 
-    def take(self, request: RequestRecord) -> None:
-        """Apply what was asked of a run that nobody drives, and leave it."""
-        self._requests.take(request)
-        self._leave()
-
     # The loop
 
     def _go_forward(self) -> None:

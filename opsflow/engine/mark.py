@@ -5,7 +5,8 @@ from typing import Any
 
 from opsflow.engine.machine import MARK_TABLE
 from opsflow.engine.run import Run
-from opsflow.model import AttemptRecord, AttemptState, Failure, Mark, NodeState, Phase, Preview
+from opsflow.events import NodeFinished
+from opsflow.model import AttemptRecord, AttemptState, Failure, Mark, NodeState, Phase, Preview, RequestRecord
 
 
 def refusal(node: str, state: NodeState, verdict: Mark) -> str:
@@ -20,6 +21,34 @@ def refusal(node: str, state: NodeState, verdict: Mark) -> str:
     if not may:
         return f"{node} is {state}: only a node that is unknown, failed or revert_failed can be marked"
     return f"{node} is {state}: it can be marked {' or '.join(may)}, not {verdict}"
+
+
+def mark_as_asked(run: Run, request: RequestRecord) -> dict[str, Any]:
+    """Do what a request to mark a node asks for.
+
+    Returns:
+        The answer: `node`, its state `before` and its `state` now; or `refused`, which says why nothing was done.
+    """
+    node, verdict = str(request.data["node"]), Mark(request.data["verdict"])
+    status = run.nodes.get(node)
+    if status is None:
+        return {"refused": f"the run has no node {node}"}
+    if refused := refusal(node, status.state, verdict):
+        return {"refused": refused}
+    before, why = status.state, str(request.data["why"])
+    mark(run, node, verdict, outputs=request.data.get("outputs", {}), why=why, operator=request.operator)
+    run.say(
+        NodeFinished(
+            run_id=run.id,
+            node=node,
+            state=status.state,
+            phase=Phase.REVERT if verdict is Mark.REVERTED else Phase.EXECUTE,
+            summary=f"marked by {request.operator}: {why}",
+            outputs=status.outputs,
+            error=status.error if status.state is NodeState.FAILED else None,
+        )
+    )
+    return {"node": node, "before": str(before), "state": str(status.state)}
 
 
 def mark(run: Run, node: str, verdict: Mark, *, outputs: Mapping[str, Any], why: str, operator: str) -> None:

@@ -6,17 +6,16 @@ from dataclasses import replace
 from typing import Any
 
 from opsflow.engine.jobs import Jobs
-from opsflow.engine.mark import mark, refusal
+from opsflow.engine.mark import mark_as_asked
 from opsflow.engine.run import NodeStatus, Run
 from opsflow.engine.stop import Stop
-from opsflow.events import NodeFinished, RunStopping
+from opsflow.events import RunStopping
 from opsflow.model import (
     Asked,
     AttemptRecord,
     AttemptState,
     Failure,
     Job,
-    Mark,
     NodeState,
     Outcome,
     Phase,
@@ -130,31 +129,13 @@ class Requests:
     # Marking
 
     def _mark(self, request: RequestRecord) -> dict[str, Any]:
-        node, verdict = str(request.data["node"]), Mark(request.data["verdict"])
-        status = self._run.nodes.get(node)
-        if status is None:
-            return {"refused": f"the run has no node {node}"}
+        node = str(request.data["node"])
         if self._engaged(node):
             return {"refused": f"{node} is being worked on at this moment: wait for what comes of it"}
-        if refused := refusal(node, status.state, verdict):
-            return {"refused": refused}
-        before, why = status.state, str(request.data["why"])
-        outputs = request.data.get("outputs", {})
-        mark(self._run, node, verdict, outputs=outputs, why=why, operator=request.operator)
-        self._run.say(
-            NodeFinished(
-                run_id=self._run.id,
-                node=node,
-                state=status.state,
-                phase=Phase.REVERT if verdict is Mark.REVERTED else Phase.EXECUTE,
-                summary=f"marked by {request.operator}: {why}",
-                outputs=status.outputs,
-                error=status.error if status.state is NodeState.FAILED else None,
-            )
-        )
-        if verdict is Mark.FAILED:
+        answer = mark_as_asked(self._run, request)
+        if answer.get("state") == NodeState.FAILED:
             self._marked_failed(node)
-        return {"node": node, "before": str(before), "state": str(status.state)}
+        return answer
 
 
 def _open_attempt(node: NodeStatus) -> AttemptRecord | None:

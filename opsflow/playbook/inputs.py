@@ -40,11 +40,12 @@ def misfit(value: Any, kind: Any) -> str:
     return "" if fits else f"is not of type {kind}"
 
 
-def extra_variables(items: Sequence[str]) -> dict[str, Any]:
+def extra_variables(items: Sequence[str], *, option: str = "-e") -> dict[str, Any]:
     """Variables given on the command line; of two with one name the later counts.
 
     Args:
         items: `NAME=TEXT`, `NAME:=TOML` or `@FILE` (a TOML file) each.
+        option: How they are given, for messages.
 
     Raises:
         InputError: some are none of these; all of them are told.
@@ -53,7 +54,7 @@ def extra_variables(items: Sequence[str]) -> dict[str, Any]:
     problems: list[Problem] = []
     for item in items:
         try:
-            variables |= _extra(item)
+            variables |= _extra(item, option)
         except InputError as error:
             problems += error.problems
     raise_problems(problems)
@@ -87,7 +88,7 @@ def input_values(playbook: Playbook, given: Mapping[str, Any]) -> dict[str, Any]
     return values
 
 
-def _extra(item: str) -> dict[str, Any]:
+def _extra(item: str, option: str) -> dict[str, Any]:
     if item.startswith("@"):
         file = read(local_path(Path(), item[1:]))
         raise_problems(file.problems())
@@ -96,14 +97,14 @@ def _extra(item: str) -> dict[str, Any]:
     typed = name.endswith(":")
     name = name.removesuffix(":").strip()
     if not equals or not name:
-        raise InputError(f"-e {item}: not a variable", hint="NAME=TEXT, NAME:=VALUE or @FILE")
+        raise InputError(f"{option} {item}: not a variable", hint="NAME=TEXT, NAME:=VALUE or @FILE")
     if not typed:
         return {name: text}
     try:
         return {name: parse_value(text)}
     except ValueError as error:
         hint = f"text needs quotes there, or write `{name}={text}`"
-        raise InputError([Problem(message=f"-e {item}: not a TOML value: {error}", hint=hint)]) from None
+        raise InputError([Problem(message=f"{option} {item}: not a TOML value: {error}", hint=hint)]) from None
 
 
 def _typed(spec: InputSpec, value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 from opsflow.errors import InputError, OpsflowError
 from opsflow.events import Event, NodePlanned
-from opsflow.model import AttemptRecord, Failure, NodeRecord, RollbackRecord, RunRecord
+from opsflow.model import AttemptRecord, Failure, NodeRecord, RequestRecord, RollbackRecord, RunRecord
 
 Data = dict[str, Any]
 
@@ -30,7 +30,12 @@ def run_data(run: RunRecord) -> Data:
     }
 
 
-def show_data(run: RunRecord, nodes: Iterable[NodeRecord], rollbacks: Iterable[RollbackRecord]) -> Data:
+def show_data(
+    run: RunRecord,
+    nodes: Iterable[NodeRecord],
+    rollbacks: Iterable[RollbackRecord],
+    requests: Iterable[RequestRecord] = (),
+) -> Data:
     """One run in full."""
     return {
         "run": run_data(run),
@@ -45,6 +50,17 @@ def show_data(run: RunRecord, nodes: Iterable[NodeRecord], rollbacks: Iterable[R
                 "finished": timestamp(rollback.finished),
             }
             for rollback in rollbacks
+        ],
+        "requests": [
+            {
+                "what": str(request.what),
+                "operator": request.operator,
+                "asked": timestamp(request.at),
+                "applied": timestamp(request.applied),
+                "data": plain(request.data),
+                "answer": plain(request.answer),
+            }
+            for request in requests
         ],
     }
 

@@ -4,7 +4,17 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from opsflow.events import NodeFinished
-from opsflow.model import AttemptRecord, NodeRecord, NodeState, Phase, RollbackRecord, RunRecord, RunState
+from opsflow.model import (
+    Asked,
+    AttemptRecord,
+    NodeRecord,
+    NodeState,
+    Phase,
+    RequestRecord,
+    RollbackRecord,
+    RunRecord,
+    RunState,
+)
 from opsflow.report.lines import BROKEN, Lines
 from opsflow.report.text import BOLD, DIM, Paint, columns, duration, moment, one_line, some
 
@@ -39,10 +49,11 @@ def show_lines(
     rollbacks: Sequence[RollbackRecord],
     paint: Paint,
     *,
+    requests: Iterable[RequestRecord] = (),
     verbose: bool = False,
     debug: bool = False,
 ) -> list[str]:
-    """One run: head, nodes with their attempts, rollbacks, failures in full."""
+    """One run: head, nodes with their attempts, rollbacks, what operators asked for, failures in full."""
     counts = Counter(node.state for node in nodes)
     total = ", ".join(f"{counts[state]:,} {paint.state(state)}" for state in NodeState if counts[state])
     each = verbose or len(nodes) <= _EACH
@@ -53,6 +64,7 @@ def show_lines(
         "",
         f"nodes: {total or 'none'}",
         *(_rollback_line(rollback, nodes) for rollback in rollbacks),
+        *map(_request_line, requests),
         *_failures(run, nodes, paint, debug=debug, limit=None if each else 10),
         *_next(run, paint),
     ]
@@ -97,6 +109,18 @@ def _rollback_line(rollback: RollbackRecord, nodes: Iterable[NodeRecord]) -> str
     left = [n.id for n in nodes if n.id in frozen and n.state is not NodeState.REVERTED]
     stays = f"; left: {some(left, 10)}" if left and rollback.finished else ""
     return f"rollback of {one_line(rollback.scope)}: {ended}; {some(rollback.nodes, 5)}{stays}"
+
+
+def _request_line(request: RequestRecord) -> str:
+    data = request.data
+    if request.what is Asked.MARK:
+        what = f"{one_line(str(data.get('node')))} marked {data.get('verdict')}"
+    else:
+        what = "asked to stop" + (", and what ran to be ended" if data.get("kill") else "")
+    why = f": {one_line(str(data['why']))}" if data.get("why") else ""
+    refused = f" (refused: {one_line(str(request.answer['refused']))})" if request.answer.get("refused") else ""
+    unheard = "" if request.applied else " (nobody took it up)"
+    return f"{what} by {one_line(request.operator)} at {moment(request.at)}{why}{refused}{unheard}"
 
 
 def _failures(

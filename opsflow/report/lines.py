@@ -1,5 +1,6 @@
 """Events in words: the lines that the terminal and the pipe have in common."""
 
+import shlex
 from datetime import datetime
 from functools import singledispatchmethod
 from shlex import quote
@@ -139,6 +140,7 @@ class Lines:
             ("hint", clean(error.hint)),
             ("trace", clean(error.trace) if self._debug else ""),
             ("output", logs if shown else ""),
+            ("mark", _how_to_mark(event) if shown else ""),
             ("next", "" if shown else f"opsflow show {event.run_id}"),
         ]
         lines = [self.finished(event)]
@@ -154,6 +156,15 @@ class Lines:
         first, *rest = value.splitlines()
         pad = " " * 8
         return [f"    {self._paint(name.ljust(8), DIM)} {first}", *(f"    {pad} {line}" for line in rest)]
+
+
+def _how_to_mark(event: events.NodeFinished) -> str:
+    verdicts = {
+        NodeState.UNKNOWN: "succeeded|failed|skipped|reverted --why TEXT   if you know what became of it",
+        NodeState.REVERT_FAILED: "reverted --why TEXT   once you have put it back by hand",
+    }
+    found = verdicts.get(event.state)
+    return f"opsflow mark {event.run_id} {shlex.quote(event.node)} {found}" if found else ""
 
 
 def _about(text: str) -> str:

@@ -5,7 +5,19 @@ import pytest
 
 import opsflow as package
 
-COMMANDS = ["validate", "plan", "apply", "resume", "rollback", "runs", "show", "task list", "inventory list"]
+COMMANDS = [
+    "validate",
+    "plan",
+    "apply",
+    "resume",
+    "rollback",
+    "cancel",
+    "mark",
+    "runs",
+    "show",
+    "task list",
+    "inventory list",
+]
 
 
 def test_help_names_every_command(opsflow):

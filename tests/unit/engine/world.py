@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from sqlalchemy import select
 
 from opsflow.engine.executors import ThreadExecutor
 from opsflow.engine.loop import Engine
+from opsflow.engine.mark import mark_as_asked
 from opsflow.engine.run import Run
 from opsflow.engine.stop import Stop
 from opsflow.engine.work import Worker
@@ -288,25 +290,27 @@ class Stage:
     def mark(self, node, verdict, **more):
         """Mark a node of the run that nobody drives; what was answered."""
         data = {"node": node, "verdict": verdict, "why": "seen", **more}
-        return self.ask_session("take", Asked.MARK, data)[1]
+        with self._taken_over(Asked.MARK, data) as (journal, run, request):
+            answer = mark_as_asked(run, request)
+            run.answer(request, answer)
+            run.flush()
+            journal.leave(self.run_id, release_hosts=False)
+            return answer
 
     def kill(self):
         """End what earlier sessions left at work; nodes whose host does not answer."""
-        return self.ask_session("cancel", Asked.CANCEL, {"kill": True})[0]
-
-    def ask_session(self, what, asked, data):
-        journal = SqlJournal.open(self.url)
-        try:
-            run = self._load(journal)
-            number = journal.ask(self.run_id, asked, data, "ops@far")
-            request = next(r for r in journal.requests(self.run_id) if r.id == number)
+        with self._taken_over(Asked.CANCEL, {"kill": True}) as (journal, run, request):
             worker = Worker(tasks=PlayTasks(self.world), transports=self.pool, renderer=self.renderer, secret=str)
             executor = ShuffledExecutor(worker, seed=0)
             engine = Engine(run, executor=executor, journal=journal, renderer=self.renderer, stop=Stop())
-            found = getattr(engine, what)(request)
-            return found, next(r for r in journal.requests(self.run_id) if r.id == number).answer
-        finally:
-            journal.close()
+            return engine.cancel(request)
+
+    @contextmanager
+    def _taken_over(self, asked, data):
+        with closing(SqlJournal.open(self.url)) as journal:
+            run = self._load(journal)
+            number = journal.ask(self.run_id, asked, data, "ops@far")
+            yield journal, run, next(r for r in journal.requests(self.run_id) if r.id == number)
 
     def ask(self, asked, **data):
         """Ask whoever drives the run."""

@@ -4,12 +4,14 @@ import pytest
 
 from opsflow.errors import HostsHeld, InputError, Position, Problem
 from opsflow.model import (
+    Asked,
     AttemptRecord,
     AttemptState,
     Failure,
     NodeRecord,
     NodeState,
     Phase,
+    RequestRecord,
     RollbackRecord,
     RunRecord,
     RunState,
@@ -97,9 +99,47 @@ def test_a_run_is_shown_with_its_attempts_failures_and_what_comes_next(run, node
         "    exit     1\n"
         "    stderr   \\x1b[2J\n"
         "    output   opsflow logs 01RUN --step stop --host web\n"
+        "    mark     opsflow mark 01RUN stop@web reverted --why TEXT   once you have put it back by hand\n"
         "\n"
         "next: opsflow rollback 01RUN"
     )
+
+
+def test_a_node_of_unknown_fate_is_shown_with_the_way_to_mark_it(run):
+    lost = Failure(kind="Interrupted", message="the link was lost")
+    node = NodeRecord(id="a[x y]@h", step="a", host="h", task="t", state=NodeState.UNKNOWN, error=lost)
+    shown = "\n".join(show_lines(run, [node], [], PLAIN))
+    assert "opsflow mark 01RUN 'a[x y]@h' succeeded|failed|skipped|reverted --why TEXT" in shown
+
+
+def test_what_operators_asked_for_is_shown_with_who_when_and_why(run, start):
+    def request(what, **more):
+        fields = {"id": 1, "run_id": "01RUN", "operator": "eve@far", "at": start, "applied": start, **more}
+        return RequestRecord(what=what, **fields)
+
+    verdict = {"node": "a@h", "verdict": "succeeded", "why": "seen \x1b[2J"}
+    requests = [
+        request(Asked.CANCEL, data={"kill": False}),
+        request(Asked.CANCEL, data={"kill": True}, applied=None),
+        request(Asked.MARK, data=verdict, answer={"state": "succeeded"}),
+        request(Asked.MARK, data=verdict, answer={"refused": "a@h is running"}),
+    ]
+    shown = show_lines(run, [], [], PLAIN, requests=requests)
+    for line in (
+        "asked to stop by eve@far at 2026-11-24T20:00:00Z",
+        "asked to stop, and what ran to be ended by eve@far at 2026-11-24T20:00:00Z (nobody took it up)",
+        "a@h marked succeeded by eve@far at 2026-11-24T20:00:00Z: seen \\x1b[2J",
+        "a@h marked succeeded by eve@far at 2026-11-24T20:00:00Z: seen \\x1b[2J (refused: a@h is running)",
+    ):
+        assert line in shown
+    assert show_data(run, [], [], requests)["requests"][2] == {
+        "what": "mark",
+        "operator": "eve@far",
+        "asked": "2026-11-24T20:00:00.000Z",
+        "applied": "2026-11-24T20:00:00.000Z",
+        "data": verdict,
+        "answer": {"state": "succeeded"},
+    }
 
 
 def test_a_large_run_is_shown_by_step_unless_verbose(run):
