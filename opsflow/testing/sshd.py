@@ -175,7 +175,7 @@ class SshdFleet(Fleet):
             client_key=self.client_key,
             home=self.home(name),
             mark=_MARK,
-            place="" if self._login else f" HOME={self.home(name)}{self._shell(name)}",
+            place=("" if self._login else f" HOME={self.home(name)}") + self._shell(name),
             sessions=self._sessions_allowed,
             pam="yes" if _locked(self.user) else "no",
         )

@@ -10,14 +10,16 @@ from importlib.resources import files
 
 from opsflow.errors import HostsHeld, Interrupted, Unreachable
 from opsflow.transport.frames import Frame, Frames
+from opsflow.transport.opening import FIRST, GUARD, unopened
 from opsflow.transport.process import Process
 
-START = ("sh",)
+START = ("sh", "-c", f"{FIRST} exec sh")
 """The command to which `runner.sh` is sent; every login shell understands it."""
 SLOTS = 4
 """Operations at the same time on one connection, as `runner.sh` has it."""
 
 _GREETING = 30.0
+_HEARD = 4096
 _TAKEN = 0.002
 _FULL = 30.0
 
@@ -97,14 +99,16 @@ class Channel:
         self._free = list(range(SLOTS, 0, -1))
         self._broken = ""
         self._ready = False
-        self._noisy = True
+        self._heard = {"stderr": b"", "stdout": b""}
+        self._open = set(self._heard)
         self.messages = 0
         try:
             self._put(_program(nonce, run, epoch, holder, shared=shared))
             self.place = self._greeted()
         except Lost as error:
+            failed = self._silence(error)
             process.close()
-            raise Unreachable(f"{where}: no runner answers: {error}") from error
+            raise failed from error
         except BaseException:
             process.close()
             raise
@@ -184,14 +188,14 @@ class Channel:
         found: list[Frame] = []
         broken = ""
         try:
-            if self._noisy and self._process.read("stderr") == b"":  # the runner closes it
-                self._noisy = False
-            data = self._process.read("stdout")
+            self._hear("stderr")  # the runner closes it
+            data = self._hear("stdout")
             if data is None:
                 self._process.wait(min(seconds, 1.0))
-                data = self._process.read("stdout")
+                data = self._hear("stdout")
             found.extend(self._frames.feed(data or b""))
             if data == b"":
+                self._drain()
                 broken = "its connection was closed"
         except Interrupted as error:
             broken = error.reason
@@ -209,6 +213,29 @@ class Channel:
         if broken:
             self.close(broken)
 
+    def _hear(self, stream: str) -> bytes | None:
+        """What came; the end of what is said before the runner begins is kept."""
+        data = self._process.read(stream) if stream in self._open else b""
+        if data == b"":
+            self._open.discard(stream)
+        elif data and not self._ready:
+            self._heard[stream] = (self._heard[stream] + data)[-_HEARD:]
+        return data
+
+    def _drain(self) -> None:
+        """Hear the rest of what was said where no runner began."""
+        with suppress(Interrupted, OSError, ValueError):
+            while not self._ready and (self._hear("stderr") or self._hear("stdout")):
+                pass
+
+    def _silence(self, error: Lost) -> Unreachable:
+        """Why no runner answers."""
+        try:
+            status = self._process.status()
+        except Interrupted as lost:
+            return Unreachable(f"{self.where}: no runner answers: {lost.reason}")
+        return unopened(self.where, *self._heard.values(), otherwise=str(error) if status is None else "")
+
     def _put(self, data: bytes) -> None:
         with self._sending:
             view = data
@@ -222,6 +249,7 @@ class Channel:
                     self.close(str(error))
                     raise Lost(str(error)) from error
                 if taken is None or time.monotonic() > ends:
+                    self._drain()
                     self.close("it reads no more")
                     raise Lost("it reads no more")
                 if taken == 0:
@@ -235,7 +263,7 @@ class Channel:
             if self._broken and not self._greetings:
                 raise Lost(self._broken)
         if not self._greetings:
-            raise Lost(f"not within {_GREETING:g} s")
+            raise Lost(f"no answer within {_GREETING:g} s")
         self._ready = True
         frame = self._greetings[0]
         if frame.kind == "H":
@@ -269,4 +297,4 @@ def _program(nonce: str, run: str, epoch: int, holder: str, *, shared: bool) -> 
         lines.remove("{")
     name = "".join(c for c in holder if c.isalnum() or c in "@._-")
     words = f"{nonce} {run} {epoch} '{name}'{' shared' if shared else ''}"
-    return "\n".join([f"{{ set -- {words}", *lines]).encode() + b"\n"
+    return "\n".join([GUARD, f"{{ set -- {words}", *lines]).encode() + b"\n"
