@@ -1,9 +1,11 @@
 """The use cases, and the one place where the parts are wired together."""
 
 from opsflow.app.asking import Answer, cancel, mark
+from opsflow.app.driving import RunSummary
 from opsflow.app.logs import Logs
 from opsflow.app.reading import RunDetail, hosts, runs, show, tasks, validate
-from opsflow.app.running import Request, RunSummary, apply, preview, resume, rollback
+from opsflow.app.resuming import resume, rollback
+from opsflow.app.running import Request, apply, preview
 from opsflow.app.settings import Settings, settings
 from opsflow.engine.stop import Stop
 from opsflow.model import Mark
