@@ -6,17 +6,17 @@ import random
 import shlex
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from opsflow.engine.cancelling import Cancellation
 from opsflow.engine.lent import Earlier, RenderedVars, Tee
+from opsflow.engine.link import Link
 from opsflow.engine.trail import Trail, any_operation, before_revert, packed, result_data, unpacked
 from opsflow.engine.veiled import failed, fingerprint, masked, reveals, shown
-from opsflow.errors import Interrupted, TaskFailed, TransferFailed, Unreachable
+from opsflow.errors import TaskFailed, TransferFailed
 from opsflow.model import CommandResult, Job, JobKind, Log, Message, Phase, Progress
 from opsflow.ports import Renderer, Transport
 from opsflow.report.masking import Masker
@@ -54,14 +54,12 @@ class HookContext:
         self._emit = emit
         self._secret = secret
         self.masker = masker or Masker()
-        self.operations = 0
-        self.interrupted: Interrupted | None = None
-        self._cancellation = cancellation or Cancellation()
         self._vars = RenderedVars(job.variables, job.facts, renderer)
         self._ends = None if job.timeout is None else time.monotonic() + job.timeout
         self._thread = threading.get_ident()
         self._earlier = Earlier(job.printed)
         self._trail = Trail(job, transport.record(any_operation(job)) if job.replay else ())
+        self.link = Link(cancellation or Cancellation(), self._trail.withdraw)
 
     # Who and where
 
@@ -141,7 +139,7 @@ class HookContext:
             raise TaskFailed(f"input with a secret in it may be {_SECRET_INPUT} bytes long, this is {len(given)}")
         op = self._trail.operation("run", command, cwd, shown(env, self.masker), fingerprint(given, self.masker))
         limit = self._limit(timeout)
-        with Tee(self._job, self.masker, self._earlier, self._emit) as sink, self._linked(acts=True):
+        with Tee(self._job, self.masker, self._earlier, self._emit) as sink, self.link.used(acts=True):
             result = self._transport.run(command, input=given, timeout=limit, env=env, cwd=cwd, sink=sink, op=op)
         result = masked(result, self.masker)
         if result.timed_out or (check and not result.ok):
@@ -188,7 +186,7 @@ class HookContext:
 
         def look() -> list[str]:
             self._limit(None)
-            with self._linked():
+            with self.link.used():
                 return [self.masker.text(line) for line in self._transport.tail(path, lines)]
 
         return list(self._trail.read("tail", (path, lines), look))
@@ -227,8 +225,7 @@ class HookContext:
         """Wait, at most until the attempt's time is over. Raises `TaskFailed` if it is over already."""
         self._check_thread()
         if not self._trail.replaying:  # else that time has passed already
-            with self._linked():
-                self._cancellation.sleep(self._limit(seconds) or 0.0)
+            self.link.sleep(self._limit(seconds) or 0.0)
 
     def log(self, text: str) -> None:
         """Say something to the operator; journaled."""
@@ -253,7 +250,7 @@ class HookContext:
 
     def fence(self) -> None:
         """Before a revert: what it undoes, and reverts before it, have ended and go no further."""
-        with self._linked():
+        with self.link.used():
             for operation in before_revert(self._job):
                 self._transport.fence(operation)
 
@@ -267,37 +264,19 @@ class HookContext:
         stream.seek(0)
         op = self._trail.operation("put", path, mode, digest)
         try:
-            with self._linked(acts=True):
+            with self.link.used(acts=True):
                 return self._transport.put(stream, path, mode=mode, op=op)
         except TransferFailed as error:
             raise TransferFailed(self.masker.text(error.message), hint=error.hint) from error
 
-    @contextmanager
-    def _linked(self, *, acts: bool = False) -> Iterator[None]:
-        """Around all that goes over the link: once it is lost nothing follows, whatever the task makes of that."""
-        if self.interrupted:
-            raise self.interrupted
-        try:
-            self._cancellation.check()
-            self.operations += acts
-            yield
-        except Unreachable:
-            if acts:  # certainly not begun
-                self.operations -= 1
-                self._trail.withdraw()
-            raise
-        except Interrupted as error:
-            self.interrupted = error
-            raise
-
     def _probe(self, command: str, timeout: float | None, env: Mapping[str, str] | None) -> CommandResult:
         limit = self._limit(timeout)
-        with self._linked():
+        with self.link.used():
             return masked(self._transport.run(command, timeout=limit, env=env), self.masker)
 
     def _got(self, path: str) -> bytes:
         self._limit(None)
-        with self._linked():
+        with self.link.used():
             return self._transport.get(path)
 
     def _begin(self, what: str) -> None:

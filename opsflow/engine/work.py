@@ -81,8 +81,8 @@ class Worker:
         except BaseException as error:  # noqa: BLE001 - a task may raise anything, and somebody waits for the outcome
             outcome = _broken(job, ctx, error, masker, cancellation)
         else:
-            if ctx.interrupted:  # and the task swallowed it
-                outcome = _broken(job, ctx, ctx.interrupted, masker, cancellation)
+            if ctx.link.interrupted:  # and the task swallowed it
+                outcome = _broken(job, ctx, ctx.link.interrupted, masker, cancellation)
         self._cancellations.forget(job)
         emit(outcome)
 
@@ -174,10 +174,10 @@ def _broken(
     job: Job, ctx: HookContext | None, error: BaseException, masker: Masker, cancellation: Cancellation
 ) -> Outcome:
     """Of a job that did not get through: failed, or cut short."""
-    cause = ctx.interrupted if ctx and ctx.interrupted else error
+    cause = ctx.link.interrupted if ctx and ctx.link.interrupted else error
     verdict = Verdict.FAILED
     if isinstance(cause, Interrupted | Unreachable | KeyboardInterrupt):
-        begun = job.replay or (ctx is not None and ctx.operations > 0)
+        begun = job.replay or (ctx is not None and ctx.link.operations > 0)
         verdict = Verdict.UNKNOWN if begun else Verdict.UNREACHABLE
     if isinstance(cause, Cancelled) or (isinstance(cause, Interrupted) and cancellation.confirmed(_CONFIRMED_SECONDS)):
         verdict = Verdict.CANCELLED

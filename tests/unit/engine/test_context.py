@@ -106,7 +106,7 @@ def test_in_plan_reads_and_talk_are_fine(host, said):
     assert ctx.tail("/lines") == ["a", "b"]
     ctx.log("hello")
     assert [m.text for m in said] == ["hello"]
-    assert ctx.operations == 0
+    assert ctx.link.operations == 0
 
 
 # Operations
@@ -116,7 +116,7 @@ def test_run_gives_what_the_command_gave_and_tells_it(ctx, said):
     result = ctx.run("echo x", input="in", env={"A": "1"})
     assert result == CommandResult(exit_status=0, stdout="x\nin1")
     assert [(m.stream, m.text) for m in said if isinstance(m, Output)] == [("stdout", "x\nin1")]
-    assert ctx.operations == 1
+    assert ctx.link.operations == 1
 
 
 def test_run_passes_everything_on(ctx, host):
@@ -147,7 +147,7 @@ def test_write_and_put(ctx, host, tmp_path):
     ctx.put(tmp_path / "f", "/c")
     assert {p: host.files[p] for p in ("/a", "/b", "/c")} == {"/a": b"text", "/b": b"\x00", "/c": b"local"}
     assert (host.modes["/a"], host.modes["/b"]) == (0o600, 0o644)
-    assert ctx.operations == 3
+    assert ctx.link.operations == 3
 
 
 def test_put_takes_relative_paths_from_the_project(host, tmp_path, monkeypatch):
@@ -161,7 +161,7 @@ def test_a_local_file_that_is_not_there_fails_before_anything_is_begun(ctx, host
     with pytest.raises(TaskFailed, match=r"cannot read .*nothing-here"):
         ctx.put("nothing-here", "/c")
     assert host.operations == []
-    assert ctx.operations == 0
+    assert ctx.link.operations == 0
 
 
 # Reads
@@ -169,7 +169,7 @@ def test_a_local_file_that_is_not_there_fails_before_anything_is_begun(ctx, host
 
 def test_a_probe_never_raises_for_its_status(ctx):
     assert ctx.probe("exit 9").exit_status == 9
-    assert ctx.operations == 0
+    assert ctx.link.operations == 0
 
 
 def test_get_of_nothing(ctx):
@@ -314,13 +314,13 @@ def test_once_the_link_is_lost_nothing_follows(ctx, host):
         with pytest.raises(Interrupted):
             use()
     assert len(host.operations) == 1
-    assert ctx.operations == 1
+    assert ctx.link.operations == 1
 
 
 def test_an_unreachable_host_may_be_tried_again(ctx, host):
     host.unreachable = True
     with pytest.raises(Unreachable):
         ctx.run("echo")
-    assert ctx.operations == 0
+    assert ctx.link.operations == 0
     host.unreachable = False
     assert ctx.run("echo").ok
