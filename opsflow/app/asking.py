@@ -28,6 +28,8 @@ _UNANSWERED = 1
 _UNCERTAIN = 4
 _ROLLED_BACK = 3
 _OVER = frozenset({RunState.SUCCEEDED, RunState.ROLLED_BACK})
+_ENDED = frozenset({RunState.FAILED, RunState.ROLLBACK_INCOMPLETE})
+"""Only what an unknown node had begun may still run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +110,7 @@ def mark(run: str, node: str, verdict: Mark, settings: Settings, *, why: str, ou
         number = journal.ask(record.id, Asked.MARK, data, wiring.operator())
         answer = _answer(journal, record.id, number)
         if answer is not None:
-            return _marked(record.id, answer, f"opsflow show {record.id}")
+            return _marked(record.id, answer, _show(record.id))
         if number is not None and journal.driven(record.id):
             return _no_answer(record.id, f"mark {node}")
         journal.resume(record.id, wiring.operator(), hold=False)
@@ -145,6 +147,9 @@ def _own_request(journal: SqlJournal, run_id: str, what: Asked, data: Mapping[st
 
 
 def _end_what_runs(record: RunRecord, settings: Settings, journal: SqlJournal) -> Answer:
+    unknown = any(node.state is NodeState.UNKNOWN for node in journal.nodes(record.id))
+    if record.state in _ENDED and not unknown:
+        raise InputError(f"run {record.id} has ended, it is {record.state}: nothing of it runs", hint=_show(record.id))
     tasks = wiring.registry(settings)
     journal.resume(record.id, wiring.operator())
     run = _loaded(journal.find(record.id), journal)
@@ -175,7 +180,7 @@ def _loaded(record: RunRecord, journal: SqlJournal) -> Run:
 
 def _refuse_over(record: RunRecord) -> None:
     if record.state in _OVER or (record.state is RunState.FAILED and record.exit_code == _ROLLED_BACK):
-        raise InputError(f"run {record.id} is over: it is {record.state}", hint=f"opsflow show {record.id}")
+        raise InputError(f"run {record.id} is over: it is {record.state}", hint=_show(record.id))
 
 
 def _refuse_node(node: str, verdict: Mark, record: RunRecord, journal: SqlJournal) -> None:
@@ -185,7 +190,7 @@ def _refuse_node(node: str, verdict: Mark, record: RunRecord, journal: SqlJourna
         hint = did_you_mean(node, states) or f"opsflow show {record.id} lists them: STEP@HOST"
         raise InputError([Problem(message=f"run {record.id} has no node {node}", hint=hint)])
     if refused := refusal(node, states[node], verdict):
-        raise InputError(refused, hint=f"opsflow show {record.id}")
+        raise InputError(refused, hint=_show(record.id))
 
 
 def _outputs(verdict: Mark, given: Sequence[str]) -> Mapping[str, Any]:
@@ -212,7 +217,7 @@ def _stopping(run_id: str, answer: Mapping[str, Any]) -> Answer:
 
 def _marked(run_id: str, answer: Mapping[str, Any], hint: str) -> Answer:
     if refused := answer.get("refused"):
-        raise InputError(str(refused), hint=f"opsflow show {run_id}")
+        raise InputError(str(refused), hint=_show(run_id))
     return Answer(
         message=f"{answer['node']} was {answer['before']} and is {answer['state']} now",
         hint=hint,
@@ -223,7 +228,7 @@ def _marked(run_id: str, answer: Mapping[str, Any], hint: str) -> Answer:
 def _no_answer(run_id: str, what: str) -> Answer:
     return Answer(
         message=f"run {run_id} was asked to {what}, but has not answered within {PATIENCE:g} s; it may still do so",
-        hint=f"opsflow show {run_id}",
+        hint=_show(run_id),
         data={"run": run_id, "state": "asked"},
         exit_code=_UNANSWERED,
     )
@@ -235,6 +240,10 @@ def _way_on(run: Run) -> str:
     if run.state is RunState.ROLLBACK_INCOMPLETE:
         return f"{still}opsflow rollback {run.id}"
     return f"{still}opsflow resume {run.id}   or   opsflow rollback {run.id}"
+
+
+def _show(run_id: str) -> str:
+    return f"opsflow show {run_id}"
 
 
 def _some(nodes: Sequence[str]) -> str:

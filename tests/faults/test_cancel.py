@@ -205,3 +205,13 @@ def test_a_run_that_is_over_cannot_be_cancelled(ground):
     ended = ground.quick("cancel", ground.seen().run.id, "--kill")
     assert ended.code == 2, ended
     assert "is over: it is succeeded" in ended.text
+
+
+def test_a_run_that_failed_with_nothing_in_doubt_has_nothing_to_be_ended_and_takes_no_hold(ground):
+    ground.playbook(step("first", "one", extra='on_failure = "continue"', with_="").replace("touch", "exit 3; touch"))
+    assert ground.quick("apply", "play.toml", "--yes").code == 1
+    before = ground.held()
+    ended = ground.quick("cancel", ground.seen().run.id, "--kill")
+    assert ended.code == 2, ended
+    assert "has ended, it is failed: nothing of it runs" in ended.text
+    assert ground.held() == before == 0
