@@ -1,20 +1,18 @@
 """Files on hosts with a POSIX shell: sent to a temporary name and renamed into place; read whole, or from the end."""
 
-import hashlib
-import secrets
 import shlex
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from posixpath import dirname
 from typing import BinaryIO, TypeVar, cast
 
-from opsflow.errors import TransferFailed, Unreachable
+from opsflow.errors import Interrupted, TransferFailed, Unreachable
 from opsflow.model import Operation
 from opsflow.transport.following import INLINE, call_of
-from opsflow.transport.process import CHUNK, Capture, LinkLost
-from opsflow.transport.scripts import GET, PLACE, PUT, RECEIVE, TAIL, last_lines, script
+from opsflow.transport.process import Capture, LinkLost, Source
+from opsflow.transport.scripts import GET, TAIL, last_lines, script
 from opsflow.transport.target import Target
+from opsflow.transport.upload import ENDED, PLACE, RECEIVE, Upload
 
 T = TypeVar("T")
 _KEPT = 64 * 1024
@@ -34,7 +32,7 @@ class FileTransport(ABC):
     def _run(
         self,
         line: bytes,
-        body: bytes | BinaryIO | None,
+        body: bytes | Source | None,
         out: Capture,
         err: Capture,
         timeout: float | None,
@@ -49,25 +47,23 @@ class FileTransport(ABC):
     def _claimed(self, run: str, epoch: int) -> Target:
         """The host, claimed for a run."""
 
-    def put(self, source: BinaryIO, path: str, *, mode: int = 0o600, op: Operation | None = None) -> str:
+    def put(
+        self, source: BinaryIO, path: str, *, mode: int = 0o600, digest: str = "", op: Operation | None = None
+    ) -> str:
         """Stream `source` into a file. See `ports.Transport.put`.
 
         The target is told length and checksum beforehand and compares before it renames, so that a lost link leaves
-        the old file. A symbolic link at `path` is replaced, not followed.
+        the old file. A symbolic link at `path` is replaced, not followed. The file belongs to the user that commands
+        run as.
         """
         with tempfile.SpooledTemporaryFile(_SPOOLED) as spool:
-            stream, size, digest = _measured(source, cast("BinaryIO", spool))
-            directory = dirname(path) or "."
-            temporary = f"{directory}/.opsflow-{op.id if op else secrets.token_hex(8)}"
-            words = shlex.join((path, directory, temporary, f"{mode:o}", str(size), digest))
-            err = Capture("stderr", _KEPT)
+            upload = Upload.of(source, cast("BinaryIO", spool), path, mode, digest)
             if op is None:
-                status = self._receive(f"set -- {words}\n{PUT}", stream, err)
+                upload.begin()
+                self._check(path, *self._do(upload.words + RECEIVE + PLACE, upload))
             else:
-                status = self._put(op, f"set -- {words}\n", stream, size, err)
-        if status:
-            raise TransferFailed(f"cannot write {path} on {self.where}: {_last_line(err) or f'exit status {status}'}")
-        return digest
+                self._put(self._claimed(op.run, op.epoch), op, upload)
+        return upload.digest
 
     def get(self, path: str) -> bytes:
         """The whole content of a file of at most 64 MiB. See `ports.Transport.get`."""
@@ -94,26 +90,56 @@ class FileTransport(ABC):
 
         return self._repeated(once)
 
-    def _put(self, op: Operation, words: str, stream: BinaryIO, size: int, err: Capture) -> int:
+    def _put(self, target: Target, op: Operation, upload: Upload) -> None:
         """A file as an operation: its rename into place is the act; what is large is there beforehand."""
-        target = self._claimed(op.run, op.epoch)
-        call = call_of(op, words + (PUT if size <= INLINE else PLACE), Capture("stdout", 0), err)
-        if size <= INLINE:
-            call.body = stream.read()
-        elif not call.begun or target.persist(lambda: target.state(call)) == "N":
-            start = stream.tell()
+        err = Capture("stderr", _KEPT)
+        call = call_of(op, "", Capture("stdout", 0), err)
+        upload.notes = f"{target.persist(lambda: target.place).base}/{target.run_id}/{call.id}"
+        if upload.size <= INLINE:
+            upload.begin()
+            call.text, call.body = upload.words + RECEIVE + PLACE, upload.stream.read()
+        else:
+            if not call.begun or target.persist(lambda: target.state(call)) == "N":
+                upload.ended = lambda: target.ended(op.attempt)
+                self._send(target, upload)
+            call.text = upload.words + PLACE
+        self._check(upload.path, target.call(call)[0], err)
 
-            def send() -> int:
-                stream.seek(start)
-                return self._receive(words + RECEIVE + "trap - EXIT\n", stream, err)
+    def _send(self, target: Target, upload: Upload) -> None:
+        """Have a file on the target under a temporary name. As long as it gets on, a lost link is made again."""
+        most = 0
+        while True:
+            try:
+                status, err = before_the_gate(target, lambda: self._try(target, upload))
+            except Unreachable:
+                if upload.taken <= most:
+                    raise
+                most = upload.taken
+                continue
+            if status == ENDED:
+                raise Interrupted(f"{self.where}: the attempt was ended while {upload.path} was sent")
+            if status == 0 or not upload.taken:
+                return self._check(upload.path, status, err)
+            upload.temporary = ""  # an earlier try has left something else than it was sent
 
-            status = before_the_gate(target, send)
-            if status:
-                return status
-        return target.call(call)[0]
+    def _try(self, target: Target, upload: Upload) -> tuple[int, Capture]:
+        """Send a file, or what is missing of it after the try before."""
+        _ = target.place  # raises if somebody has taken over, or if we were told to let go
+        there = 0
+        if upload.temporary:
+            out = Capture("stdout", _KEPT)
+            self._run(script(f"wc -c < {shlex.quote(upload.temporary)}"), None, out, Capture("stderr", 0), None)
+            there = int(out.text or 0)
+        upload.begin(there)
+        return self._do(upload.words + RECEIVE + "trap - EXIT\n", upload)
 
-    def _receive(self, command: str, stream: BinaryIO, err: Capture) -> int:
-        return self._run(script(command), stream, Capture("stdout", 0), err, None)[0]
+    def _do(self, text: str, body: Source) -> tuple[int, Capture]:
+        err = Capture("stderr", _KEPT)
+        return self._run(script(text), body, Capture("stdout", 0), err, None)[0], err
+
+    def _check(self, path: str, status: int, err: Capture) -> None:
+        if status:
+            raise TransferFailed(f"cannot write {path} on {self.where}: {_last_line(err) or f'exit status {status}'}")
 
 
 def before_the_gate(target: Target, work: Callable[[], T]) -> T:
@@ -122,22 +148,6 @@ def before_the_gate(target: Target, work: Callable[[], T]) -> T:
         return target.persist(work)
     except LinkLost as error:
         raise Unreachable(error.reason) from error
-
-
-def _measured(source: BinaryIO, spool: BinaryIO) -> tuple[BinaryIO, int, str]:
-    """A stream with the rest of `source`, its length and its SHA-256; a source that can't be rewound is copied."""
-    seekable = source.seekable()
-    start = source.tell() if seekable else 0
-    digest = hashlib.sha256()
-    size = 0
-    while piece := source.read(CHUNK):
-        digest.update(piece)
-        size += len(piece)
-        if not seekable:
-            spool.write(piece)
-    stream = source if seekable else spool
-    stream.seek(start)
-    return stream, size, digest.hexdigest()
 
 
 def _last_line(err: Capture) -> str:

@@ -3,7 +3,7 @@
 import codecs
 import time
 from collections.abc import Iterator, Mapping
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from opsflow.errors import Interrupted
 from opsflow.ports import OutputSink
@@ -36,6 +36,13 @@ class Process(Protocol):
 
     def close(self) -> None:
         """Let go of the streams. The command is not ended."""
+
+
+class Source(Protocol):
+    """What is sent, read piece by piece."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most so many bytes; none: the end."""
 
 
 class Capture:
@@ -86,7 +93,7 @@ class LinkLost(Interrupted):
     """The connection under a command was lost."""
 
 
-def pieces(head: bytes, body: bytes | BinaryIO | None) -> Iterator[bytes]:
+def pieces(head: bytes, body: bytes | Source | None) -> Iterator[bytes]:
     """`head`, then the body, in pieces small enough to send."""
     for block in (head, body or b""):
         if isinstance(block, bytes):

@@ -25,10 +25,10 @@
 #   RUN/OP.by     that it is to end, and why, which becomes its FLAG: `t` its time is over, `k` it was asked for.
 #                 `o` comes from elsewhere: the disk was full as the operation ended
 #   RUN/OP.out, OP.err, OP.in              output, spooled input
+#   RUN/OP.N.tmp                           name of a temporary file, of an upload that is not over
 #   RUN/ATTEMPT.no, ATTEMPT.de             nothing more of the attempt is started; its deliveries but the first
 #   swept         when what runs left behind was last removed
 {
-unset -f command echo kill printf read sh true # those of a login shell: bash imports them
 umask 077
 set -f
 slots=4
@@ -494,7 +494,18 @@ fence() {
         esac
     done
     set -f
+    [ "$left" ] || drop "$dir/$1."
     say N "$1" "${left:-over}"
+}
+
+# Remove what uploads have left half done.
+drop() {
+    set +f
+    for note in "$1"*.tmp; do
+        set -f
+        [ ! -f "$note" ] || rm -f -- "$(cat "$note")" "$note"
+    done
+    set -f
 }
 
 forget() {
@@ -585,12 +596,18 @@ sweep() {
         busy "$old" && continue
         # Out of the way first, since a connection may come: one that was there by then is seen now.
         mv "$base/$old" "$base/old.$$" || continue
-        if busy "old.$$"; then mv "$base/old.$$" "$base/$old"; else rm -rf "$base/old.$$"; fi
+        if busy "old.$$"; then
+            mv "$base/old.$$" "$base/$old"
+        else
+            drop "$base/old.$$/"
+            rm -rf "$base/old.$$"
+        fi
     done
 }
 
 # The run is over: nobody starts anything in its name again, unless a later epoch comes.
 release() {
+    drop "$dir/"
     echo "$epoch over" >"$dir/epoch"
     mv -f "$dir/epoch" "$base/over.$$" && rm -rf "$dir" && mkdir "$dir" && mv -f "$base/over.$$" "$dir/epoch"
     read -r mine <"$claims"

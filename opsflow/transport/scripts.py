@@ -1,9 +1,8 @@
 """Scripts for a POSIX shell, and how one is handed to it over its standard input.
 
 The command line that is started is the same for every command and holds nothing of it, since command lines can be read
-by everybody on the target. Standard input begins with two lines: the guard of `opening` with a mark to say on both
-streams and the timeout in whole seconds (or nothing), and the script, its backslashes and newlines escaped; what
-follows is the input of the command.
+by everybody on the target. Standard input begins with two lines: the timeout in whole seconds (or nothing), and the
+script, its backslashes and newlines escaped; what follows is the input of the command.
 
 Two shells: the inner one reads the script and is the command's own; the outer one keeps the time. Both are in one
 process group (an ssh server makes one per command, `LocalTransport` too), which gets SIGTERM when the time is over and
@@ -16,13 +15,10 @@ import shlex
 from collections.abc import Mapping
 from importlib.resources import files
 
-from opsflow.transport.opening import FIRST
-
 # The outer shell says "Killed" and the like about the inner one; that is no output of the command, hence descriptor 3.
 INNER = 'exec 2>&3 3>&-; IFS= read -r _opsflow && eval "$(printf %b "$_opsflow")"'
-OUTER = f"""
-{FIRST}
-x=; echo "$n"; echo "$n" >&2;
+OUTER = """
+x=; IFS= read -r t;
 if [ "$t" ]; then
     trap x=1 USR1; trap : TERM;
     (
@@ -44,30 +40,6 @@ COMMAND = f"exec {shlex.join(ARGUMENTS)}"
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-# $1 path, $2 its directory, $3 temporary name, $4 mode, $5 size, $6 SHA-256
-RECEIVE = r"""
-fail() { echo "$1" >&2; exit 1; }
-umask 077
-[ ! -d "$1" ] || fail "$1: is a directory"
-temporary=$3  # inside a function, where bash runs the trap, $3 is another
-trap 'rm -f -- "$temporary"' EXIT
-trap 'exit 1' HUP INT TERM PIPE
-rm -f -- "$3"
-set -C
-exec 3> "$3" || exit 1
-chmod -- "$4" "$3" && cat >&3 && exec 3>&- || exit 1
-size=$(wc -c < "$3") || exit 1
-[ "$size" -eq "$5" ] || fail "$1: only $size of $5 bytes arrived"
-sum=$(sha256sum < "$3" 2>/dev/null || busybox sha256sum < "$3" 2>/dev/null || openssl dgst -r -sha256 < "$3") || exit 1
-[ "${sum%% *}" = "$6" ] || fail "$1: what arrived is not what was sent"
-sync "$3" 2>/dev/null || sync
-"""
-PLACE = """
-[ ! -d "$1" ] || { echo "$1: is a directory" >&2; exit 1; }
-mv -f -- "$3" "$1" || exit 1
-sync "$2" 2>/dev/null || sync
-"""
-PUT = RECEIVE + PLACE
 # $1 path, $2 how many bytes
 GET = """
 [ ! -d "$1" ] || { echo "$1: is a directory" >&2; exit 1; }

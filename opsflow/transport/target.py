@@ -65,6 +65,7 @@ class Target:
         self._channels: list[Channel] = []
         self._settled: list[str] = []
         self._closed = False
+        self._ended: set[str] = set()
         self.opened = 0
 
     @property
@@ -145,6 +146,10 @@ class Target:
             raise Interrupted(f"{self.where}: another worker has taken over the attempt")
         return [Recorded(digest=frame.words[0], reads=" ".join(frame.words[1:])) for frame in found]
 
+    def ended(self, attempt: str) -> bool:
+        """Whether an attempt was told to end."""
+        return attempt in self._ended
+
     def fence(self, attempt: str, *, end: bool = False) -> None:
         """Let nothing more of an attempt start, and wait for what of it runs; with `end`, end that.
 
@@ -153,6 +158,8 @@ class Target:
         """
         key = record_of(attempt)
         asks = "k" if end else "-"
+        if end:
+            self._ended.add(attempt)
         pause = _FENCING[0]
         began = time.monotonic()
         while True:
