@@ -29,6 +29,7 @@
 #   RUN/ATTEMPT.no, ATTEMPT.de             nothing more of the attempt is started; its deliveries but the first
 #   swept         when what runs left behind was last removed
 {
+unset -f command echo kill printf read sh true # those of a login shell: bash imports them
 umask 077
 set -f
 slots=4

@@ -1,8 +1,9 @@
 """Scripts for a POSIX shell, and how one is handed to it over its standard input.
 
 The command line that is started is the same for every command and holds nothing of it, since command lines can be read
-by everybody on the target. Standard input begins with two lines: the timeout in whole seconds (or nothing), and the
-script, its backslashes and newlines escaped; what follows is the input of the command.
+by everybody on the target. Standard input begins with two lines: the guard of `opening` with a mark to say on both
+streams and the timeout in whole seconds (or nothing), and the script, its backslashes and newlines escaped; what
+follows is the input of the command.
 
 Two shells: the inner one reads the script and is the command's own; the outer one keeps the time. Both are in one
 process group (an ssh server makes one per command, `LocalTransport` too), which gets SIGTERM when the time is over and
@@ -15,10 +16,13 @@ import shlex
 from collections.abc import Mapping
 from importlib.resources import files
 
+from opsflow.transport.opening import FIRST
+
 # The outer shell says "Killed" and the like about the inner one; that is no output of the command, hence descriptor 3.
 INNER = 'exec 2>&3 3>&-; IFS= read -r _opsflow && eval "$(printf %b "$_opsflow")"'
-OUTER = """
-x=; IFS= read -r t;
+OUTER = f"""
+{FIRST}
+x=; echo "$n"; echo "$n" >&2;
 if [ "$t" ]; then
     trap x=1 USR1; trap : TERM;
     (

@@ -2,6 +2,7 @@
 
 import io
 import math
+import secrets
 import shutil
 import tempfile
 import time
@@ -17,6 +18,7 @@ from opsflow.ports import OutputSink
 from opsflow.transport.channel import START
 from opsflow.transport.files import FileTransport, T, before_the_gate
 from opsflow.transport.following import INLINE, Call, call_of
+from opsflow.transport.opening import GUARD, Opening, unopened
 from opsflow.transport.process import CHUNK, Capture, Process, Source, communicate, pieces
 from opsflow.transport.scripts import ARGUMENTS, IDENTITY, script, script_text
 from opsflow.transport.target import Target, place_text
@@ -193,13 +195,15 @@ class ShellTransport(FileTransport):
         timeout: float | None,
     ) -> tuple[int, bool]:
         """The exit status of a script, and whether its timeout ended it."""
-        seconds = b"" if timeout is None else b"%d" % max(math.ceil(timeout), 1)
-        head = seconds + b"\n" + line
+        mark = secrets.token_hex(12)
+        first = f"{GUARD} {mark} {'' if timeout is None else max(math.ceil(timeout), 1)}\n"
+        said = {"stdout": Opening("stdout", mark.encode(), out), "stderr": Opening("stderr", mark.encode(), err)}
         limit = None if timeout is None else max(timeout, 1.0) + _GRACE
         began = time.monotonic()
         with closing(self.start()) as process:
-            captures = {"stdout": out, "stderr": err}
-            status = communicate(process, pieces(head, body), captures, limit=limit)
+            status = communicate(process, pieces(first.encode() + line, body), said, limit=limit)
+        if not said["stdout"].begun:
+            raise unopened(self.where, said["stderr"].data, said["stdout"].data)
         if status >= 0:
             return status, False
         if timeout is not None and time.monotonic() - began >= timeout:
