@@ -140,9 +140,9 @@ def test_a_hook_that_swallows_its_end_has_not_succeeded(tmp_path, world):
         try:
             held(ctx)
         except BaseException:
-            return
+            return {}
 
-    world.during = swallow
+    world.execute = swallow
     assert s.apply(threads=True) == 130
     assert set(s.states().values()) == {NodeState.PENDING}
     assert world.applied == set()
@@ -181,6 +181,17 @@ def test_a_killed_revert_has_failed_and_stays_to_be_made(tmp_path, world):
     assert s.resume() == 3
     assert s.run_state() is RunState.ROLLED_BACK
     assert world.applied == set()
+
+
+def test_a_killed_revert_does_not_count_as_one_that_did_not_work(tmp_path, world):
+    world.fail["two@a1"] = world.fail_revert["one@a1"] = 1
+    s = stage(tmp_path, world, [step("one", "a1"), step("two", "a1")])
+    held = Held(world, {"one@a1"}, lambda: s.ask(Asked.CANCEL, kill=True), phase=Phase.REVERT)
+    world.during = lambda ctx: held(ctx) if ("revert", "one@a1") in world.log else None
+    assert s.apply(threads=True) == 130
+    assert s.states()["one@a1"] is NodeState.REVERTING
+    s.stop = Stop()
+    assert s.resume() == 3
 
 
 def test_kill_while_a_rollback_waits_for_others_puts_back_what_they_had_begun(tmp_path, world):
