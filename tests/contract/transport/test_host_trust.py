@@ -241,7 +241,7 @@ def test_a_key_that_is_accepted_by_another_meanwhile_is_not_written_twice(user, 
         transport = to(user, own, accept=True)
         thread = threading.Thread(target=transport.run, args=("true",))
         thread.start()
-        while "Connection from" not in own.log("own"):
+        while "Connection from" not in own.log("own") and thread.is_alive():
             thread.join(0.01)
         thread.join(0.5)
         key = PKey.from_path(user.home / "host_ed25519")

@@ -174,7 +174,7 @@ def test_a_command_behind_a_hop_that_dies_is_followed_to_its_end(chain, user, tm
         target=lambda: caught.append(transport.run(f"echo ran >> {witness.name}; sleep 2; echo end", op=op))
     )
     thread.start()
-    while not witness.exists():
+    while not witness.exists() and thread.is_alive():
         time.sleep(0.01)
     chain.kill(lost)
     chain.restart(lost)
