@@ -23,7 +23,7 @@ class Told:
         hit: (host, name) of the commands that were under way when something was done to them.
         disturbances: How often something was done, by what it was.
         verdict: How it compares with what the witnesses say.
-        doubtful: Ids of the nodes that were worked on when their host lost its power.
+        doubtful: Ids of the nodes that were worked on when their host lost its power, or was without.
         seconds: How long it took.
     """
 
@@ -190,11 +190,12 @@ class Power(Phase):
         found = {(target.name, name) for name in target.under_way()}
         told.doubtful |= ground.at_work(target.name)
         target.fleet.power_loss(target.name)
-        told.doubtful |= ground.at_work(target.name)  # begun in between
         told.disturbances["losses"] += 1
         told.hit |= found
         time.sleep(dice.uniform(0.0, 2.0))
+        told.doubtful |= ground.at_work(target.name)  # sent to it before that was noticed
         target.fleet.boot(target.name)
+        told.doubtful |= ground.at_work(target.name)
 
 
 PHASES = {phase.name: phase for phase in (Controllers, Sessions, Links, Power)}

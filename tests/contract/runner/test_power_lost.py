@@ -2,12 +2,29 @@
 
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
 from runner_ground import gate
 
 from opsflow.errors import Interrupted
+
+
+def fate(transport, op):
+    """Why it is not known what became of an operation; "" if it is, or if it is waited for."""
+    found = [""]
+
+    def ask():
+        try:
+            transport.run("echo ran >>witness", op=op)
+        except Interrupted as error:
+            found.append(error.reason)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(10)
+    return found[-1]
 
 
 @pytest.fixture
@@ -59,8 +76,17 @@ def test_a_process_of_now_is_not_taken_for_the_supervisor_of_an_earlier_boot(gro
     op = ground.operation("a", 1)
     started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
     gate(ground, op).write_text(f"r {os.getpid():<7}\n{op.digest} before {os.getpid()}:{started}\n\n")
-    with pytest.raises(Interrupted, match="was booted"):
-        transport.run("echo ran >>witness", op=op)
+    assert "was booted" in fate(transport, op)
+    assert not ground.witness()
+
+
+def test_a_process_with_a_supervisors_id_is_not_taken_for_it(ground, transport):
+    """It began at another time."""
+    transport.claim(ground.run, 1)
+    op = ground.operation("a", 1)
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    gate(ground, op).write_text(f"r {os.getpid():<7}\n{op.digest} {boot} {os.getpid()}:1\n\n")
+    assert "supervisor was killed" in fate(transport, op)
     assert not ground.witness()
 
 

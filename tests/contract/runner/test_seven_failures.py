@@ -71,6 +71,7 @@ def test_2_no_record_is_no_proof_where_the_records_are_others(ground, transport)
     op = ground.operation("a", 1, place)
     assert transport.run("echo ran >>witness", op=op).ok
     transport.close()
+    until(lambda: not ground.processes())  # they tidy up there
     shutil.rmtree(ground.base)
     later = ground.transport()
     ground.epoch = 2
