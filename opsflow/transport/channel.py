@@ -281,8 +281,10 @@ class Channel:
         raise refused(f"{self.where} cannot take operations: {' '.join((frame.key, *frame.words))}")
 
 
-def escaped(content: bytes) -> str:
-    """Bytes as one line for `printf %b`."""
+def escaped(content: str | bytes) -> str:
+    """Something as one line for `printf %b`, every byte kept."""
+    if isinstance(content, str):
+        return content.replace("\\", "\\\\").replace("\n", "\\n")
     return "".join(_BYTES[byte] for byte in content)
 
 

@@ -24,6 +24,9 @@ EMPTY_GATE = 5.0
 INLINE = 8 * 1024
 """Bytes of input that travel with the start; more is spooled on the target beforehand."""
 
+LONG = 8 * 1024
+"""Characters of a script that goes to its shell through a pipe; a shorter one does in its environment."""
+
 _PART = 1024 * 1024
 
 
@@ -63,7 +66,10 @@ class Call:
     def message(self, slot: int) -> list[str]:
         """The lines that start it, or attach to it."""
         lines = [f"C {' '.join(self.settled)} ."] if self.settled else []
-        lines += [f"T {line}" for line in self.text.split("\n")]
+        if len(self.text) > LONG:
+            lines.append(f"L {escaped(self.text)}")
+        else:
+            lines += [f"T {line}" for line in self.text.split("\n")]
         how = "f" if self.spooled else "-"
         if self.body is not None:
             lines.append(f"I {escaped(self.body)}")

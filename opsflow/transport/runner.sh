@@ -35,7 +35,6 @@ set -f
 slots=4
 most=1048576 # bytes of a stream in one answer
 small=1024   # bytes that are not worth a process
-long=30000   # characters that are too many for a variable in the environment, of which Linux takes 128 KiB
 kept=30      # days
 newline='
 '
@@ -173,10 +172,11 @@ slot() {
     identify
     trap : HUP INT TERM # caught, not ignored: commands get the defaults
     set -C
-    text='' body='' seen=''
+    text='' long='' body='' seen=''
     while IFS= read -r line; do
         case $line in
         'T '*) text=$text${line#T }$newline ;;
+        'L '*) long=${line#L } ;;
         'I '*) body=${line#I } ;;
         'R '*) seen=${line#R } ;;
         *)
@@ -184,7 +184,7 @@ slot() {
             set -- $line # op hash input
             op=$1 hash=$2 input=$3 file=$dir/$1 opened=
             { opened=1 && begin; } 3>>"$file.out" 4>>"$file.err" || [ "$opened" ] || cannot
-            text='' body='' seen=''
+            text='' long='' body='' seen=''
             ;;
         esac
     done
@@ -215,8 +215,8 @@ cannot() {
 }
 
 supervise() {
-    if [ ${#text} -gt "$long" ]; then
-        printf '%s' "$text" | { exec 5<&0 && payload "$through"; }
+    if [ "$long" ]; then
+        printf '%b' "$long" | { payload "$through"; } 5<&0
     else
         payload "$text"
     fi
@@ -262,7 +262,7 @@ relay() {
     message=
     while IFS= read -r line; do
         case $line in
-        [TIR]' '*) message=$message$line$newline ;;
+        [TLIR]' '*) message=$message$line$newline ;;
         'S '*' .')
             # shellcheck disable=SC2086 # words
             set -- $line # S slot op hash timeout input delivery .
