@@ -57,13 +57,25 @@ class Transport(Protocol):
             HostsHeld: another run is at work on the host.
         """
 
-    def put(self, source: BinaryIO, path: str, *, mode: int = 0o600, op: Operation | None = None) -> str:
-        """Stream `source` into a file: temporary name, mode before data, fsync, rename. Returns its SHA-256.
+    def put(
+        self, source: BinaryIO, path: str, *, mode: int = 0o600, digest: str = "", op: Operation | None = None
+    ) -> str:
+        """Stream `source` into a file: temporary name, readable for nobody else until whole, fsync, rename.
 
         With `op` it is put into place at most once.
 
+        Args:
+            source: What is left of it is sent.
+            path: Where it is to be; what is there is replaced, a symbolic link too.
+            mode: Permissions.
+            digest: SHA-256 of the content as hexadecimal digits, if it is known: `source` is then read once only.
+            op: Which operation it is.
+
+        Returns:
+            The SHA-256.
+
         Raises:
-            TransferFailed: the target could not take it; `path` is as it was.
+            TransferFailed: the target could not take it, or `digest` is of something else; `path` is as it was.
         """
 
     def claim(self, run: str, epoch: int) -> str:

@@ -265,7 +265,7 @@ class HookContext:
         op = self._trail.operation("put", path, mode, digest)
         try:
             with self.link.used(acts=True):
-                return self._transport.put(stream, path, mode=mode, op=op)
+                return self._transport.put(stream, path, mode=mode, digest=digest, op=op)
         except TransferFailed as error:
             raise TransferFailed(self.masker.text(error.message), hint=error.hint) from error
 

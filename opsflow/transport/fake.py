@@ -111,9 +111,13 @@ class FakeTransport:
                 sink(stream, text)
         return result
 
-    def put(self, source: BinaryIO, path: str, *, mode: int = 0o600, op: Recordable | None = None) -> str:
+    def put(
+        self, source: BinaryIO, path: str, *, mode: int = 0o600, digest: str = "", op: Recordable | None = None
+    ) -> str:
         """Keep the content. See `ports.Transport.put`."""
         content = source.read()
+        if digest not in {"", hashlib.sha256(content).hexdigest()}:
+            raise TransferFailed(f"cannot write {path} on {self._name}: what arrived is not what was sent")
         with self._lock:
             if self._recorded(op) is not None:
                 return hashlib.sha256(content).hexdigest()

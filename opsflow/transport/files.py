@@ -17,8 +17,9 @@ from opsflow.transport.upload import ENDED, PLACE, RECEIVE, Upload
 T = TypeVar("T")
 _KEPT = 64 * 1024
 _LARGEST_FILE = 64 * 1024 * 1024
+_SMALL_FILE = 64 * 1024
 _LARGEST_TAIL = 1024 * 1024
-_TAIL_SECONDS = 60.0
+_TAIL_SECONDS = 60
 _SPOOLED = 8 * 1024 * 1024
 
 
@@ -27,6 +28,8 @@ class FileTransport(ABC):
 
     where: str
     """How messages name the host."""
+    _target: Target | None
+    """The host as it was claimed last."""
 
     @abstractmethod
     def _run(
@@ -67,7 +70,9 @@ class FileTransport(ABC):
 
     def get(self, path: str) -> bytes:
         """The whole content of a file of at most 64 MiB. See `ports.Transport.get`."""
-        out = self._read(path, f"{_LARGEST_FILE + 1}\n{GET}", _LARGEST_FILE)
+        out = self._read(path, f"{_SMALL_FILE + 1}\n{GET}", _SMALL_FILE)
+        if out.truncated:
+            out = self._read(path, f"{_LARGEST_FILE + 1}\n{GET}", _LARGEST_FILE, alone=True)
         if out.truncated:
             raise TransferFailed(f"cannot read {path} on {self.where}: it is larger than {_LARGEST_FILE} bytes")
         return out.data
@@ -77,12 +82,22 @@ class FileTransport(ABC):
         out = self._read(path, f"{max(lines, 0)}\n{TAIL}", _LARGEST_TAIL, timeout=_TAIL_SECONDS)
         return last_lines(out.text, lines)
 
-    def _read(self, path: str, rest: str, most: int, *, timeout: float | None = None) -> Capture:
-        """What a script says of a file; the path is its first word."""
+    def _read(self, path: str, rest: str, most: int, *, timeout: int = 0, alone: bool = False) -> Capture:
+        """What a script says of a file; the path is its first word.
+
+        It goes with the host's operations, which costs one round trip and no session; unless it is to go alone, because
+        it says much, or there are none.
+        """
+        text = f"set -- {shlex.quote(path)} {rest}"
 
         def once() -> Capture:
             out, err = Capture("stdout", most), Capture("stderr", _KEPT)
-            status, _ = self._run(script(f"set -- {shlex.quote(path)} {rest}"), None, out, err, timeout)
+            if alone or self._target is None:
+                status, _ = self._run(script(text), None, out, err, timeout or None)
+            else:
+                call = call_of(None, text, out, err)
+                call.timeout = timeout
+                status, _ = self._target.call(call)
             if status:
                 said = _last_line(err) or f"exit status {status}"
                 raise TransferFailed(f"cannot read {path} on {self.where}: {said}")

@@ -86,9 +86,41 @@ def test_a_directory_is_not_written_over(shell):
 
 
 @pytest.mark.parametrize("path", ["no-such-directory/file", "/proc/no-such-directory/file"])
-def test_a_place_that_takes_no_file_is_told(shell, path):
-    with pytest.raises(TransferFailed, match=r"cannot write .*file on "):
-        shell.transport.put(io.BytesIO(b"x"), path)
+@pytest.mark.parametrize("size", [1, 300_000])
+def test_a_directory_that_is_not_there_is_told(shell, path, size):
+    with pytest.raises(
+        TransferFailed, match=r"cannot write .*file on .*no-such-directory: there is no such directory$"
+    ):
+        shell.transport.put(io.BytesIO(b"x" * size), path)
+
+
+@pytest.mark.parametrize("size", [1, 300_000])
+def test_a_symbolic_link_is_replaced_and_not_followed(shell, size):
+    (shell.home / "elsewhere").write_bytes(b"old")
+    for name, target in (("link", "elsewhere"), ("dangling", "nowhere")):
+        (shell.home / name).unlink(missing_ok=True)
+        (shell.home / name).symlink_to(target)
+        shell.transport.put(io.BytesIO(b"x" * size), name)
+        assert not (shell.home / name).is_symlink()
+        assert (shell.home / name).read_bytes() == b"x" * size
+    assert (shell.home / "elsewhere").read_bytes() == b"old"
+    assert not (shell.home / "nowhere").exists()
+
+
+def test_a_link_to_a_directory_is_not_followed_either(shell):
+    (shell.home / "directory").mkdir(exist_ok=True)
+    (shell.home / "way").unlink(missing_ok=True)
+    (shell.home / "way").symlink_to("directory")
+    with pytest.raises(TransferFailed, match="way: is a directory"):
+        shell.transport.put(io.BytesIO(b"x"), "way")
+    assert (shell.home / "way").is_symlink()
+    assert list((shell.home / "directory").iterdir()) == []
+    assert leftovers(shell.home) == []
+
+
+def test_a_file_belongs_to_who_the_commands_run_as(shell):
+    shell.transport.put(io.BytesIO(b"x"), "owned")
+    assert (shell.home / "owned").stat().st_uid == int(shell.transport.run("id -u").stdout)
 
 
 def test_a_directory_without_permission_is_told(shell):
