@@ -16,7 +16,7 @@ KINDS = ["ed25519", "ecdsa", "rsa"]
 
 
 @pytest.fixture
-def user(tmp_path, monkeypatch):
+def user(tmp_path, monkeypatch, fleet):
     user = User(tmp_path / "home", monkeypatch)
     user.told = []
     yield user
@@ -24,7 +24,7 @@ def user(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def own(tmp_path, user, fleet):
+def own(tmp_path, user):
     """A host of three keys, one of each kind."""
     keys = [user.home / f"host_{kind}" for kind in KINDS]
     for key, kind in zip(keys, KINDS, strict=True):

@@ -10,14 +10,14 @@ from opsflow.testing import SshdFleet
 
 
 @pytest.fixture
-def user(tmp_path, monkeypatch):
+def user(tmp_path, monkeypatch, fleet):
     user = User(tmp_path / "home", monkeypatch)
     yield user
     user.close()
 
 
 @pytest.fixture
-def own(tmp_path, user, fleet):
+def own(tmp_path, user):
     """A host that takes whatever key stands in `authorized`."""
     (user.home / "authorized").touch()
     options = [f"AuthorizedKeysFile {user.home}/authorized"]
