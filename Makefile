@@ -4,6 +4,8 @@
 .PHONY: help demo test lint check bench campaign clean
 
 PYTHON = .venv/bin/python
+# Debian keeps sshd, iptables and the like there, which is not on every user's PATH.
+export PATH := $(PATH):/usr/sbin:/sbin
 JOBS ?= 2
 # The tests that take the longest stand in a few files: a worker takes a whole file, so that fixtures are made once.
 PYTEST = $(PYTHON) -m pytest --numprocesses $(JOBS) --dist loadfile
