@@ -28,6 +28,7 @@
     └── Diverged                        a hook that was called again did something else than before
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -67,6 +68,50 @@ class Problem:
         return f"{text}\n    {self.hint}" if self.hint else text
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One thing that the files no longer say as a stored plan does, or that is not as its preview found it.
+
+    Attributes:
+        what: `playbook`, `inventory`, `step`, `order`, `host`, `variable`, `task`, `file`, `group`, `node` or `action`.
+        names: Of which; several, where the same is to be said of all.
+        change: `added`, `removed`, `changed`, or `wrong`: it cannot be told, for the reason in `after`.
+        key: What of them, as a dotted path; empty: all.
+        before: The value in the plan, as text, secrets masked; empty: there is none to show. `after`: the one now.
+        position: Where it stands now.
+    """
+
+    what: str
+    names: tuple[str, ...]
+    change: str
+    key: str = ""
+    before: str = ""
+    after: str = ""
+    position: Position | None = None
+
+    def __str__(self) -> str:
+        mark = {"added": "+", "removed": "-", "wrong": "!"}.get(self.change, "~")
+        more = len(self.names) - _NAMED
+        names = f"{', '.join(self.names[:_NAMED])}{f' and {more} more' if more > 0 else ''}"
+        text = f"{self.what} {names}".rstrip()
+        if self.key and self.change != "wrong":
+            mark, text = "~", f"{text}, {self.key}: {_short(self.before)} → {_short(self.after)}"
+        elif self.after:
+            text += f": {self.after}"
+        return f"{mark} {text}  ({self.position})" if self.position else f"{mark} {text}"
+
+
+_NAMED = 3
+_SHOWN = 30
+_VALUE = 100
+
+
+def _short(value: str) -> str:
+    if not value:
+        return "nothing"
+    return value if len(value) <= _VALUE else f"{value[:_VALUE]}…"
+
+
 class OpsflowError(Exception):
     """The root. `exit_code` is the process's; `hint` is the command or act that comes next."""
 
@@ -96,9 +141,16 @@ class UnknownRun(OpsflowError):
 
 
 class PlanDrift(OpsflowError):
-    """A file, plugin or action differs from what the stored plan was made of."""
+    """A file, plugin or action differs from what the stored plan was made of; `differences` holds all that do."""
 
     exit_code = 2
+
+    def __init__(self, message: str, *, differences: Sequence[Difference], hint: str = "") -> None:
+        lines = [f"  {difference}" for difference in differences[:_SHOWN]]
+        more = len(differences) - len(lines)
+        lines += [f"  and {more} more (--output json tells all)"] if more > 0 else []
+        super().__init__("\n".join([f"{message}:", *lines]), hint=hint)
+        self.differences = tuple(differences)
 
 
 class HostsHeld(OpsflowError):

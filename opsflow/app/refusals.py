@@ -1,5 +1,6 @@
 """What a run must not be asked to do, and why."""
 
+from opsflow.app.changes import Changes, other_plugins
 from opsflow.errors import HostsHeld, InputError, PlanDrift
 from opsflow.journal import SqlJournal
 from opsflow.model import LOCALHOST, RunRecord, RunState
@@ -23,14 +24,29 @@ def refuse_later_changes(record: RunRecord, plan: Plan, journal: SqlJournal, *, 
 
 def refuse_other_plugins(record: RunRecord, plan: Plan, tasks: TaskRegistry, command: str) -> None:
     """Refuse tasks that are not those of the plan. Raises `PlanDrift`."""
-    planned = plan.tasks
-    found = {name: task.digest for name in planned if (task := tasks.get(name))}
-    other = [name for name, facts in planned.items() if found.get(name) != facts.digest]
+    other = tuple(other_plugins(plan, tasks))
     if other:
         raise PlanDrift(
-            f"not what run {record.id} was planned with: {', '.join(f'task {name}' for name in other)}",
-            hint=f"put the plugins back, or say: opsflow {command} {record.id} --accept-changes",
+            f"the plugins are not those that run {record.id} was planned with",
+            differences=other,
+            hint=f"put them back, or use them as they are: opsflow {command} {record.id} --accept-changes",
         )
+
+
+def refuse_changes(record: RunRecord, changes: Changes) -> None:
+    """Refuse to go on with a plan whose files say something else now. Raises `PlanDrift`."""
+    if not changes.differences:
+        return
+    accept = f"opsflow resume {record.id} --accept-changes"
+    if changes.wrong:
+        hint = "put the files right or back"
+    elif changes.plan is None:
+        hint = f"put them back, or go on with the stored plan: {accept}"
+    else:
+        hint = f"put them back, or go on with what they say now: {accept}"
+    raise PlanDrift(
+        f"what run {record.id} was planned from says something else now", differences=changes.differences, hint=hint
+    )
 
 
 def refuse_ended(record: RunRecord) -> None:

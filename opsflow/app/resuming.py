@@ -3,9 +3,17 @@
 from collections.abc import Callable, Sequence
 
 from opsflow.app import wiring
+from opsflow.app.changes import changes
 from opsflow.app.driving import NOT_CONFIRMED, RunSummary, drive, load
+from opsflow.app.origins import at_home
 from opsflow.app.pins import seen_keys
-from opsflow.app.refusals import refuse_ended, refuse_later_changes, refuse_other_plugins, refuse_rolled_back
+from opsflow.app.refusals import (
+    refuse_changes,
+    refuse_ended,
+    refuse_later_changes,
+    refuse_other_plugins,
+    refuse_rolled_back,
+)
 from opsflow.app.settings import Settings
 from opsflow.engine.run import Run
 from opsflow.engine.stop import Stop
@@ -42,13 +50,16 @@ def resume(
         InputError: nothing of it is left to go on with.
         HostsHeld: somebody drives it at this moment, or another run holds its hosts.
     """
-    tasks = wiring.registry(settings)
     with wiring.journal(settings) as journal:
         record = journal.find(run)
         refuse_ended(record)
-        plan = Plan.from_json(journal.plan(record.id))
+        plan, settings = at_home(Plan.from_json(journal.plan(record.id)), settings)
+        tasks = wiring.registry(settings)
+        found = changes(plan, tasks, settings)
         if not accept_changes:
-            refuse_other_plugins(record, plan, tasks, "resume")
+            refuse_changes(record, found)
+        elif found.wrong:
+            raise found.wrong
         loaded = load(_taken(record, journal, refuse_ended), plan, journal, listeners, tasks)
         with wiring.executor(settings, plan, tasks, listeners, pins=seen_keys(loaded)) as (executor, transports):
             return drive(loaded, executor, transports, journal, stop or Stop(), "resume")
@@ -83,10 +94,10 @@ def rollback(
         HostsHeld: somebody drives it at this moment, or later runs changed its hosts.
         ApprovalNeeded: nobody is there to be asked.
     """
-    tasks = wiring.registry(settings)
     with wiring.journal(settings) as journal:
         record = journal.find(run)
-        plan = Plan.from_json(journal.plan(record.id))
+        plan, settings = at_home(Plan.from_json(journal.plan(record.id)), settings)
+        tasks = wiring.registry(settings)
         loaded = load(record, plan, journal, listeners, tasks)
         planned = _to_revert(loaded)
         for node in planned if dry_run or confirm else ():

@@ -1,7 +1,7 @@
 """What holds for every command: from the command line, else from `opsflow.toml`, else the default."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -82,6 +82,17 @@ def settings(
         ssh=found.ssh,
         accept_new_host_keys=accept_new_host_keys,
     )
+
+
+def of_project(project: Path, given: Settings) -> Settings:
+    """The settings of another project than the current directory's; what was said on the command line holds there, too.
+
+    Raises:
+        InputError: its `opsflow.toml` is wrong.
+    """
+    there, here = settings(project), settings(given.project)
+    more = tuple(directory for directory in given.plugins if directory not in here.plugins)
+    return replace(given, project=there.project, plugins=there.plugins + more, ssh=there.ssh)
 
 
 def _default(project: Path) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from opsflow import inventory as inventories
 from opsflow import playbook as playbooks
+from opsflow.app.origins import origin_of
 from opsflow.app.settings import Settings
 from opsflow.engine.executors import SerialExecutor, ThreadExecutor
 from opsflow.engine.work import Worker
@@ -109,8 +110,9 @@ def compiled(
     settings: Settings,
     on_failure: OnFailure | None = None,
     run: bool = True,
+    now: datetime | None = None,
 ) -> Plan:
-    """Read the files and compile them; not for a run, inputs may be missing.
+    """Read the files and compile them; not for a run, inputs may be missing. `now`: the time that templates see.
 
     Raises:
         InputError: all that is wrong with them.
@@ -127,11 +129,11 @@ def compiled(
         if on_failure:
             found = replace(found, steps=tuple(replace(s, on_failure=on_failure) for s in found.steps))
         with _collecting(problems):
-            plan = _compiled(found, machines, variables, tasks, run=run)
+            plan = _compiled(found, machines, variables, tasks, run=run, now=now or datetime.now(UTC))
         problems = _with_lines(problems, found)
     raise_problems(dict.fromkeys(problems))
     assert plan is not None
-    return plan
+    return replace(plan, origin=origin_of(path, machines, extra, on_failure, project=settings.project))
 
 
 @contextmanager
@@ -144,7 +146,13 @@ def _collecting(problems: list[Problem]) -> Iterator[None]:
 
 
 def _compiled(
-    found: Playbook, machines: Inventory | None, variables: Mapping[str, Any], tasks: TaskRegistry, *, run: bool
+    found: Playbook,
+    machines: Inventory | None,
+    variables: Mapping[str, Any],
+    tasks: TaskRegistry,
+    *,
+    run: bool,
+    now: datetime,
 ) -> Plan:
     renderer = TemplateRenderer(directory=found.directory, hosts=_inventory_hosts(machines))
     missing = [i.name for i in found.inputs if i.required and i.name not in variables]
@@ -162,7 +170,7 @@ def _compiled(
             renderer,
             inputs={k: v for k, v in values.items() if k not in variables},
             extra={**variables, **{k: v for k, v in values.items() if k in variables}},
-            now=datetime.now(UTC),
+            now=now,
             render=not missing and not problems,
         )
     raise_problems(problems)

@@ -1,7 +1,21 @@
 """The plan: a playbook and an inventory compiled to a frozen graph of nodes, which then is all that a run knows."""
 
 from opsflow.plan.compile import compile_plan
-from opsflow.plan.model import Edge, Join, Node, Plan, TaskFacts
+from opsflow.plan.drift import differences
+from opsflow.plan.fingerprint import moved
+from opsflow.plan.model import Edge, Join, Node, Origin, Plan, TaskFacts
 from opsflow.plan.values import node_variables, values_of
 
-__all__ = ["Edge", "Join", "Node", "Plan", "TaskFacts", "compile_plan", "node_variables", "values_of"]
+__all__ = [
+    "Edge",
+    "Join",
+    "Node",
+    "Origin",
+    "Plan",
+    "TaskFacts",
+    "compile_plan",
+    "differences",
+    "moved",
+    "node_variables",
+    "values_of",
+]

@@ -47,6 +47,12 @@ class ParameterCheck:
         self._seen = seen  # by step, the variables that its templates may see
         self._local = LocalFiles()
         self.files: dict[str, str] = {}
+        self._named: dict[str, dict[str, None]] = {}
+
+    @property
+    def local_files(self) -> dict[str, tuple[str, ...]]:
+        """For each step the local files that its parameters name, as far as they are known."""
+        return {step: tuple(paths) for step, paths in self._named.items()}
 
     def problems(self, nodes: Sequence[Node], hosts: Mapping[str, Host]) -> list[Problem]:
         """All that is wrong; what is wrong on many hosts is said once."""
@@ -138,3 +144,4 @@ def has_template(value: Any) -> bool:
     if isinstance(value, Mapping):
         return any(has_template(v) for v in value.values())
     return isinstance(value, list | tuple) and any(has_template(v) for v in value)
+            self._named.setdefault(step.id, {})[path] = None

@@ -1,6 +1,5 @@
 """`compile_plan`: a playbook and an inventory become a plan, or a list of everything that is wrong with them."""
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ import networkx as nx
 from opsflow.errors import InputError, Problem, TemplateError
 from opsflow.model import LOCALHOST, PER_ALL, PER_HOST, SCOPE_HOST, SCOPE_RUN, Host, Need, Playbook, Step
 from opsflow.plan.check import ParameterCheck, has_template, step_problem
+from opsflow.plan.fingerprint import decisive, fingerprint
 from opsflow.plan.model import Node, Plan, TaskFacts
 from opsflow.plan.needs import EdgeBuilder, per_of
 from opsflow.plan.values import values_of
@@ -92,7 +92,7 @@ class _Compiler:
         self.problems += edges.problems
         if self.problems:
             raise InputError(_in_order(self.problems))
-        data = Plan(
+        plan = Plan(
             playbook=self.playbook,
             inventory=self.inventory.path if self.inventory else "",
             inventory_digest=self.inventory.digest if self.inventory else "",
@@ -103,13 +103,15 @@ class _Compiler:
             tasks={step.task: self._facts(step.task) for step in self.playbook.steps},
             references={step: tuple(sorted(found)) for step, found in references.items()},
             files=check.files,
+            local_files=check.local_files,
             groups=self._groups(),
             nodes=tuple(nodes),
             joins=tuple(edges.joins),
             edges=tuple(edges.edges),
-        ).to_json()
+        )
+        data = plan.to_json()
         # What runs is what is stored, not what it was stored from.
-        return Plan.from_json(data | {"fingerprint": _fingerprint(data)})
+        return Plan.from_json(data | {"fingerprint": fingerprint(decisive(plan, data))})
 
     def _variables(self, step: Step) -> Mapping[str, Any]:
         """What the step's templates may see, on whichever host: of host variables all the templates there are."""
@@ -261,17 +263,3 @@ def _in_order(problems: list[Problem]) -> list[Problem]:
     return sorted(
         unique, key=lambda p: (p.position.file, p.position.line, p.position.column) if p.position else ("", 0, 0)
     )
-
-
-def _fingerprint(plan: Mapping[str, Any]) -> str:
-    """Over what decides what a run does: not over where that was written, and when."""
-    playbook = _without(plan["playbook"], "path", "digest")
-    playbook["steps"] = [_without(step, "source", "positions") for step in playbook["steps"]]
-    playbook["inputs"] = [_without(given, "source") for given in playbook["inputs"]]
-    decisive = _without(plan, "now", "inventory", "inventory_digest", "fingerprint") | {"playbook": playbook}
-    text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _without(data: Mapping[str, Any], *keys: str) -> dict[str, Any]:
-    return {key: value for key, value in data.items() if key not in keys}

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import networkx as nx
 from pydantic import TypeAdapter
 
-from opsflow.model import LOCALHOST, Host, Playbook, Step
+from opsflow.model import LOCALHOST, Host, OnFailure, Playbook, Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +48,23 @@ class TaskFacts:
     has_plan: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What a plan was made from, so that it can be made again. Relative paths begin in the project.
+
+    Attributes:
+        playbook: Its file.
+        inventory: Its file, or the list of hosts.
+        extra: What was given with `-e`.
+        on_failure: What was said for every step.
+    """
+
+    playbook: str
+    inventory: str
+    extra: tuple[str, ...] = ()
+    on_failure: OnFailure | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """All that a run knows. Never changes.
@@ -62,9 +79,11 @@ class Plan:
         tasks: The tasks in use.
         references: For each step, the steps whose outputs or states its templates mention.
         files: Local files that parameters name, with their SHA-256.
+        local_files: For each step, those that its parameters name.
         groups: All groups of the inventory with their hosts, if a template asks for hosts; else nothing.
         nodes, joins, edges: The graph, in playbook order.
         fingerprint: SHA-256 over all that decides what the run does.
+        origin: What it was made from; None: it was made by an opsflow that did not write that down.
     """
 
     playbook: Playbook
@@ -82,6 +101,8 @@ class Plan:
     joins: tuple[Join, ...]
     edges: tuple[Edge, ...]
     fingerprint: str = field(default="")
+    local_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    origin: Origin | None = None
 
     @cached_property
     def steps(self) -> Mapping[str, Step]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
-from opsflow.errors import InputError, OpsflowError
+from opsflow.errors import InputError, OpsflowError, PlanDrift
 from opsflow.events import Event, NodePlanned
 from opsflow.model import AttemptRecord, Failure, NodeRecord, RequestRecord, RollbackRecord, RunRecord
 
@@ -80,8 +80,10 @@ def event_data(event: Event) -> Data:
 def error_data(error: OpsflowError) -> Data:
     """An error that ended a command."""
     problems = error.problems if isinstance(error, InputError) else ()
+    drift = {"differences": plain(error.differences)} if isinstance(error, PlanDrift) else {}
     return {
-        "error": {
+        "error": drift
+        | {
             "type": type(error).__name__,
             "message": error.message,
             "hint": error.hint,
@@ -147,6 +149,7 @@ def _attempt_data(attempt: AttemptRecord) -> Data:
         "started": timestamp(attempt.started),
         "finished": timestamp(attempt.finished),
         "undoes": attempt.undoes,
+        "vary": dict(attempt.turn.values) if attempt.turn else None,
         "error": _failure_data(attempt.error),
     }
 

@@ -193,13 +193,19 @@ def test_resume_goes_on_with_the_newest_run_and_does_nothing_twice(project):
     assert [len(n.attempts) for n in project.show().nodes] == [1, 2, 1]
 
 
-def test_resume_does_not_read_the_files_again(project):
+def test_resume_goes_on_with_the_stored_plan_if_the_files_are_gone_and_it_is_told_so(project):
     project.steps(("one", "web-1"), FAILS)
     project.apply()
     project.mend()
     (project.directory / "playbooks" / "play.toml").unlink()
     (project.directory / "inventories" / "fleet.toml").unlink()
-    assert project.resume().exit_code == 0
+    with pytest.raises(PlanDrift) as refused:
+        project.resume()
+    assert [(d.what, d.names, d.change) for d in refused.value.differences] == [
+        ("playbook", ("playbooks/play.toml",), "removed"),
+        ("inventory", ("inventories/fleet.toml",), "removed"),
+    ]
+    assert project.resume(accept_changes=True).exit_code == 0
 
 
 def test_resume_of_what_has_succeeded_is_refused(project):

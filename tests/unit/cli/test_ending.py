@@ -18,7 +18,7 @@ def raising(error):
     [
         (errors.InputError("wrong"), 2),
         (errors.UnknownRun("wrong"), 2),
-        (errors.PlanDrift("wrong"), 2),
+        (errors.PlanDrift("wrong", differences=()), 2),
         (errors.NotDone("wrong"), 2),
         (errors.HostsHeld("wrong", holders={}), 5),
         (errors.JournalUnavailable("wrong"), 6),
