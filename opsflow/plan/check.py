@@ -123,6 +123,7 @@ class ParameterCheck:
     def _task_problems(self, step: Step, task: Task, params: Mapping[str, Any], ignore: Sequence[str]) -> list[Problem]:
         known = {key: value for key, value in params.items() if key not in ignore}
         for path in task.local_paths(known, self._playbook.directory):
+            self._named.setdefault(step.id, {})[path] = None
             if path not in self.files:
                 self.files[path] = self._local.digest(path)
         return [
@@ -144,4 +145,3 @@ def has_template(value: Any) -> bool:
     if isinstance(value, Mapping):
         return any(has_template(v) for v in value.values())
     return isinstance(value, list | tuple) and any(has_template(v) for v in value)
-            self._named.setdefault(step.id, {})[path] = None
