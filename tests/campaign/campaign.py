@@ -75,7 +75,7 @@ def about():
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "machine": f"{platform.machine()}, {os.cpu_count()} processors, Linux {platform.release()}",
         "Python": platform.python_version(),
-        "shells": f"dash, {version('bash', '--version').split(',')[1].strip()} as `sh` (bash), {version('busybox').split(' (')[0]}",
+        "shells": f"dash; {version('bash', '--version').split(' (x')[0]}; {version('busybox').split(' (')[0]}",
         "ssh server": version("ssh", "-V").split(",")[0],
         "hosts": "three sshd processes; three machines with systemd, each with a disk, a network and a boot id of its own",
     }

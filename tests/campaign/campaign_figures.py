@@ -21,23 +21,23 @@ output of each command, and every file.
 
 {about}
 
-| what happened | how often | operations | commands under way then | {kinds} | unknown |
-|---|---|---|---|{columns}|---|
+| what happened | how often | operations | commands under way then | {kinds} | unknown | never begun |
+|---|---|---|---|{columns}|---|---|
 {phases}
 
 The same by host:
 
-| host | its `sh` | operations | commands under way | {kinds} | unknown |
-|---|---|---|---|{columns}|---|
+| host | its `sh` | operations | commands under way | {kinds} | unknown | never begun |
+|---|---|---|---|{columns}|---|---|
 {hosts}
 
 *Operations* are commands and files put; *commands under way then* are those, each counted once, that had begun and not ended at
 a moment when something was killed, cut or switched off. *Run twice* counts files that were put twice, too; *lost* are
 operations of nodes that read succeeded and of which the witness knows nothing; *false status* counts nodes and commands
 that the journal has otherwise than the witness. *Unknown* are nodes whose fate cannot be found out; only a loss of power may
-have that effect, on nodes of that host. (Where a command had ended and its status was on the disk, it is known.) A loss of
-power ends all processes of the machine at once, loses what had not been written to its disk, and is followed by a boot of
-the same disk.
+have that effect, on nodes of that host that were worked on. *Never begun* are nodes that failed because their host could not
+be reached, and of which the witness knows nothing, as it must be. A loss of power ends all processes of the machine at once,
+loses what had not been written to its disk, and is followed by a boot of the same disk.
 
 A run is made by its seed: `make campaign ARGS="--phase power --seed 17 --rounds 1"` makes one again. The seed decides what is
 done, when and to whom; how far the hosts are at that moment is up to the machine. The seeds of these runs:
@@ -55,14 +55,15 @@ class Sum:
     disturbances: Counter = field(default_factory=Counter)
     kinds: Counter = field(default_factory=Counter)
     unknown: int = 0
+    never: int = 0
 
     @property
     def wrong(self):
         return self.kinds.total()
 
     def cells(self):
-        """Operations, commands under way, what must never be, unknown: as cells of a table."""
-        numbers = [self.operations, self.hit, *(self.kinds[kind] for kind in KINDS), self.unknown]
+        """Operations, commands under way, what must never be, unknown, never begun: as cells of a table."""
+        numbers = [self.operations, self.hit, *(self.kinds[kind] for kind in KINDS), self.unknown, self.never]
         return " | ".join(f"{number:,}" for number in numbers)
 
 
@@ -79,6 +80,7 @@ def summed(told, hosts=None):
         found.disturbances += one.disturbances
         found.kinds.update(kind for host, kind, _ in one.verdict.wrong if ours(host))
         found.unknown += sum(ours(host) for host, _ in one.verdict.unknown)
+        found.never += sum(ours(host) for host, _ in one.verdict.never)
     return found
 
 

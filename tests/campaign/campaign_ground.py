@@ -3,7 +3,6 @@
 import hashlib
 import shutil
 import sys
-import time
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -144,12 +143,6 @@ class Ground:
     def under_way(self):
         """What is being done now: (host, name) of commands."""
         return {(target.name, name) for target in self.targets for name in target.under_way()}
-
-    def settle(self):
-        """Wait until no command is under way any more, but at most for a while: one may have died with its host."""
-        ends = time.monotonic() + 30
-        while self.under_way() and time.monotonic() < ends:
-            time.sleep(0.05)
 
     def runs(self):
         """How many runs the journal has."""

@@ -74,7 +74,6 @@ class Phase:
         told.operations.update({target.name: self.work.operations() for target in targets})
         began = time.monotonic()
         code, text = self.trouble(ground, dice, told)
-        ground.settle()
         told.verdict = judged(ground, self.work, doubtful=told.doubtful)
         if code != told.verdict.code:
             told.verdict.wrong.append(("", "false status", f"opsflow ended with {code}; it says:\n{text[-2000:]}"))
