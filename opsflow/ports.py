@@ -78,6 +78,9 @@ class Transport(Protocol):
             TransferFailed: the target could not take it, or `digest` is of something else; `path` is as it was.
         """
 
+    def reach(self) -> None:
+        """Make sure that the host answers and lets us in; nothing is done there."""
+
     def claim(self, run: str, epoch: int) -> str:
         """Claim the host for a run and the number of its owner; where operations are recorded, as an intent keeps it.
 

@@ -63,6 +63,8 @@ class Worker:
             transport = self._transports.to(job.host, job.become)
             for value in self._hidden():
                 masker.add(value)
+            if not job.epoch:  # a dry run: whether hosts answer is part of what it tells
+                transport.reach()
             machine = transport.claim(job.run_id, job.epoch) if job.epoch else ""
             if job.settled:
                 transport.forget(job.settled)

@@ -126,6 +126,7 @@ class BecomeTransport(ShellTransport):
         self._user = user
         self._password = password
         self._known = False
+        self._reaching = threading.Lock()
 
     @property
     def spare(self) -> bool:
@@ -160,6 +161,13 @@ class BecomeTransport(ShellTransport):
                 raise
             self._known = True
         return process
+
+    def reach(self) -> None:
+        """Connect, and see whether sudo lets us. See `ports.Transport.reach`."""
+        self._login.reach()
+        with self._reaching:
+            if not self._known:
+                self.start().close()
 
     def _pass(self, talk: "_Talk") -> None:
         """Get past sudo."""

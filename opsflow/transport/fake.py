@@ -147,14 +147,17 @@ class FakeTransport:
 
     def identity(self) -> str:
         """The name, as if it were a machine's."""
+        self.reach()
+        return f"fake - {self._name}"
+
+    def reach(self) -> None:
+        """Fail if it is unreachable. See `ports.Transport.reach`."""
         if self.unreachable:
             raise Unreachable(f"cannot reach {self._name}: it was told to be unreachable")
-        return f"fake - {self._name}"
 
     def claim(self, run: str, epoch: int) -> str:
         """Claim the host. See `ports.Transport.claim`."""
-        if self.unreachable:
-            raise Unreachable(f"cannot reach {self._name}: it was told to be unreachable")
+        self.reach()
         with self._lock:
             if self._claimed[0] == run and epoch < self._claimed[1]:
                 raise Interrupted(f"{self._name}: a later session has taken over run {run}")
@@ -173,8 +176,7 @@ class FakeTransport:
 
     def fence(self, op: Recordable) -> None:
         """Let nothing more of an attempt start. See `ports.Transport.fence`."""
-        if self.unreachable:
-            raise Unreachable(f"cannot reach {self._name}: it was told to be unreachable")
+        self.reach()
         with self._lock:
             self._fenced.add(op.attempt)
 
@@ -214,8 +216,7 @@ class FakeTransport:
 
     def _begin(self, operation: Operation) -> bool:
         """Record an operation; whether the link is to be lost after it."""
-        if self.unreachable:
-            raise Unreachable(f"cannot reach {self._name}: it was told to be unreachable")
+        self.reach()
         self.operations.append(operation)
         lost = self._interruptions.pop(len(self.operations), None)
         if lost is False:

@@ -67,6 +67,9 @@ class ShellTransport(FileTransport):
         if target is not None:
             target.close()
 
+    def reach(self) -> None:
+        """Make sure that the host lets us in. See `ports.Transport.reach`."""
+
     def claim(self, run: str, epoch: int) -> str:
         """Claim the host. See `ports.Transport.claim`."""
         target = self._claimed(run, epoch)

@@ -93,6 +93,10 @@ class SshTransport(ShellTransport):
                 undo.callback(known.discard, channel)
             return SshProcess(channel, self.where, undo.pop_all().close)
 
+    def reach(self) -> None:
+        """Connect, if there is no connection. See `ports.Transport.reach`."""
+        self._linked()
+
     def close(self) -> None:
         """Close the connection, if there is one."""
         super().close()

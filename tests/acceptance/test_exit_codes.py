@@ -53,6 +53,18 @@ def test_1_a_halted_run_leaves_all_as_it_is_and_is_resumed(project):
     assert project.files() == {"one": done, "two": done}
 
 
+def test_1_a_host_that_does_not_answer_is_found_before_anything_is_touched(project):
+    """Also by a step that has nothing to look at."""
+    project.fleet.kill("two")
+
+    refused = apply(project, project.playbook(FIRST, SECOND), code=1)
+
+    assert "cannot reach two" in refused.out
+    assert "nothing was changed" in refused.err
+    assert project.files()["one"] == {}
+    assert project.opsflow("runs", "--output", "json").json == []
+
+
 def test_2_every_mistake_is_found_with_its_place_before_any_host_is_connected(project):
     playbook = project.playbook(
         step("first", "true", hosts="al", changes=False),
