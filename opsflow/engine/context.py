@@ -54,7 +54,7 @@ class HookContext:
         self._emit = emit
         self._secret = secret
         self.masker = masker or Masker()
-        self._vars = RenderedVars(job.variables, job.facts, renderer)
+        self._vars = RenderedVars(job.variables, job.facts, renderer, job.turn)
         self._ends = None if job.timeout is None else time.monotonic() + job.timeout
         self._thread = threading.get_ident()
         self._earlier = Earlier(job.printed)

@@ -1,15 +1,17 @@
 """The way forward: from reached to ready, prepared, acting, done; and what a failure blocks."""
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from opsflow.engine.graph import Frontier, Spread
 from opsflow.engine.jobs import Jobs
-from opsflow.engine.lanes import Lanes, Queue, Timers, retry_delay
+from opsflow.engine.lanes import Lanes, Queue
+from opsflow.engine.retrying import Retrying
+from opsflow.engine.reverting import say_finished
 from opsflow.engine.run import INTERRUPTED, Run, outcome_state
 from opsflow.engine.unsettled import Unsettled
-from opsflow.events import NodeFinished, NodeRetrying, NodeStarted
+from opsflow.events import NodeStarted
 from opsflow.model import (
     AttemptRecord,
     AttemptState,
@@ -22,10 +24,10 @@ from opsflow.model import (
     Phase,
     Step,
     Verdict,
+    said_with,
 )
 
 _OPEN = frozenset({NodeState.PENDING, NodeState.RUNNING})
-_BROKEN = frozenset({NodeState.FAILED, NodeState.BLOCKED, NodeState.UNKNOWN})
 
 
 class Forward:
@@ -57,12 +59,13 @@ class Forward:
         self._failed = failed
         self._ready = Queue(lanes, lambda node: run.nodes[node].step)
         self._prepared: deque[Outcome] = deque()
-        self._tries: Counter[str] = Counter()
-        self._timers = Timers()
         self._lanes = lanes
+        open_ = [n for n in run.in_state(NodeState.RUNNING, NodeState.UNKNOWN) if not closed(n)]
         # Attempts whose end nobody saw: a session before this one ended first.
-        lost = [n for n in run.in_state(NodeState.RUNNING, NodeState.UNKNOWN) if not closed(n)]
+        lost = [n for n in open_ if run.nodes[n].in_doubt]
         self._unsettled = Unsettled(run, jobs, lost)
+        between = [n for n in open_ if not run.nodes[n].in_doubt]
+        self._again = Retrying(run, jobs, lanes, closed=closed, fail=self._fail, undone=self._pass, begun=between)
         self._frontier = Frontier(run.plan, self._through)
         self.halted = False
 
@@ -73,18 +76,22 @@ class Forward:
     @property
     def idle(self) -> bool:
         """Whether nothing waits to be started."""
-        waiting = self._ready or self._prepared or self._timers.remaining() is not None
-        return not self._unsettled and (self.halted or not waiting)
+        waiting = self._ready or self._prepared or self._again.waits[0] is not None
+        return not self._unsettled and not self._again.between.nodes and (self.halted or not waiting)
 
     @property
     def unsettled(self) -> Collection[str]:
-        """Nodes of which it is still to be found out what became of their last attempt."""
-        return self._unsettled.nodes
+        """Nodes of which it is still to be found out what became of their attempts, or whose attempts are reverted."""
+        return {*self._unsettled.nodes, *self._again.between.nodes}
 
     @property
-    def wait(self) -> float | None:
+    def waits(self) -> list[float | None]:
         """Seconds until a node may try again; None: none waits."""
-        return self._timers.remaining()
+        return self._again.waits
+
+    def reverts(self, node: str) -> bool:
+        """Whether a node's attempts are reverted so that it can try again."""
+        return node in self._again.between.nodes
 
     def halt(self) -> None:
         """Start nothing more."""
@@ -97,9 +104,12 @@ class Forward:
         found: list[Job] = []
         while self._unsettled and len(found) < free:
             found.append(self._unsettled.next())
-        if self.halted:
-            return found
-        for due in self._timers.due():
+        if not self.halted:
+            self._go_on(found, free)
+        return found + self._again.between.next(free - len(found))
+
+    def _go_on(self, found: list[Job], free: int) -> None:
+        for due in self._again.due():
             self._ready.add(due)
         while self._prepared and len(found) < free:
             outcome = self._prepared.popleft()
@@ -108,9 +118,10 @@ class Forward:
             else:
                 self._lanes.give(outcome.job.step)
         while len(found) < free and (node := self._ready.take(self._pending)):
-            self._tries[node] += 1
-            found.append(self._jobs.prepare(node))
-        return found
+            if self._again.ready(node):
+                found.append(self._jobs.prepare(node, place=self._again.tries.place(node)))
+            else:
+                self._lanes.give(self._run.nodes[node].step)
 
     def take(self, outcome: Outcome) -> None:
         """See what came of a job."""
@@ -118,6 +129,8 @@ class Forward:
             self._take_preparation(outcome)
         elif outcome.job.kind is JobKind.SETTLE:
             self._take_settlement(outcome)
+        elif outcome.job.kind is JobKind.REVERT:
+            self._again.between.take(outcome)
         else:
             self._take_act(outcome)
 
@@ -136,9 +149,9 @@ class Forward:
         blocked = []
         for node in (*waiting, *self._spread.dependants(waiting)):
             if self._pending(node):
-                self._timers.drop(node)
+                self._again.drop(node)
                 self._run.move(node, "block", error=Failure(kind="Blocked", message=why))
-                self._say_finished(node)
+                say_finished(self._run, node, Phase.EXECUTE)
                 blocked.append(node)
         # Passing one reaches others, which then pass by themselves.
         for node in [n for n in blocked if self._frontier.reached(n)]:
@@ -148,7 +161,7 @@ class Forward:
     # Inside
 
     def _through(self, node: str) -> bool:
-        return self._run.nodes[node].state not in _OPEN and node not in self._unsettled.nodes
+        return self._run.nodes[node].state not in _OPEN and node not in self.unsettled
 
     def _pending(self, node: str) -> bool:
         return self._run.nodes[node].state is NodeState.PENDING
@@ -174,10 +187,16 @@ class Forward:
         node = outcome.job.node
         assert outcome.preview is not None
         attempt = self._run.begin_attempt(
-            node, Phase.EXECUTE, params=outcome.params, preview=outcome.preview, machine=outcome.machine
+            node,
+            Phase.EXECUTE,
+            params=outcome.params,
+            preview=outcome.preview,
+            machine=outcome.machine,
+            turn=outcome.job.turn,
         )
         self._run.move(node, "start")
-        summary = outcome.preview.summary
+        self._again.tries.begun(node)
+        summary = said_with(outcome.preview.summary, attempt.turn)
         self._run.say(NodeStarted(run_id=self._run.id, node=node, phase=Phase.EXECUTE, n=attempt.n, summary=summary))
         return self._jobs.execute(attempt)
 
@@ -200,8 +219,9 @@ class Forward:
             began = bool(self._run.nodes[node].to_revert())
             self._run.move(node, "satisfy" if began else "settle", outputs=outcome.outputs)
             self._done(node, outcome.preview.summary if outcome.preview else "")
-        elif outcome.verdict is not Verdict.PREPARED and not self._try_again(node, outcome.failure):
-            self._fail(node, outcome.failure)
+        elif outcome.verdict is not Verdict.PREPARED:
+            self._again.tries.look_failed(outcome)
+            self._try_again(node, outcome.failure)
 
     def _take_act(self, outcome: Outcome) -> None:
         node = outcome.job.node
@@ -227,9 +247,9 @@ class Forward:
             self._lose(node, outcome.failure)
         elif outcome.verdict is Verdict.CANCELLED:
             self.again(node)
-            self._say_finished(node, outcome.failure.message if outcome.failure else "")
-        elif self._closed(node) or not self._try_again(node, outcome.failure):
-            self._fail(node, outcome.failure)
+            say_finished(self._run, node, Phase.EXECUTE, outcome.failure.message if outcome.failure else "")
+        else:
+            self._try_again(node, outcome.failure)
 
     def _take_settlement(self, outcome: Outcome) -> None:
         node = outcome.job.node
@@ -268,20 +288,15 @@ class Forward:
         error = None if state is AttemptState.SUCCEEDED else attempt.error or INTERRUPTED
         self._run.end_attempt(attempt, state, outputs=outputs, error=error)
 
-    def _try_again(self, node: str, failure: Failure | None) -> bool:
-        retry = self._step(node).retry
-        if self._tries[node] >= retry.attempts or self.halted:
-            return False
-        if self._run.nodes[node].state is not NodeState.PENDING:
-            self._run.move(node, "retry")
-        delay = retry_delay(retry, self._tries[node])
-        self._timers.add(node, delay)
-        self._run.say(NodeRetrying(run_id=self._run.id, node=node, n=self._tries[node], delay=delay, error=failure))
-        return True
+    def _try_again(self, node: str, failure: Failure | None) -> None:
+        if self.halted:
+            self._fail(node, failure)
+        else:
+            self._again.failed(node, failure)
 
     def _fail(self, node: str, failure: Failure | None) -> None:
         self._run.move(node, "fail", error=failure)
-        self._say_finished(node)
+        say_finished(self._run, node, Phase.EXECUTE)
         blocked = self.block(self._spread.dependants([node]), f"it needs {node}, which failed")
         self._failed(node, blocked)
         self._pass(node)
@@ -289,7 +304,7 @@ class Forward:
     def _lose(self, node: str, failure: Failure | None) -> None:
         if self._run.nodes[node].state is NodeState.RUNNING:
             self._run.move(node, "lose", error=failure)
-        self._say_finished(node)
+        say_finished(self._run, node, Phase.EXECUTE)
         self.block(self._spread.dependants([node]), f"it needs {node}, whose fate is unknown")
         self._pass(node)
 
@@ -299,20 +314,5 @@ class Forward:
             self._failed(blocked, [])
 
     def _done(self, node: str, summary: str) -> None:
-        self._say_finished(node, summary)
+        say_finished(self._run, node, Phase.EXECUTE, summary)
         self._pass(node)
-
-    def _say_finished(self, node: str, summary: str = "") -> None:
-        status = self._run.nodes[node]
-        self._run.say(
-            NodeFinished(
-                run_id=self._run.id,
-                node=node,
-                state=status.state,
-                phase=Phase.EXECUTE,
-                summary=summary,
-                outputs=status.outputs,
-                error=status.error if status.state in _BROKEN else None,
-                source=str(self._step(node).source or ""),
-            )
-        )

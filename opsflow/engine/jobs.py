@@ -5,8 +5,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from opsflow.engine.run import NodeStatus
-from opsflow.model import LOCALHOST, PER_ALL, PER_HOST, AttemptRecord, Job, JobKind, NodeState, Phase, Preview, Step
-from opsflow.plan import Node, Plan, node_variables, values_of
+from opsflow.model import (
+    LOCALHOST,
+    PER_ALL,
+    PER_HOST,
+    AttemptRecord,
+    Job,
+    JobKind,
+    NodeState,
+    Phase,
+    Preview,
+    Step,
+    Turn,
+)
+from opsflow.plan import Node, Plan, node_variables, values_of, varied
 from opsflow.ports import Renderer
 
 _HAS_OUTPUTS = frozenset({NodeState.SUCCEEDED, NodeState.UNCHANGED})
@@ -42,12 +54,12 @@ class Jobs:
         self._renderer = renderer
         self._values: dict[tuple[str, str], dict[str, list[str]]] = {}
         self._wants_all = {
-            step.id: "by_host" in json.dumps([dict(step.params), dict(step.vars), step.when], default=str)
+            step.id: "by_host" in json.dumps([step.params, step.vars, step.when, step.retry.vary], default=str)
             for step in plan.playbook.steps
         }
 
-    def prepare(self, node: str) -> Job:
-        """Render and look, for the attempt to come."""
+    def prepare(self, node: str, *, place: int = 0) -> Job:
+        """Render and look, for the attempt to come; `place`: which of the values that vary it gets, from 0."""
         step = self._plan.steps[self._plan.by_id[node].step]
         return self._job(
             JobKind.PREPARE,
@@ -55,6 +67,8 @@ class Jobs:
             attempt=self._nodes[node].count(Phase.EXECUTE) + 1,
             params=step.params,
             when=step.when,
+            vary=varied(step, self._plan.extra),
+            place=place,
             timeout=step.timeout,
             files={} if node in self._plan.after_local else self._plan.files,
         )
@@ -98,13 +112,23 @@ class Jobs:
             preview=Preview.from_json(attempt.preview),
             timeout=timeout,
             outputs=outputs,
+            turn=attempt.turn,
             record=record.id if record and self._epoch else "",
             replay=replay,
             printed=self._printed(record.id) if record and replay else {},
             machine=record.machine if record else "",
         )
 
-    def _job(self, kind: JobKind, node_id: str, *, attempt: int, params: Mapping[str, Any], **more: Any) -> Job:
+    def _job(
+        self,
+        kind: JobKind,
+        node_id: str,
+        *,
+        attempt: int,
+        params: Mapping[str, Any],
+        turn: Turn | None = None,
+        **more: Any,
+    ) -> Job:
         plan = self._plan
         node = plan.by_id[node_id]
         step = plan.steps[node.step]
@@ -118,7 +142,8 @@ class Jobs:
             attempt=attempt,
             params=params,
             variables=node_variables(plan.playbook, step, plan.hosts[node.host], inputs=plan.inputs, extra=plan.extra),
-            facts=self._facts(step, node),
+            facts=self._facts(step, node) | dict(turn.values if turn else {}),
+            turn=turn,
             directory=plan.playbook.directory,
             become=step.become,
             epoch=self._epoch,

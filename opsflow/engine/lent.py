@@ -4,21 +4,30 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from opsflow.model import Job, Message, Output
+from opsflow.model import Job, Message, Output, Turn
 from opsflow.ports import OutputSink, Renderer
 from opsflow.report.masking import Masker
 
 
 class RenderedVars(Mapping[str, Any]):
-    """A node's variables, each rendered when it is looked at."""
+    """A node's variables, each rendered when it is looked at; `turn`: what of them the attempt was given, rendered."""
 
-    def __init__(self, variables: Mapping[str, Any], facts: Mapping[str, Any], renderer: Renderer | None) -> None:
-        self._variables = variables
+    def __init__(
+        self,
+        variables: Mapping[str, Any],
+        facts: Mapping[str, Any],
+        renderer: Renderer | None,
+        turn: Turn | None = None,
+    ) -> None:
+        self._turn = turn.values if turn else {}
+        self._variables = {**variables, **self._turn}
         self._facts = facts
         self._renderer = renderer
 
     def __getitem__(self, name: str) -> Any:
         value = self._variables[name]
+        if name in self._turn:
+            return value
         return self._renderer.render(value, self._variables, self._facts) if self._renderer else value
 
     def __iter__(self) -> Iterator[str]:

@@ -209,7 +209,7 @@ class Engine:
         return self._undo.idle and (self._forward is None or self._forward.idle)
 
     def _patience(self) -> float:
-        waits = [self._run.due, self._undo.wait, self._forward.wait if self._forward else None]
+        waits: list[float | None] = [self._run.due, self._undo.wait, *(self._forward.waits if self._forward else ())]
         return min([w for w in waits if w is not None] + [_POLL])
 
     def _take(self, message: Message) -> None:
@@ -218,7 +218,7 @@ class Engine:
             outcome = self._requests.signed(message)
             if outcome.job.kind is JobKind.CANCEL:
                 self._requests.ended(outcome)
-            elif outcome.job.kind is JobKind.REVERT:
+            elif outcome.job.kind is JobKind.REVERT and not (self._forward and self._forward.reverts(outcome.job.node)):
                 self._undo.take(outcome)
             elif self._forward:
                 self._forward.take(outcome)

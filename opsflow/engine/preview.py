@@ -8,7 +8,7 @@ from opsflow.engine.jobs import Jobs
 from opsflow.engine.run import NodeStatus
 from opsflow.engine.stop import Stop
 from opsflow.events import NodePlanned
-from opsflow.model import Action, Failure, NodeState, Outcome, Verdict
+from opsflow.model import Action, Failure, NodeState, Outcome, Verdict, said_with
 from opsflow.plan import Plan
 from opsflow.ports import Executor, Renderer
 
@@ -85,7 +85,7 @@ class DryRun:
         node = outcome.job.node
         action = _ACTIONS.get(outcome.verdict, Action.FAIL)
         preview = outcome.preview
-        summary = preview.summary if preview else _why(outcome.failure)
+        summary = said_with(preview.summary, outcome.job.turn) if preview else _why(outcome.failure)
         status = self._nodes[node]
         status.state = NodeState.SKIPPED if action is Action.SKIP else NodeState.UNCHANGED
         status.outputs = outcome.outputs or {}

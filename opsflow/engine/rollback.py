@@ -10,9 +10,10 @@ import networkx as nx
 from opsflow.engine.graph import ReverseOrder, Spread
 from opsflow.engine.jobs import Jobs
 from opsflow.engine.lanes import Lanes, Queue, Timers, retry_delay
-from opsflow.engine.run import Run, outcome_state
+from opsflow.engine.reverting import begin_revert, cannot_be_undone, end_revert, retry_of_reverts, say_finished
+from opsflow.engine.run import Run
 from opsflow.engine.scopes import Scopes
-from opsflow.events import NodeFinished, NodeRetrying, NodeStarted, RollbackBegan
+from opsflow.events import NodeRetrying, RollbackBegan
 from opsflow.model import (
     SCOPE_RUN,
     Failure,
@@ -21,15 +22,10 @@ from opsflow.model import (
     NodeState,
     Outcome,
     Phase,
-    Preview,
-    Retry,
     RollbackRecord,
     RunState,
     Verdict,
 )
-
-_ONCE_MORE = Retry(attempts=2, delay=1.0)
-"""A revert that fails is retried at least so often, whatever the step says of execute."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,6 +70,8 @@ class Undo:
         """Whether a node may not start: its scope, or something that it needs, is being rolled back or was."""
         if not self._closed:
             return False
+        if node in self._rollback_of:
+            return True
         return SCOPE_RUN in self._closed or node in self._doomed or self._scopes.of(node) in self._closed
 
     def close(self, node: str, flying: Collection[str]) -> list[str]:
@@ -130,7 +128,9 @@ class Undo:
             self._free.add(due)
         found: list[Job] = []
         while len(found) < free and (node := self._free.take(self._may_begin)):
-            found.append(self._begin(node))
+            if self._run.nodes[node].state is not NodeState.REVERTING:
+                self._run.move(node, "revert")
+            found.append(begin_revert(self._run, self._jobs, node))
         return found
 
     def _may_begin(self, node: str) -> bool:
@@ -144,9 +144,7 @@ class Undo:
         node = outcome.job.node
         status = self._run.nodes[node]
         self._lanes.give(status.step)
-        attempt = status.last(Phase.REVERT)
-        assert attempt is not None
-        self._run.end_attempt(attempt, outcome_state(outcome), exit_status=outcome.exit_status, error=outcome.failure)
+        end_revert(self._run, outcome)
         if outcome.verdict is Verdict.CANCELLED:
             self._free.add_first(node)
         elif outcome.verdict is not Verdict.SUCCEEDED:
@@ -218,7 +216,7 @@ class Undo:
     def _pinned(self, nodes: Iterable[str]) -> set[str]:
         """Of the nodes those that stay: what cannot be undone, and all that is before it."""
         graph = self._run.plan.graph
-        stays = {n for n in nodes if self._cannot(n)}
+        stays = {n for n in nodes if cannot_be_undone(self._run, n)}
         before: set[str] = set()
         for node in stays:
             if self._rule(node) is Irreversible.STOP and node not in before:
@@ -239,37 +237,15 @@ class Undo:
         before = nx.ancestors(self._run.plan.graph, node)
         return [n for n in before if n in found and found[n].host == found[node].host]
 
-    def _cannot(self, node: str) -> bool:
-        if not self._run.plan.task_of(node).reversible:
-            return True
-        return not all(Preview.from_json(a.preview).reversible for a in self._run.nodes[node].to_revert())
-
     def _rule(self, node: str) -> Irreversible:
         return self._run.plan.steps[self._run.nodes[node].step].irreversible
 
     def _leave(self, node: str, rollback: _Rollback) -> None:
-        if not (self._cannot(node) and self._rule(node) is Irreversible.ALLOW):
+        if not (cannot_be_undone(self._run, node) and self._rule(node) is Irreversible.ALLOW):
             rollback.complete = False
 
-    def _begin(self, node: str) -> Job:
-        status = self._run.nodes[node]
-        undone = status.to_revert()[0]
-        if status.state is not NodeState.REVERTING:
-            self._run.move(node, "revert")
-        attempt = self._run.begin_attempt(
-            node,
-            Phase.REVERT,
-            params=undone.params,
-            preview=Preview.from_json(undone.preview),
-            machine=undone.machine,
-            undoes=undone.n,
-        )
-        self._run.say(NodeStarted(run_id=self._run.id, node=node, phase=Phase.REVERT, n=attempt.n))
-        return self._jobs.revert(attempt, undone)
-
     def _retry_or_stick(self, node: str, failure: Failure | None) -> None:
-        own = self._run.plan.steps[self._run.nodes[node].step].retry
-        retry = own if own.attempts > 1 else _ONCE_MORE
+        retry = retry_of_reverts(self._run, node)
         tries = self._tries[node] = self._tries.get(node, 0) + 1
         if tries < retry.attempts:
             delay = retry_delay(retry, tries)
@@ -291,7 +267,7 @@ class Undo:
         freed = self._order.remove(node)
         self._offer(freed)
         if said:
-            self._say_finished(node)
+            say_finished(self._run, node, Phase.REVERT)
         self._finish_if_done(rollback)
 
     def _offer(self, nodes: Iterable[str]) -> None:
@@ -304,17 +280,3 @@ class Undo:
     def _finish_if_done(self, rollback: _Rollback) -> None:
         if not rollback.open:
             self._run.end_rollback(rollback.record, complete=rollback.complete)
-
-    def _say_finished(self, node: str) -> None:
-        status = self._run.nodes[node]
-        step = self._run.plan.steps[status.step]
-        self._run.say(
-            NodeFinished(
-                run_id=self._run.id,
-                node=node,
-                state=status.state,
-                phase=Phase.REVERT,
-                error=status.error if status.state is NodeState.REVERT_FAILED else None,
-                source=str(step.source or ""),
-            )
-        )

@@ -32,6 +32,7 @@ from opsflow.model import (
     RunChanged,
     RunRecord,
     RunState,
+    Turn,
 )
 from opsflow.plan import Plan
 from opsflow.ports import Journal
@@ -70,6 +71,12 @@ class NodeStatus:
     def last(self, phase: Phase) -> AttemptRecord | None:
         """The newest attempt of a phase."""
         return next((a for a in reversed(self.attempts.values()) if a.phase is phase), None)
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether nobody knows how its newest attempt of execute ended."""
+        last = self.last(Phase.EXECUTE)
+        return last is None or last.state in {AttemptState.RUNNING, AttemptState.UNKNOWN}
 
     def to_revert(self) -> list[AttemptRecord]:
         """Attempts that changed or may have changed something and are not reverted yet, newest first."""
@@ -176,6 +183,7 @@ class Run:
         preview: Preview,
         machine: str = "",
         undoes: int | None = None,
+        turn: Turn | None = None,
     ) -> AttemptRecord:
         """Write down an intent. The attempt may be sent out after the next `flush`."""
         status = self.nodes[node]
@@ -192,6 +200,7 @@ class Run:
             params=params,
             preview=preview.to_json(),
             machine=machine,
+            turn=turn,
         )
         status.attempts[attempt.id] = attempt
         self._changes.append(AttemptStarted(attempt=attempt))

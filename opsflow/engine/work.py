@@ -9,7 +9,7 @@ from typing import Any
 from opsflow.engine.cancelling import Cancellation, Cancellations, end_operations
 from opsflow.engine.context import HookContext
 from opsflow.errors import Cancelled, CommandFailed, Interrupted, OpsflowError, TaskFailed, Unreachable
-from opsflow.model import Action, Failure, Job, JobKind, Message, Outcome, Preview, Verdict
+from opsflow.model import Action, Failure, Job, JobKind, Message, Outcome, Preview, Turn, Verdict
 from opsflow.params import LocalFiles
 from opsflow.ports import Renderer, Task, Tasks, Transport, Transports
 from opsflow.report.masking import Masker
@@ -70,6 +70,7 @@ class Worker:
                 transport.forget(job.settled)
             if job.replay:
                 _check_records(job, machine)
+            job = self._turned(job)
             ctx = HookContext(
                 job,
                 transport,
@@ -115,13 +116,27 @@ class Worker:
         ctx.end()
         return Outcome(job=job, verdict=Verdict.SUCCEEDED)
 
+    def _turned(self, job: Job) -> Job:
+        """The job with its turn of what varies; its condition comes first, and sees nothing of that."""
+        if not job.vary or not self._wanted(job):
+            return job
+        try:
+            turn = Turn.at(job.place, self._renderer.render(dict(job.vary), job.variables, job.facts))
+        except ValueError as error:
+            raise TaskFailed(str(error)) from error
+        return dataclasses.replace(job, turn=turn, facts={**job.facts, **turn.values})
+
+    def _wanted(self, job: Job) -> bool:
+        return job.when is None or self._renderer.condition(job.when, job.variables, job.facts)
+
     def _prepare(self, job: Job, task: Task, ctx: HookContext) -> Outcome:
-        if job.when is not None and not self._renderer.condition(job.when, job.variables, job.facts):
+        if not job.turn and not self._wanted(job):
             return Outcome(job=job, verdict=Verdict.SKIPPED)
         params: Mapping[str, Any] = self._renderer.render(dict(job.params), job.variables, job.facts)
         self._refuse_changed_files(job, task, params)
         preview = task.plan(ctx, params)
         _refuse_secrets(params, "parameter", ctx.masker)
+        _refuse_secrets(job.turn.values if job.turn else {}, "variable of `retry.vary`", ctx.masker)
         _refuse_secrets(preview.before, "part of the preview's `before`,", ctx.masker)
         return _looked(job, preview, params, ctx)
 

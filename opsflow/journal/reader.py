@@ -9,7 +9,7 @@ from opsflow.errors import UnknownRun
 from opsflow.journal.columns import unpack
 from opsflow.journal.ids import TAIL_AT, attempt_id
 from opsflow.journal.tables import attempts, nodes, owners, plans, rollbacks, runs
-from opsflow.model import AttemptRecord, Failure, NodeRecord, RollbackRecord, RunRecord, RunState
+from opsflow.model import AttemptRecord, Failure, NodeRecord, RollbackRecord, RunRecord, RunState, Turn
 
 _AMBIGUOUS = 5
 
@@ -144,6 +144,7 @@ def _attempt(row: Row[Any], run_id: str, node: str) -> AttemptRecord:
         exit_status=row.exit_status,
         error=_failure(row.error),
         machine=row.machine,
+        turn=None if row.turn is None else Turn(**row.turn),
     )
 
 

@@ -106,6 +106,7 @@ def new_attempts(numbers: Numbers, begun: Iterable[AttemptRecord]) -> list[Row]:
                 "preview": attempt.preview,
                 "outputs": attempt.outputs,
                 "error": _failure(attempt.error),
+                "turn": attempt.turn.to_json() if attempt.turn else None,
             }
         )
     return rows

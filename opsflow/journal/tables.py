@@ -21,7 +21,7 @@ from sqlalchemy.dialects.mysql import LONGBLOB
 from opsflow.journal.columns import Instant, Json, Word
 from opsflow.model import Asked, AttemptState, NodeState, Phase, RunState
 
-HEAD = "0003"
+HEAD = "0004"
 """Version of this schema: the newest file in `migrations/versions`. Versions sort as text."""
 
 VERSION_TABLE = "journal_version"
@@ -117,6 +117,7 @@ attempts = Table(
     Column("preview", Json, nullable=False),
     Column("outputs", Json),
     Column("error", Json),
+    Column("turn", Json),  # what retry.vary gave it
     UniqueConstraint("run", "node", "phase", "n", name="attempts_of_node"),
     ForeignKeyConstraint(["run", "node"], ["nodes.run", "nodes.n"]),
     **_MYSQL,

@@ -42,6 +42,7 @@ from opsflow.model.states import (
     Phase,
     RunState,
 )
+from opsflow.model.turn import Turn, said_with
 from opsflow.model.work import (
     CommandResult,
     Failure,
@@ -110,8 +111,10 @@ __all__ = [
     "RunRecord",
     "RunState",
     "Step",
+    "Turn",
     "Verdict",
     "localhost",
     "record_of",
+    "said_with",
     "split_address",
 ]

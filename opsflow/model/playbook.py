@@ -32,12 +32,20 @@ class Need:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """How often an attempt is made, and how long to wait between two (seconds; jitter of up to half is taken off)."""
+    """How often an attempt is made, and how long to wait between two (seconds; jitter of up to half is taken off).
+
+    Attributes:
+        attempts: 0: as many as the lists of `vary` have values.
+        vary: Variables of which each attempt gets the next value: lists, or templates that yield them.
+        revert_between: A failed attempt is reverted before the next one begins.
+    """
 
     attempts: int = 1
     delay: float = 0.0
     backoff: float = 1.0
     max_delay: float = 60.0
+    vary: Mapping[str, Any] = field(default_factory=dict)
+    revert_between: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from opsflow.model.states import Asked, AttemptState, NodeState, Phase, RunState
+from opsflow.model.turn import Turn
 from opsflow.model.work import Failure
 
 
@@ -35,6 +36,7 @@ class AttemptRecord:
         params: As rendered, secrets as references.
         preview: What prepare found, as JSON.
         machine: Identity of the target where known.
+        turn: What `retry.vary` gave it.
     """
 
     id: str
@@ -52,6 +54,7 @@ class AttemptRecord:
     exit_status: int | None = None
     error: Failure | None = None
     machine: str = ""
+    turn: Turn | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

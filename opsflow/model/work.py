@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from opsflow.model.states import Action, Phase
+from opsflow.model.turn import Turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +148,9 @@ class Job:
         variables: Variables by name, templates not rendered (`PREPARE` and `ctx.vars`).
         facts: What templates see beside variables: `host`, `outputs`, `steps`, `now`, `item`.
         when: Condition of the step (`PREPARE`).
+        vary: Lists of which each attempt gets the next value, templates not rendered (`PREPARE`).
+        place: Which value it gets, from 0, the first again after the last (`PREPARE`).
+        turn: What it got; in a `PREPARE`'s outcome too.
         preview: What prepare found, for the attempt.
         outputs: `REVERT`: outputs of the attempt to undo, None where execute did not finish.
         timeout: Seconds for this attempt.
@@ -173,6 +177,9 @@ class Job:
     variables: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     when: str | None = None
+    vary: Mapping[str, Any] = field(default_factory=dict)
+    place: int = 0
+    turn: Turn | None = None
     preview: Preview | None = None
     outputs: Mapping[str, Any] | None = None
     timeout: float | None = None

@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from opsflow.errors import Problem, TemplateError
-from opsflow.model import Host, OnUnknown, Playbook, Step
+from opsflow.model import Host, OnUnknown, Playbook, Step, Turn
 from opsflow.params import LocalFiles
 from opsflow.plan.model import Node
-from opsflow.plan.values import node_variables
+from opsflow.plan.values import node_variables, varied
 from opsflow.ports import Renderer, Task, Tasks
 
 
@@ -73,6 +73,9 @@ class ParameterCheck:
                 found.append(
                     step_problem(step, "on_unknown", f"the task {step.task!r} does not say that it is idempotent", hint)
                 )
+            if step.retry.revert_between and not task.reversible:
+                why = f"a failed attempt of the task {step.task!r} cannot be reverted"
+                found.append(step_problem(step, "retry.revert_between", why, "take it out, or use another task"))
             found += self._step_problems(step, task, of_step.get(step.id, []))
         return found
 
@@ -81,7 +84,7 @@ class ParameterCheck:
         templated = {k for k, v in step.params.items() if has_template(v)}
         found: dict[Problem, None] = {}
         judged = [host for host in hosts if self._runs(step, host, found)]
-        if not judged or not templated - set(open_keys):
+        if not judged or not (templated - set(open_keys) or step.retry.vary):
             # Nothing differs between hosts; without one templates cannot be rendered.
             return [*found, *self._task_problems(step, task, step.params, ignore=sorted(templated))]
         for host in judged:
@@ -106,6 +109,26 @@ class ParameterCheck:
 
     def _host_problems(self, step: Step, task: Task, host: Host, open_keys: list[str]) -> list[Problem]:
         variables, facts = self._sight(step, host)
+        try:
+            turns = self._turns(step, variables, facts)
+        except (TemplateError, ValueError) as error:
+            return [step_problem(step, "retry.vary", str(error), getattr(error, "hint", ""))]
+        return [
+            problem for turn in turns for problem in self._turn_problems(step, task, variables, facts | turn, open_keys)
+        ]
+
+    def _turns(self, step: Step, variables: Mapping[str, Any], facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """What each attempt gets of `retry.vary`, as far as that does not hang on outputs."""
+        known = {n: v for n, v in varied(step, self._extra).items() if not self._hangs_on_outputs(step, v)}
+        if not known:
+            return [{}]
+        lists = self._renderer.render(known, variables, facts)
+        first = Turn.at(0, lists)
+        return [dict(Turn.at(place, lists).values) for place in range(min(first.of, step.retry.attempts or first.of))]
+
+    def _turn_problems(
+        self, step: Step, task: Task, variables: Mapping[str, Any], facts: Mapping[str, Any], open_keys: list[str]
+    ) -> list[Problem]:
         rendered: dict[str, Any] = {}
         problems, ignore = [], list(open_keys)
         for key, value in step.params.items():

@@ -14,7 +14,7 @@ from opsflow.plan.check import ParameterCheck, has_template, step_problem
 from opsflow.plan.fingerprint import decisive, fingerprint
 from opsflow.plan.model import Node, Plan, TaskFacts
 from opsflow.plan.needs import EdgeBuilder, per_of
-from opsflow.plan.values import values_of
+from opsflow.plan.values import values_of, varied
 from opsflow.ports import Inventory, Renderer, Tasks
 from opsflow.tomlfile import did_you_mean
 
@@ -120,17 +120,19 @@ class _Compiler:
             for name, value in self.hosts[node.host].vars.items():
                 if has_template(value):
                     of_hosts.setdefault(name, []).append(value)
-        return {**self.inputs, **of_hosts, **self.playbook.vars, **step.vars, **self.extra}
+        return {**self.inputs, **of_hosts, **self.playbook.vars, **step.vars, **step.retry.vary, **self.extra}
 
     def _references(self, step: Step, variables: Mapping[str, Any]) -> frozenset[str]:
         found: dict[str, str] = {}  # step → the key that mentions it
-        for key, value in step.params.items():
+        templates = {f"with.{key}": value for key, value in step.params.items()}
+        templates |= {f"retry.vary.{name}": values for name, values in varied(step, self.extra).items()}
+        for key, value in templates.items():
             try:
                 mentioned = self.renderer.references(value, variables)
             except TemplateError as error:
-                self.problems.append(step_problem(step, f"with.{key}", error.message))
+                self.problems.append(step_problem(step, key, error.message))
             else:
-                found |= dict.fromkeys(mentioned, f"with.{key}")
+                found |= dict.fromkeys(mentioned, key)
         if step.when is not None:
             try:
                 found |= dict.fromkeys(self.renderer.expression_references(step.when, variables), "when")
@@ -243,7 +245,7 @@ class _Compiler:
 
     def _groups(self) -> dict[str, tuple[str, ...]]:
         templates = json.dumps([self.playbook.vars, self.inputs, self.extra], default=str)
-        templates += json.dumps([[s.params, s.vars, s.when] for s in self.playbook.steps], default=str)
+        templates += json.dumps([[s.params, s.vars, s.when, s.retry.vary] for s in self.playbook.steps], default=str)
         of_hosts = [value for host in self.hosts.values() for value in host.vars.values() if has_template(value)]
         templates += json.dumps(of_hosts, default=str)
         if self.inventory is None or not _ASKS_FOR_HOSTS.search(templates):

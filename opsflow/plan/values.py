@@ -19,6 +19,11 @@ def node_variables(
     return {**inputs, **host.vars, **playbook.vars, **step.vars, **extra}
 
 
+def varied(step: Step, extra: Mapping[str, Any]) -> dict[str, Any]:
+    """What differs between the attempts of a step: its `retry.vary`, but for what `-e` says."""
+    return {name: values for name, values in step.retry.vary.items() if name not in extra}
+
+
 def values_of(step: Step, host: Host, variable: str, renderer: Renderer) -> tuple[str, ...] | None:
     """The values of a variable by which a node belongs to others, as JSON text: a list belongs to each of its values.
 

@@ -20,8 +20,11 @@ def consistency(file: TomlFile) -> Iterator[Problem]:
     yield from _inputs(file)
     yield from _reserved(file, ("inputs",), file.data.get("inputs"))
     yield from _reserved(file, ("vars",), file.data.get("vars"))
-    for path, step in steps.items():
-        yield from _reserved(file, (*path, "vars"), step.get("vars"))
+    for path, step in {**steps, ("defaults",): file.data.get("defaults")}.items():
+        if isinstance(step, dict):
+            yield from _reserved(file, (*path, "vars"), step.get("vars"))
+            retry = step.get("retry")
+            yield from _reserved(file, (*path, "retry", "vary"), retry.get("vary") if isinstance(retry, dict) else None)
 
 
 def _tables(value: Any) -> dict[KeyPath, Mapping[str, Any]]:

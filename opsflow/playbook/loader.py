@@ -90,4 +90,7 @@ def _need(table: NeedTable) -> Need:
 
 
 def _retry(table: RetryTable) -> Retry:
-    return Retry(**dict(table))
+    lists = [values for values in table.vary.values() if isinstance(values, list)]
+    # Where only a template says how many values there are, it is known when that is rendered.
+    attempts = len(lists[0]) if lists else 0 if table.vary else 1
+    return Retry(**dict(table) | {"attempts": table.attempts or attempts})

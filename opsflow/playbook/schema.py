@@ -5,24 +5,44 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from opsflow.model import Turn
 from opsflow.tomlfile import Border
 from opsflow.units import Duration
 
 InputType = Literal["string", "integer", "number", "boolean", "list", "table"]
 Text = Annotated[str, Field(min_length=1)]
 PositiveDuration = Annotated[Duration, Field(gt=0)]
+_EXPRESSION = re.compile(r"\s*\{\{(?:(?!\}\}).)*\}\}\s*", re.DOTALL)
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]*")
 
 
 class RetryTable(Border):
-    """`retry`: how often an attempt is made, and how long to wait between two."""
+    """`retry`: how often an attempt is made, how long to wait between two, and what differs."""
 
-    later = frozenset({"vary", "revert_between"})
-
-    attempts: int = Field(1, ge=1)
+    attempts: int | None = Field(None, ge=1)
     delay: Duration = 0.0
     backoff: float = Field(1.0, ge=1)
     max_delay: Duration = 60.0
+    vary: dict[str, Any] = Field(default_factory=dict)
+    revert_between: bool = False
+
+    @field_validator("vary")
+    @classmethod
+    def _lists(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if not value:
+            raise ValueError("must name a variable and its values")
+        for name, values in value.items():
+            if not isinstance(values, list) and not (isinstance(values, str) and _EXPRESSION.fullmatch(values)):
+                raise ValueError(f"must be lists, or templates that yield one: `{name}` is neither")
+        if literal := {name: values for name, values in value.items() if isinstance(values, list)}:
+            Turn.at(0, literal)
+        return value
+
+    @model_validator(mode="after")
+    def _has_a_between(self) -> "RetryTable":
+        if self.revert_between and self.attempts in {None, 1} and not self.vary:
+            raise ValueError("has `revert_between` and only one attempt: say `attempts` or `vary`, too")
+        return self
 
 
 class NeedTable(Border):

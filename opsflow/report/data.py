@@ -149,6 +149,7 @@ def _attempt_data(attempt: AttemptRecord) -> Data:
         "started": timestamp(attempt.started),
         "finished": timestamp(attempt.finished),
         "undoes": attempt.undoes,
+        "vary": dict(attempt.turn.values) if attempt.turn else None,
         "error": _failure_data(attempt.error),
     }
 

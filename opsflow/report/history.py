@@ -100,7 +100,8 @@ def _step_lines(nodes: Iterable[NodeRecord]) -> list[str]:
 def _attempt(attempt: AttemptRecord) -> str:
     took = duration((attempt.finished - attempt.started).total_seconds()) if attempt.finished else "not ended"
     status = f", exit {attempt.exit_status}" if attempt.exit_status else ""
-    return f"{attempt.phase} {attempt.n} {attempt.state} ({took}{status})"
+    given = f", {one_line(str(attempt.turn))}" if attempt.turn else ""
+    return f"{attempt.phase} {attempt.n} {attempt.state} ({took}{status}{given})"
 
 
 def _rollback_line(rollback: RollbackRecord, nodes: Iterable[NodeRecord]) -> str:

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 import pytest
 from world import Crash, Stage, World, host, make_plan, step
 
-from opsflow.engine import rollback
+from opsflow.engine import reverting
 from opsflow.engine.graph import Spread
 from opsflow.engine.scopes import Scopes
 from opsflow.engine.stop import Stop
@@ -46,7 +46,7 @@ def empty_journal(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(rollback, "_ONCE_MORE", Retry(attempts=2))
+    monkeypatch.setattr(reverting, "_ONCE_MORE", Retry(attempts=2))
 
 
 class Watch(World):
@@ -136,9 +136,21 @@ def random_steps(dice, names):
             on_failure=dice.choice([OnFailure.ROLLBACK] * 4 + [OnFailure.HALT, OnFailure.CONTINUE]),
             on_unknown=OnUnknown.RERUN if task == "again" else dice.choice([OnUnknown.ASK, OnUnknown.REVERT]),
             irreversible=dice.choice([Irreversible.STOP, Irreversible.ALLOW]),
-            retry=Retry(attempts=dice.choice([1, 1, 2])), at_once=dice.choice([None, None, 1]),
+            retry=random_retry(dice, task), at_once=dice.choice([None, None, 1]),
         ))  # fmt: skip
     return steps
+
+
+def random_retry(dice, task):
+    attempts = dice.choice([1, 1, 2])
+    if dice.random() < 0.6:
+        return Retry(attempts=attempts)
+    values = dice.choice([["x"], ["x", "y"], "{{ ['x', 'y'] }}"])
+    return Retry(
+        attempts=dice.choice([0, attempts]),
+        vary={"given": values},
+        revert_between=task != "firm" and dice.random() < 0.7,
+    )
 
 
 class Play:
@@ -256,6 +268,27 @@ class Play:
         )
         assert all(times == 1 for times in undone.values()), f"{node}: an attempt was undone twice"
         assert not any(a.state is AttemptState.RUNNING for a in record.attempts)
+        self.check_retries(record)
+
+    def check_retries(self, record):
+        """Each attempt got the next value, over all sessions; and began only when what failed before was reverted."""
+        retry = self.stage.plan.steps[record.step].retry
+        open_attempts, place = [], None
+        for attempt in record.attempts:
+            if attempt.phase is Phase.REVERT:
+                open_attempts = [
+                    n for n in open_attempts if (n, AttemptState.SUCCEEDED) != (attempt.undoes, attempt.state)
+                ]
+                continue
+            assert (attempt.turn is not None) == bool(retry.vary)
+            if attempt.turn:
+                # A look that failed had a value too, which no attempt got.
+                looked = record.id in self.world.fail_plan
+                assert looked or place in {None, attempt.turn.place}, f"{record.id}: a value out of turn"
+                place = (attempt.turn.place + 1) % attempt.turn.of
+            assert not (retry.revert_between and open_attempts), f"{record.id}: {open_attempts} were not reverted"
+            if attempt.state is not AttemptState.UNREACHABLE:
+                open_attempts.append(attempt.n)
 
     def check_run(self, state, code, states):
         good = all(s in GOOD for s in states.values())
