@@ -6,6 +6,7 @@ from opsflow.app.logs import Logs
 from opsflow.app.reading import RunDetail, hosts, runs, show, tasks, validate
 from opsflow.app.resuming import resume, rollback
 from opsflow.app.running import Request, apply, preview
+from opsflow.app.saved import SavedPlan, saved_plan
 from opsflow.app.settings import Settings, settings
 from opsflow.engine.stop import Stop
 from opsflow.model import Mark
@@ -17,6 +18,7 @@ __all__ = [
     "Request",
     "RunDetail",
     "RunSummary",
+    "SavedPlan",
     "Settings",
     "Stop",
     "apply",
@@ -27,6 +29,7 @@ __all__ = [
     "resume",
     "rollback",
     "runs",
+    "saved_plan",
     "settings",
     "show",
     "tasks",

@@ -1,12 +1,15 @@
 """Planning a run, and beginning it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from opsflow.app import wiring
+from opsflow.app.changes import changes
 from opsflow.app.driving import NOT_CONFIRMED, RunSummary, drive
+from opsflow.app.origins import at_home
+from opsflow.app.saved import SavedPlan, save
 from opsflow.app.settings import Settings
 from opsflow.engine.preview import DryRun
 from opsflow.engine.run import Run
@@ -32,6 +35,7 @@ class Request:
         extra: What was given with `-e`.
         on_failure: Overrides every step's.
         abandon: Id of an open run whose hold on its hosts is given up first.
+        saved: The plan to run; then the others but `abandon` are as it was made.
     """
 
     playbook: Path
@@ -39,16 +43,37 @@ class Request:
     extra: tuple[str, ...] = ()
     on_failure: OnFailure | None = None
     abandon: str | None = None
+    saved: SavedPlan | None = None
 
 
 def preview(
-    request: Request, settings: Settings, listeners: Sequence[Listener], *, stop: Stop | None = None
+    request: Request,
+    settings: Settings,
+    listeners: Sequence[Listener],
+    *,
+    out: Path | None = None,
+    stop: Stop | None = None,
 ) -> RunSummary:
-    """The dry run: what would happen on every node. Exit code 1 if a node would fail, 130 if it was stopped."""
-    tasks = wiring.registry(settings)
-    plan = _plan(request, settings, tasks)
+    """The dry run: what would happen on every node. Exit code 1 if a node would fail, 130 if it was stopped.
+
+    Args:
+        request: What would be run.
+        settings: How.
+        listeners: Hear of what was found.
+        out: Where to save the plan, so that `apply` can run it; it is not if a node would fail.
+        stop: The operator's wish to stop.
+
+    Raises:
+        InputError: everything that is wrong with the files.
+        PlanDrift: the saved plan is not what they say now, or not what was found.
+    """
+    plan, tasks, settings = _planned(request, settings)
     with wiring.executor(settings, plan, tasks, listeners) as (executor, _):
-        return _look(plan, executor, listeners, stop or Stop())
+        looked = _look(request, plan, executor, listeners, stop or Stop())
+    if out is None or looked.exit_code:
+        return looked
+    save(out, plan, looked.planned, wiring.operator())
+    return replace(looked, hint=f"saved; to run it: opsflow apply --plan {out}")
 
 
 def apply(
@@ -70,21 +95,21 @@ def apply(
 
     Raises:
         InputError: everything that is wrong with the files.
+        PlanDrift: the saved plan is not what they say now, or not what was found.
         HostsHeld: another run holds some of the hosts.
         ApprovalNeeded: nobody is there to be asked.
     """
     stop = stop or Stop()
-    tasks = wiring.registry(settings)
-    plan = _plan(request, settings, tasks)
+    plan, tasks, settings = _planned(request, settings)
     with wiring.journal(settings) as journal:
         abandoned = journal.find(request.abandon) if request.abandon else None
         # One connection per host serves the preview and the run.
         with wiring.executor(settings, plan, tasks, listeners) as (executor, transports):
-            looked = _look(plan, executor, listeners, stop)
+            looked = _look(request, plan, executor, listeners, stop)
             if looked.exit_code:
                 return looked
-            changes = any(n.action in {Action.CHANGE, Action.UNKNOWN} for n in looked.planned)
-            if confirm and changes and not confirm(_question(plan)):
+            acts = any(n.action in {Action.CHANGE, Action.UNKNOWN} for n in looked.planned)
+            if confirm and acts and not confirm(_question(plan)):
                 return RunSummary(exit_code=NOT_CONFIRMED, planned=looked.planned, hint="nothing was changed")
             if abandoned:
                 journal.abandon(abandoned.id)
@@ -93,7 +118,18 @@ def apply(
             return drive(run, executor, transports, journal, stop, "apply")
 
 
-def _plan(request: Request, settings: Settings, tasks: TaskRegistry) -> Plan:
+def _planned(request: Request, settings: Settings) -> tuple[Plan, TaskRegistry, Settings]:
+    """The plan to run, its tasks, and the settings of its project."""
+    if request.saved is None:
+        tasks = wiring.registry(settings)
+        return _compiled(request, settings, tasks), tasks, settings
+    plan, settings = at_home(request.saved.plan, settings)
+    tasks = wiring.registry(settings)
+    request.saved.refuse_changes(changes(plan, tasks, settings))
+    return plan, tasks, settings
+
+
+def _compiled(request: Request, settings: Settings, tasks: TaskRegistry) -> Plan:
     inventory = request.inventory or settings.inventory
     if not inventory:
         raise InputError("no inventory was named", hint='say -i NAME, or put inventory = "NAME" into opsflow.toml')
@@ -102,7 +138,7 @@ def _plan(request: Request, settings: Settings, tasks: TaskRegistry) -> Plan:
     )
 
 
-def _look(plan: Plan, executor: Executor, listeners: Sequence[Listener], stop: Stop) -> RunSummary:
+def _look(request: Request, plan: Plan, executor: Executor, listeners: Sequence[Listener], stop: Stop) -> RunSummary:
     renderer = wiring.renderer_for(plan)
     planned = DryRun(plan, renderer=renderer, executor=executor, stop=stop, run_id="preview").look()
     for node in planned:
@@ -111,6 +147,8 @@ def _look(plan: Plan, executor: Executor, listeners: Sequence[Listener], stop: S
     if stop.requested:
         return RunSummary(exit_code=_INTERRUPTED, planned=planned, hint="nothing was changed")
     failing = [n.node for n in planned if n.action is Action.FAIL]
+    if request.saved and not failing:
+        request.saved.refuse_other_actions(planned)
     hint = f"{len(failing)} of {len(planned)} nodes would fail; nothing was changed" if failing else ""
     return RunSummary(exit_code=1 if failing else 0, planned=planned, hint=hint)
 

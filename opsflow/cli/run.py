@@ -61,10 +61,15 @@ def plan(
     executor: Where = None,
     ask_become_pass: AskBecomePass = False,
     accept_new_host_keys: AcceptNewHostKeys = False,
+    on_failure: FailurePolicy = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Save the plan there, for `apply --plan FILE`.", show_default=False),
+    ] = None,
 ) -> int:
     """Show what `apply` would do; read-only on the hosts.
 
-    Exit code 1 if something would fail.
+    Exit code 1 if something would fail; then no plan is saved.
     """
     from opsflow import app
     from opsflow.cli.session import Session
@@ -79,14 +84,16 @@ def plan(
             accept_new_host_keys=accept_new_host_keys,
         ),
     )
-    request = _request(playbook, inventory, extra)
-    return session.drive(lambda: app.preview(request, session.settings, session.listeners, stop=session.stop))
+    request = _request(playbook, inventory, extra, on_failure=on_failure)
+    return session.drive(lambda: app.preview(request, session.settings, session.listeners, out=out, stop=session.stop))
 
 
 @command(group)
 def apply(
     common: Common,
-    playbook: Playbook,
+    playbook: Annotated[
+        Path | None, typer.Argument(metavar="[PLAYBOOK]", help="The playbook's file.", show_default=False)
+    ] = None,
     inventory: Inventory = "",
     extra: Extra = None,
     yes: Yes = False,
@@ -95,6 +102,12 @@ def apply(
     abandon: Annotated[
         str | None,
         typer.Option(metavar="RUN", help="Give up this open run's hold on its hosts first.", show_default=False),
+    ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Run what `plan --out FILE` saved, if nothing is different now.", show_default=False
+        ),
     ] = None,
     forks: Forks = None,
     executor: Where = None,
@@ -111,17 +124,17 @@ def apply(
     from opsflow import app
     from opsflow.cli.session import Session
 
+    request = _request(playbook, inventory, extra, on_failure=on_failure, abandon=abandon, plan=plan)
     session = Session(
         common,
         common.settings(
-            playbook,
+            request.saved.anchor if request.saved else request.playbook,
             forks=forks,
             executor=executor,
             ask_become_pass=ask_become_pass,
             accept_new_host_keys=accept_new_host_keys,
         ),
     )
-    request = _request(playbook, inventory, extra, on_failure=on_failure, abandon=abandon)
     if dry_run:
         return session.drive(lambda: app.preview(request, session.settings, session.listeners, stop=session.stop))
     confirm = None if yes else session.confirm
@@ -206,19 +219,31 @@ def rollback(
 
 
 def _request(
-    playbook: Path,
+    playbook: Path | None,
     inventory: str,
     extra: list[str] | None,
     *,
     on_failure: OnFailure | None = None,
     abandon: str | None = None,
+    plan: Path | None = None,
 ) -> "Request":
+    """What is asked for. Raises `InputError` if a saved plan is, and something that it says itself."""
     from opsflow import app, model
+    from opsflow.errors import InputError
 
+    if plan and (playbook or inventory or extra or on_failure):
+        raise InputError(
+            f"{plan} says what is run, on which hosts and with which variables",
+            hint="leave out PLAYBOOK, -i, -e and --on-failure, or leave out --plan",
+        )
+    saved = app.saved_plan(plan) if plan else None
+    if playbook is None and saved is None:
+        raise InputError("no playbook was named", hint="opsflow apply PLAYBOOK -i INVENTORY, or --plan FILE")
     return app.Request(
-        playbook=playbook,
+        playbook=playbook or Path(saved.plan.playbook.path if saved else ""),
         inventory=inventory,
         extra=tuple(extra or ()),
         on_failure=model.OnFailure(on_failure) if on_failure else None,
         abandon=abandon,
+        saved=saved,
     )

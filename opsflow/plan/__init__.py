@@ -2,9 +2,9 @@
 
 from opsflow.plan.compile import compile_plan
 from opsflow.plan.drift import differences
-from opsflow.plan.fingerprint import moved
+from opsflow.plan.fingerprint import decisive, fingerprint, moved
 from opsflow.plan.model import Edge, Join, Node, Origin, Plan, TaskFacts
-from opsflow.plan.values import node_variables, values_of, varied
+from opsflow.plan.values import node_variables, values_of
 
 __all__ = [
     "Edge",
@@ -14,9 +14,10 @@ __all__ = [
     "Plan",
     "TaskFacts",
     "compile_plan",
+    "decisive",
     "differences",
+    "fingerprint",
     "moved",
     "node_variables",
     "values_of",
-    "varied",
 ]

@@ -1,6 +1,6 @@
 """The plan as data, and as JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -134,8 +134,17 @@ class Plan:
     @cached_property
     def after_local(self) -> frozenset[str]:
         """Nodes after one on the control machine itself, which may make the local files that they name."""
-        local = [node.id for node in self.nodes if node.host == LOCALHOST]
-        return frozenset().union(*(nx.descendants(self.graph, node) for node in local))
+        return self.after(node.id for node in self.nodes if node.host == LOCALHOST)
+
+    def after(self, nodes: Iterable[str]) -> frozenset[str]:
+        """All nodes and joins that come after some of `nodes`."""
+        found: set[str] = set()
+        stack = list(nodes)
+        while stack:
+            new = [vertex for vertex in self.graph.successors(stack.pop()) if vertex not in found]
+            found.update(new)
+            stack += new
+        return frozenset(found)
 
     def task_of(self, node: str) -> TaskFacts:
         """Facts about the task of a node."""
