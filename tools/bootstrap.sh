@@ -6,14 +6,16 @@
 set -eu
 cd "$(dirname "$0")/.."
 export PATH="$PATH:/usr/sbin:/sbin" # Debian keeps sshd and mariadbd there, which is not on every user's PATH
+for directory in /usr/lib/postgresql/*/bin; do PATH="$PATH:$directory"; done # and the server of PostgreSQL there
 
 needed='sshd:openssh-server ssh-keygen:openssh-client sqlite3:sqlite3 ps:procps curl:curl'
 case ${1-} in
 demo) ;;
-test) # what tasks and commands have to get along with, a database server, and machines (containers) to be targets
+test) # what tasks and commands have to get along with, database servers, and machines (containers) to be targets
     needed="$needed wget:wget bzip2:bzip2 xz:xz-utils busybox:busybox sudo:sudo
         systemd-nspawn:systemd-container debootstrap:debootstrap ip:iproute2 iptables:iptables mkfs.ext4:e2fsprogs
-        mariadbd:mariadb-server mariadb-install-db:mariadb-server mariadb:mariadb-client mariadb-dump:mariadb-client"
+        mariadbd:mariadb-server mariadb-install-db:mariadb-server mariadb:mariadb-client mariadb-dump:mariadb-client
+        postgres:postgresql initdb:postgresql psql:postgresql-client openssl:openssl"
     ;;
 *) sed -n '2,6s/^# //p' "$0" >&2; exit 2 ;;
 esac

@@ -3,13 +3,16 @@ import os
 import subprocess
 import sys
 import uuid
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from opsflow.journal import SqlJournal
-from opsflow.testing.mariadb import PrivateMariaDB, installed
+from opsflow.testing.mariadb import PrivateMariaDB
+from opsflow.testing.mariadb import installed as mariadb_installed
+from opsflow.testing.postgresql import PrivatePostgreSQL
+from opsflow.testing.postgresql import installed as postgresql_installed
 
 SAMPLES = Path(__file__).with_name("samples.py")
 
@@ -22,29 +25,68 @@ def samples():
     return module
 
 
+def _needed(installed, package):
+    if not installed():
+        reason = f"{package} is not installed; the journal is not tested with it"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
 @pytest.fixture(scope="session")
 def mariadb(tmp_path_factory):
-    if not installed():
-        if os.environ.get("CI"):
-            pytest.fail("mariadbd is not installed, and CI must test with it")
-        pytest.skip("mariadbd is not installed (Debian: mariadb-server)")
+    _needed(mariadb_installed, "mariadb-server")
     with PrivateMariaDB(tmp_path_factory.mktemp("mariadb")) as server:
         yield server
 
 
+@pytest.fixture(scope="session")
+def postgresql():
+    _needed(postgresql_installed, "postgresql")
+    with PrivatePostgreSQL() as server:
+        yield server
+
+
+@contextmanager
+def _database(server):
+    name = f"j{uuid.uuid4().hex}"
+    yield server.create(name)
+    server.drop(name)
+
+
 @pytest.fixture
 def mariadb_url(mariadb):
-    name = f"j{uuid.uuid4().hex}"
-    yield mariadb.create(name)
-    mariadb.execute(f"DROP DATABASE `{name}`")
+    with _database(mariadb) as url:
+        yield url
 
 
-@pytest.fixture(params=["sqlite", "mariadb"])
+@pytest.fixture(params=["sqlite", "mariadb", "postgresql"])
 def url(request, tmp_path):
     """An empty database; every test of the suite runs on each."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/journal/journal.db"
-    return request.getfixturevalue("mariadb_url")
+        yield f"sqlite:///{tmp_path}/journal/journal.db"
+        return
+    with _database(request.getfixturevalue(request.param)) as url:
+        yield url
+
+
+@pytest.fixture(params=["mariadb", "postgresql"])
+def server(request):
+    """A database server of each kind."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def server_url(server):
+    with _database(server) as url:
+        yield url
+
+
+@pytest.fixture
+def server_journal(server_url):
+    journal = SqlJournal.open(server_url)
+    yield journal
+    journal.close()
 
 
 @pytest.fixture

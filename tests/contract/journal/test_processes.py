@@ -2,16 +2,14 @@
 
 import json
 import os
-import socket
 
 import pytest
-from sqlalchemy import event
 
-from opsflow.errors import HostsHeld, JournalConflict, JournalUnavailable
+from opsflow.errors import HostsHeld
 from opsflow.journal import SqlJournal
 from opsflow.model import AttemptState, NodeState
 
-KILLS = {"sqlite": 20, "mysql": 6}
+KILLS = {"sqlite": 20, "mysql": 6, "postgresql": 6}
 
 
 def _line(process):
@@ -82,102 +80,3 @@ def test_of_two_runs_begun_on_a_host_at_once_exactly_one_wins(journal, url, star
         assert sorted(result) == ["HostsHeld", "done"]
         runs = [run.id for run in journal.runs() if run.id in (f"a{n}", f"b{n}")]
         assert runs == [f"a{n}" if result[0] == "done" else f"b{n}"]
-
-
-@pytest.fixture
-def mariadb_journal(mariadb_url):
-    journal = SqlJournal.open(mariadb_url)
-    yield journal
-    journal.close()
-
-
-@pytest.mark.parametrize("end", ["stop", "kill"])
-def test_commits_go_on_after_the_server_came_back(mariadb, mariadb_journal, samples, end):
-    journal = mariadb_journal
-    run = samples.begin(journal)
-    journal.commit(run.id, samples.intent(run.id, "stop@web-1"))
-    getattr(mariadb, end)()
-    mariadb.restart()
-    journal.commit(run.id, samples.outcome(run.id, "stop@web-1"))
-    assert journal.nodes(run.id)[0].state is NodeState.SUCCEEDED
-
-
-def test_a_server_that_stays_away_is_unavailable_and_nothing_is_half_written(
-    mariadb, mariadb_journal, samples, monkeypatch
-):
-    journal = mariadb_journal
-    monkeypatch.setattr("opsflow.journal.database._PAUSES", (0.0, 0.05))
-    run = samples.begin(journal)
-    mariadb.kill()
-    try:
-        for act in (lambda: journal.commit(run.id, samples.intent(run.id, "stop@web-1")), lambda: journal.find(None)):
-            with pytest.raises(JournalUnavailable) as error:
-                act()
-            assert mariadb.password not in str(error.value)
-    finally:
-        mariadb.restart()
-    node = journal.nodes(run.id)[0]
-    assert (node.state, node.attempts) == (NodeState.PENDING, ())
-    journal.commit(run.id, samples.intent(run.id, "stop@web-1"))
-
-
-@pytest.mark.parametrize("arrived", [True, False])
-def test_a_commit_whose_answer_was_lost_is_written_exactly_once(mariadb, mariadb_journal, samples, arrived):
-    journal = mariadb_journal
-    run = samples.begin(journal)
-    lost = []
-
-    def lose_connection(connection):
-        if not lost:
-            lost.append(1)
-            raw = connection.connection.dbapi_connection
-            if arrived:
-                raw.commit()
-            raw._sock.shutdown(socket.SHUT_RDWR)
-
-    event.listen(journal.engine, "commit", lose_connection)
-    changes = [*samples.intent(run.id, "stop@web-1"), samples.printed(run.id, "stop@web-1", "once")]
-    journal.commit(run.id, changes)
-    assert lost
-    assert [p.text for p in journal.output(run.id)] == ["once"]
-    assert len(journal.nodes(run.id)[0].attempts) == 1
-
-    # The same changes as a new commit are a conflict, never taken for the one that arrived.
-    with pytest.raises(JournalConflict):
-        journal.commit(run.id, changes)
-
-
-def test_a_commit_after_one_of_unknown_fate_is_not_taken_for_it(mariadb_journal, samples, monkeypatch):
-    journal = mariadb_journal
-    run = samples.begin(journal, hosts=("web-1", "web-2"))
-    monkeypatch.setattr("opsflow.journal.database._PAUSES", ())
-
-    def lose_connection(connection):
-        raw = connection.connection.dbapi_connection
-        raw.commit()
-        raw._sock.shutdown(socket.SHUT_RDWR)
-
-    event.listen(journal.engine, "commit", lose_connection)
-    with pytest.raises(JournalUnavailable):
-        journal.commit(run.id, samples.intent(run.id, "stop@web-1"))
-    event.remove(journal.engine, "commit", lose_connection)
-    with pytest.raises(JournalConflict):
-        journal.commit(run.id, samples.intent(run.id, "stop@web-2"))
-    assert [node.state for node in journal.nodes(run.id)] == [NodeState.RUNNING, NodeState.PENDING]
-
-
-def test_a_run_whose_beginning_was_not_answered_has_begun_once(mariadb, mariadb_journal, samples):
-    journal = mariadb_journal
-    lost = []
-
-    def lose_connection(connection):
-        if not lost:
-            lost.append(1)
-            raw = connection.connection.dbapi_connection
-            raw.commit()
-            raw._sock.shutdown(socket.SHUT_RDWR)
-
-    event.listen(journal.engine, "commit", lose_connection)
-    run = samples.begin(journal)
-    journal.commit(run.id, samples.intent(run.id, "stop@web-1"))
-    assert [r.id for r in journal.runs()] == [run.id]
