@@ -150,7 +150,7 @@ def test_what_was_named_relative_to_a_directory_is_found_from_another(project, m
 
 
 def test_a_project_that_was_renamed_is_the_same(halted):
-    there = halted.directory.with_name("renamed")
+    there = halted.directory.with_name(f"{halted.directory.name}-renamed")
     halted.directory.rename(there)
     halted.directory = there
     assert halted.resume().exit_code == 0

@@ -125,7 +125,7 @@ def test_a_node_that_would_fail_now_is_shown_as_ever(project):
 
 def test_a_saved_plan_follows_its_project(project, saved):
     saved()
-    project.directory = project.directory.rename(project.directory.with_name("renamed"))
+    project.directory = project.directory.rename(project.directory.with_name(f"{project.directory.name}-renamed"))
     plan = app.saved_plan(project.directory / "up.plan")
     assert run(project, plan).state is RunState.SUCCEEDED
     assert len(project.lines) == 3
