@@ -4,7 +4,7 @@ from opsflow.plan.compile import compile_plan
 from opsflow.plan.drift import differences
 from opsflow.plan.fingerprint import decisive, fingerprint, moved
 from opsflow.plan.model import Edge, Join, Node, Origin, Plan, TaskFacts
-from opsflow.plan.values import node_variables, values_of
+from opsflow.plan.values import node_variables, values_of, varied
 
 __all__ = [
     "Edge",
@@ -20,4 +20,5 @@ __all__ = [
     "moved",
     "node_variables",
     "values_of",
+    "varied",
 ]
