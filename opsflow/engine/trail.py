@@ -11,11 +11,14 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from itertools import takewhile
 from typing import Any
 
 from opsflow.errors import Diverged
 from opsflow.model import CommandResult, Job, Operation, Phase, Recorded
 
+_UNSIGNED = "-"
+"""The hash of an operation of which the target knows only that it began: its record did not get to the disk."""
 _KEPT = 32 * 1024
 """An answer that is longer is stored as its hash: in a replay it is asked for again and compared."""
 
@@ -30,7 +33,8 @@ class Trail:
 
     def __init__(self, job: Job, recorded: Sequence[Recorded] = ()) -> None:
         self._job = job
-        self._recorded = recorded
+        self._recorded = list(takewhile(lambda one: one.digest != _UNSIGNED, recorded))
+        self._unsigned = len(recorded) > len(self._recorded)
         self._number = 0
         self._reads: list[tuple[str, str, Any]] = []
         self._before = self._reads
@@ -103,7 +107,7 @@ class Trail:
 
     def end(self) -> None:
         """The hook has returned. Raises `Diverged` if operations on record were not asked for."""
-        if self.replaying:
+        if self.replaying or (self._unsigned and self._number == len(self._recorded)):
             raise self._diverged(f"went on with operation {self._number + 1}", ("the end of the hook",))
 
     def _next_answers(self) -> list[Any]:

@@ -63,6 +63,11 @@ class Call:
     begun: bool = False
     sent: float = field(default=0.0)
 
+    @property
+    def read(self) -> bool:
+        """Whether it changes nothing, and may be done again."""
+        return self.id.startswith("r")
+
     def message(self, slot: int) -> list[str]:
         """The lines that start it, or attach to it."""
         lines = [f"C {' '.join(self.settled)} ."] if self.settled else []
@@ -184,6 +189,9 @@ class Following:
 
     def _stuck(self, kind: str) -> None:
         if kind == "G":
-            raise Interrupted(f"{self._channel.where}: its supervisor was killed as the operation began")
+            place = self._call.place
+            booted = place is not None and place.boot != self._channel.place.boot
+            why = "the machine was booted" if booted else "its supervisor was killed"
+            raise Interrupted(f"{self._channel.where}: {why} as the operation began")
         self._channel.close("it starts nothing")
         raise Lost("it starts nothing")

@@ -91,7 +91,7 @@ class Target:
         while True:
             try:
                 channel = self._channel()
-                known = call.place is None or call.place == channel.place
+                known = call.place is None or call.place == channel.place or call.read
                 with closing(Following(channel, call)) as followed:
                     status, flags = followed.to_end(may_start=known)
             except (Lost, Unreachable, HostsHeld) as error:

@@ -3,12 +3,16 @@
 import json
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from runner_ground import gate
 
 from opsflow.errors import Interrupted
+from opsflow.transport import following
+from opsflow.transport.following import call_of
+from opsflow.transport.process import Capture
 
 
 def fate(transport, op):
@@ -88,6 +92,24 @@ def test_a_process_with_a_supervisors_id_is_not_taken_for_it(ground, transport):
     gate(ground, op).write_text(f"r {os.getpid():<7}\n{op.digest} {boot} {os.getpid()}:1\n\n")
     assert "supervisor was killed" in fate(transport, op)
     assert not ground.witness()
+
+
+def test_a_gate_whose_content_was_lost_with_an_earlier_boot_says_so(ground, transport, monkeypatch):
+    monkeypatch.setattr(following, "EMPTY_GATE", 0.5)
+    place = json.loads(transport.claim(ground.run, 1))
+    op = ground.operation("a", 1, json.dumps(place | {"boot": "before"}))
+    gate(ground, op).touch()
+    assert "the machine was booted as the operation began" in fate(transport, op)
+
+
+def test_a_look_is_taken_again_on_a_machine_that_was_booted(ground, transport):
+    """It changes nothing; nobody needs to know what became of it before."""
+    transport.claim(ground.run, 1)
+    call = call_of(None, "echo seen", Capture("stdout", 100), Capture("stderr", 100))
+    call.place = replace(transport._target.place, boot="before")
+    call.begun, call.sent = True, 1.0
+    assert transport._target.call(call) == (0, "-")
+    assert call.out.text == "seen\n"
 
 
 def test_a_gate_whose_content_was_lost_is_unknown_and_shuts(ground, transport):

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from opsflow.engine.context import HookContext
+from opsflow.engine.trail import Trail
 from opsflow.errors import Diverged, Interrupted, Unreachable
-from opsflow.model import CommandResult, Job, JobKind
+from opsflow.model import CommandResult, Job, JobKind, Recorded
 from opsflow.transport.fake import FakeTransport
 
 JOB = Job(
@@ -169,6 +170,18 @@ def test_a_task_that_does_something_else_is_found_out_and_named(other, said):
     with pytest.raises(Diverged, match=f"the task task is not deterministic.*{said}"):
         call()
     assert service.did == did
+
+
+def test_an_operation_whose_record_is_empty_is_left_to_the_target_to_judge():
+    """Its hash and its reads did not get to the disk: the task is not blamed for that."""
+    recorded = [Recorded(digest="-")]
+    trail = Trail(replace(JOB, replay=True, machine="place"), recorded)
+    assert trail.read("probe", "x", lambda: "live") == "live"
+    operation = trail.operation("run", "x")
+    assert (operation.number, operation.place) == (1, "place")
+    trail.end()
+    with pytest.raises(Diverged):
+        Trail(replace(JOB, replay=True, machine="place"), recorded).end()
 
 
 def test_a_long_answer_is_asked_for_again_and_must_be_the_same():
