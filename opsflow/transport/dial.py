@@ -125,6 +125,7 @@ class Link:
         connection.open()
         self.key = keeper.shown
         _watch(connection.transport, hop.keepalive)
+        _keep_keys(connection.transport)
 
 
 def dial(
@@ -199,6 +200,16 @@ def _transport(sock: Any, keeper: Doorkeeper, **options: Any) -> paramiko.Transp
     security.key_types = keeper.preferred(security.key_types)
     security.ciphers = sorted(security.ciphers, key=lambda cipher: "gcm" not in cipher)
     return transport
+
+
+def _keep_keys(transport: paramiko.Transport) -> None:
+    """Leave it to the server to ask for new keys, up to the 2^32 blocks of RFC 4344.
+
+    paramiko asks after 512 MiB. If the server closes a channel before it has answered, paramiko's only thread waits for
+    itself: for half a minute, and then the connection is lost.
+    """
+    if transport.local_cipher.startswith("aes"):
+        transport.packetizer.REKEY_BYTES = 16 * 2**32
 
 
 def _watch(transport: paramiko.Transport, keepalive: float) -> None:

@@ -245,6 +245,16 @@ def test_a_digest_of_something_else_changes_nothing(host):
     assert temporary(host) == []
 
 
+def test_a_connection_that_carries_much_is_not_asked_for_new_keys(host, caplog):
+    """While paramiko waits for them, the end of a command makes it wait for itself."""
+    (host.home / "file").write_bytes(CONTENT[: 64 * 1024 * 1024])
+    with caplog.at_level("DEBUG", "paramiko"):
+        for _ in range(9):
+            host.transport.get("file")
+    assert "Rekeying" not in caplog.text
+    assert host.fleet.connections("one") == 1
+
+
 @pytest.mark.parametrize(("size", "sessions"), [(64 * 1024, 0), (64 * 1024 + 1, 1)])
 def test_a_small_file_is_read_without_a_session_of_its_own(host, size, sessions):
     (host.home / "file").write_bytes(CONTENT[:size])
