@@ -222,7 +222,8 @@ def _each(ground, dice, told, work, *, dies=None):
                     told.disturbances["controllers killed"] += 1
             return ground.end(process, output)
         finally:
-            through.set()
+            if dies is None:
+                through.set()
 
 
 @contextmanager
