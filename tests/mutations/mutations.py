@@ -32,7 +32,7 @@ MUTATIONS = (
         name="the gate",
         file=RUNNER,
         edits=(
-            ("    set -C\n    text='' body='' seen=''\n", "    text='' body='' seen=''\n"),
+            ('    elif ! true >"$file.go"; then\n', '    elif ! true >|"$file.go"; then\n'),
             ('    elif [ -e "$dir/$2.go" ]; then\n        printf \'A ', "    elif false; then\n        printf 'A "),
         ),
         tests=(_SEVEN + "test_5_a_file_is_put_once[dash-100]",),
@@ -40,7 +40,7 @@ MUTATIONS = (
     Mutation(
         name="that only one can make the gate",
         file=RUNNER,
-        edits=(("    set -C\n    text='' body='' seen=''\n", "    text='' body='' seen=''\n"),),
+        edits=(('    elif ! true >"$file.go"; then\n', '    elif ! true >|"$file.go"; then\n'),),
         tests=(_CONTRACT + "test_races.py::test_of_many_who_start_one_operation_at_once_exactly_one_does[dash]",),
     ),
     Mutation(
