@@ -5,6 +5,8 @@ does not find it in its place ends too: nothing that follows is ever taken for c
 has begun, so that what was said before is no output of it, and an end before is no status of it.
 """
 
+import io
+
 from opsflow.errors import Unreachable
 from opsflow.transport.process import Capture
 
@@ -46,7 +48,8 @@ class Opening(Capture):
             self._then.feed(data)
             return
         before, mark, rest = (self.data + data).partition(self._mark)
-        self._kept[:] = before[-_KEPT:]
+        self._kept = io.BytesIO()
+        self._kept.write(before[-_KEPT:])
         self.begun = bool(mark)
         if rest:
             self._then.feed(rest)

@@ -1,6 +1,7 @@
 """A command on a host, seen as three streams and an end, and the loop that serves them without threads."""
 
 import codecs
+import io
 import time
 from collections.abc import Iterator, Mapping
 from typing import Protocol
@@ -62,15 +63,15 @@ class Capture:
         self._limit = limit
         self._sink = sink
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._kept = bytearray()
+        self._kept = io.BytesIO()
         self.truncated = False
         self.count = 0
 
     def feed(self, data: bytes) -> None:
         """Take a piece; an empty one is the end."""
         self.count += len(data)
-        room = self._limit - len(self._kept)
-        self._kept += data[:room]
+        room = self._limit - self._kept.tell()
+        self._kept.write(data if len(data) <= room else data[:room])
         self.truncated = self.truncated or len(data) > room
         if self._sink:
             text = self._decoder.decode(data, final=not data)
@@ -80,13 +81,13 @@ class Capture:
     @property
     def data(self) -> bytes:
         """The bytes kept."""
-        return bytes(self._kept)
+        return self._kept.getvalue()
 
     @property
     def text(self) -> str:
         """The bytes kept as text; invalid UTF-8 replaced, a character cut by the limit left out."""
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        return decoder.decode(bytes(self._kept), final=not self.truncated)
+        return decoder.decode(self.data, final=not self.truncated)
 
 
 class LinkLost(Interrupted):

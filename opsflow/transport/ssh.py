@@ -14,7 +14,7 @@ from opsflow.errors import Unreachable
 from opsflow.events import HostKeyAccepted
 from opsflow.model import Host
 from opsflow.transport.dial import Link, dial, place
-from opsflow.transport.process import CHUNK, LinkLost
+from opsflow.transport.process import LinkLost
 from opsflow.transport.scripts import ARGUMENTS
 from opsflow.transport.shell import ShellTransport
 
@@ -25,6 +25,8 @@ LASTING = 6
 
 _LOST = (paramiko.SSHException, OSError, EOFError)
 _LAST_BREATH = 0.05
+_TAKEN = 1024 * 1024
+"""Bytes that are taken at once: paramiko moves all that it keeps each time."""
 _PACKET = 32 * 1024 - 64
 """Bytes that make one packet of the size that ssh servers take."""
 _SESSION_WAIT = 3.0
@@ -190,7 +192,7 @@ class SshProcess:
     def read(self, stream: str) -> bytes | None:
         """What came in. See `Process.read`."""
         try:
-            data = self._receive[stream](CHUNK)
+            data = self._receive[stream](_TAKEN)
         except TimeoutError:
             return None
         except _LOST as error:
