@@ -39,6 +39,19 @@ kept=30      # days
 newline='
 '
 
+# What may be longer than an argument of a program: mksh has no `printf` of its own.
+case ${KSH_VERSION-} in
+*MIRBSD* | *LEGACY*)
+    # shellcheck disable=SC3057,SC2039,SC3045 # only there
+    raw() { print -r -- "$1"; }
+    decoded() { print -n -- "$1"; }
+    ;;
+*)
+    raw() { printf '%s\n' "$1"; }
+    decoded() { printf '%b' "$1"; }
+    ;;
+esac
+
 # Which process this is: sets who to PID:STARTTIME. A subshell has a pid of its own, which $$ does not tell.
 identify() {
     if IFS= read -r stat </proc/self/stat; then
@@ -216,7 +229,7 @@ cannot() {
 
 supervise() {
     if [ "$long" ]; then
-        printf '%b' "$long" | { payload "$through"; } 5<&0
+        decoded "$long" | { payload "$through"; } 5<&0
     else
         payload "$text"
     fi
@@ -227,6 +240,7 @@ supervise() {
     printf 'e %-7s' "$status $flag" 1<>"$file.go"
     # How much it wrote: where the descriptors stand that it had from us.
     { read -r stat out </proc/self/fdinfo/3 && read -r stat err </proc/self/fdinfo/4; } || out=- err=-
+    exec 3>&- 4>&- # who hears of its end may want the disk for itself
     tell D "$op" "$status" "$flag" "$out" "$err"
 }
 
@@ -234,7 +248,7 @@ supervise() {
 # It takes its stderr itself: what our shell says of its end ("Killed") is no output of it.
 payload() {
     case $input in
-    p) printf '%b' "$body" | _opsflow=$1 $session sh -c "$inner" sh "$file" >&3 3>&- ;;
+    p) decoded "$body" | _opsflow=$1 $session sh -c "$inner" sh "$file" >&3 3>&- ;;
     f) _opsflow=$1 $session sh -c "$inner" sh "$file" <"$file.in" >&3 3>&- ;;
     *) _opsflow=$1 $session sh -c "$inner" sh "$file" </dev/null >&3 3>&- ;;
     esac
@@ -282,7 +296,7 @@ start() {
         printf 'A %s %s\n' "$2" "$3" >&4
     else
         [ "$4" = 0 ] || printf 'B %s %s\n' "$2" "$4" >&4
-        printf '%s%s %s %s\n' "$message" "$2" "$3" "$5" >&$((4 + $1))
+        raw "$message$2 $3 $5" >&$((4 + $1))
     fi
 }
 
@@ -633,7 +647,7 @@ eval "shift
 $1"'
 
 nonce=$1 run=$2 epoch=$3
-case ${KSH_VERSION-} in *93*) refuse "ksh93 loses lines of named pipes: another shell is needed as sh" ;; esac
+case ${KSH_VERSION-} in *93*) refuse "its sh is ksh93, which tells signals and processes in ways of its own: another shell is needed" ;; esac
 boot=
 { IFS= read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null || boot=$(sysctl -n kern.bootsessionuuid)
 if ! identify || [ ! "$boot" ]; then refuse "processes cannot be told apart here"; fi

@@ -32,7 +32,7 @@ if [ "$t" ]; then
     ) </dev/null >/dev/null 2>&1 & w=$!;
 fi;
 exec 3>&2 2>/dev/null;
-sh -c "$1"; r=$?;
+sh -c "$1" 3>&3; r=$?;
 if [ "$x" ]; then sleep 1; kill -s KILL 0; fi;
 if [ "$t" ]; then kill -s HUP "$w"; fi;
 exit "$r"

@@ -17,7 +17,8 @@ from opsflow.model import Operation, record_of
 from opsflow.testing.processes import below
 from opsflow.transport.local import LocalTransport
 
-SHELLS = {"dash": "exec dash", "bash": "exec bash --posix", "ash": "exec busybox ash"}
+SHELLS = {"dash": "exec dash", "bash": "exec bash --posix", "ash": "exec busybox ash", "mksh": "exec mksh"}
+RARE = frozenset({"mksh"})
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["pytest", "opsflow.transport.local", "opsflow.transport.ssh", "concurrent.futures"])
 WIDTH = 3

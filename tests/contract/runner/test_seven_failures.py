@@ -9,9 +9,9 @@ import time
 from contextlib import suppress
 
 import pytest
-from runner_ground import gate, in_thread, parts, until
+from runner_ground import Ground, gate, in_thread, parts, until
 
-from opsflow.errors import Diverged, HostsHeld, Interrupted
+from opsflow.errors import Diverged, HostsHeld, Interrupted, Unreachable
 from opsflow.model import Operation
 from opsflow.transport import following
 from opsflow.transport.channel import Lost
@@ -282,3 +282,16 @@ def test_messages_are_never_read_as_commands(ground, transport):
             channel.send("T x; touch begun", "S 1 x.1 d 0 - .")
             time.sleep(0.01)
     assert not (ground.home / "begun").exists()
+
+
+def test_ksh93_is_refused_before_anything_is_claimed(tmp_path):
+    """It says of a command that signal 9 ended that its status is 265."""
+    if not shutil.which("ksh93"):
+        if os.environ.get("CI"):
+            pytest.fail("ksh93 is not installed")
+        pytest.skip("ksh93 is not installed")
+    ground = Ground(tmp_path / "target", "dash")
+    (ground.bin / "sh").write_text('#!/bin/sh\nexec ksh93 "$@"\n')
+    with pytest.raises(Unreachable, match=r"its sh is ksh93.*another shell is needed"):
+        ground.transport().claim(ground.run, 1)
+    assert not ground.base.exists()
