@@ -11,6 +11,7 @@ from opsflow.model import (
     CommandResult,
     Host,
     Job,
+    LaterPlan,
     Message,
     NodeRecord,
     Operation,
@@ -424,8 +425,11 @@ class Journal(Protocol):
     def find(self, prefix: str | None) -> RunRecord:
         """The run whose id begins so; None: the newest. Raises `UnknownRun`."""
 
-    def plan(self, run_id: str) -> Mapping[str, Any]:
-        """The stored plan."""
+    def plan(self, run_id: str, number: int | None = None) -> Mapping[str, Any]:
+        """A stored plan; None: the newest. They count from 0."""
+
+    def later_plans(self, run_id: str) -> Sequence[LaterPlan]:
+        """The plans that took the place of the first (`PlanReplaced`), in order."""
 
     def nodes(self, run_id: str) -> Sequence[NodeRecord]:
         """All nodes with their attempts, in the plan's order."""

@@ -16,6 +16,7 @@ from opsflow.model import (
     Change,
     NodeChanged,
     OutputAppended,
+    PlanReplaced,
     RequestApplied,
     RollbackFinished,
     RollbackRecord,
@@ -32,6 +33,7 @@ class Batch:
     """What a commit comes to, by kind and id."""
 
     run: RunChanged | None = None
+    replaced: PlanReplaced | None = None
     nodes: dict[str, NodeChanged] = field(default_factory=dict)
     begun: dict[str, AttemptRecord] = field(default_factory=dict)
     ended: dict[str, AttemptFinished] = field(default_factory=dict)
@@ -41,7 +43,7 @@ class Batch:
     applied: list[RequestApplied] = field(default_factory=list)
 
 
-def collect(changes: Sequence[Change]) -> Batch:
+def collect(changes: Sequence[Change]) -> Batch:  # noqa: C901 - one line for each kind of change
     """Put `changes` together.
 
     Raises:
@@ -52,6 +54,8 @@ def collect(changes: Sequence[Change]) -> Batch:
         match change:
             case RunChanged():
                 batch.run = _run(batch.run, change)
+            case PlanReplaced():
+                batch.replaced = change
             case NodeChanged():
                 batch.nodes[change.node] = _node(batch.nodes.get(change.node), change)
             case AttemptStarted():

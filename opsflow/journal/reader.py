@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, func, or_, select
 from opsflow.errors import UnknownRun
 from opsflow.journal.columns import unpack
 from opsflow.journal.ids import TAIL_AT, attempt_id
-from opsflow.journal.tables import attempts, nodes, owners, plans, rollbacks, runs
+from opsflow.journal.tables import attempts, nodes, owners, rollbacks, runs
 from opsflow.model import AttemptRecord, Failure, NodeRecord, RollbackRecord, RunRecord, RunState, Turn
 
 _AMBIGUOUS = 5
@@ -52,12 +52,6 @@ def runs_newest_first(connection: Connection, limit: int, states: Sequence[RunSt
     if states:
         query = query.where(runs.c.state.in_(states))
     return [_run(row) for row in connection.execute(query)]
-
-
-def plan(connection: Connection, run_id: str) -> Any:
-    """The stored plan."""
-    query = select(plans.c.data).where(plans.c.run == key_of(connection, run_id)).order_by(plans.c.part)
-    return unpack(b"".join(connection.scalars(query)))
 
 
 def nodes_of(connection: Connection, run_id: str) -> list[NodeRecord]:
@@ -145,6 +139,7 @@ def _attempt(row: Row[Any], run_id: str, node: str) -> AttemptRecord:
         error=_failure(row.error),
         machine=row.machine,
         turn=None if row.turn is None else Turn(**row.turn),
+        plan=row.plan,
     )
 
 

@@ -51,8 +51,8 @@ class Numbers:
         return self.node(node), phase, n
 
 
-def new_nodes(run: int, nodes: Iterable[NodeRecord]) -> list[Row]:
-    """The nodes of a new run."""
+def new_nodes(run: int, nodes: Iterable[NodeRecord], *, first: int = 0) -> list[Row]:
+    """New nodes of a run; `first`: the place of the first of them."""
     return [
         {
             "run": run,
@@ -65,7 +65,7 @@ def new_nodes(run: int, nodes: Iterable[NodeRecord]) -> list[Row]:
             "outputs": node.outputs or None,
             "error": _failure(node.error),
         }
-        for n, node in enumerate(nodes)
+        for n, node in enumerate(nodes, first)
     ]
 
 
@@ -107,6 +107,7 @@ def new_attempts(numbers: Numbers, begun: Iterable[AttemptRecord]) -> list[Row]:
                 "outputs": attempt.outputs,
                 "error": _failure(attempt.error),
                 "turn": attempt.turn.to_json() if attempt.turn else None,
+                "plan": attempt.plan,
             }
         )
     return rows

@@ -9,10 +9,20 @@ from typing import Any, Self
 from sqlalchemy import Connection, Engine
 
 from opsflow.errors import JournalConflict, JournalError
-from opsflow.journal import keeping, lease, printout, reader, requests, rows, upgrade, writer
+from opsflow.journal import keeping, lease, planning, printout, reader, requests, rows, upgrade, writer
 from opsflow.journal.batch import Batch, collect
 from opsflow.journal.database import Database
-from opsflow.model import Asked, Change, NodeRecord, Printed, RequestRecord, RollbackRecord, RunRecord, RunState
+from opsflow.model import (
+    Asked,
+    Change,
+    LaterPlan,
+    NodeRecord,
+    Printed,
+    RequestRecord,
+    RollbackRecord,
+    RunRecord,
+    RunState,
+)
 
 DEFAULT_URL = "sqlite:///.opsflow/journal.db"
 
@@ -73,6 +83,14 @@ class SqlJournal:
         """Apply all changes or none, durably, in a number of statements that does not depend on theirs."""
         held = self._writer(run_id)
         batch = collect(changes)
+        before, held.numbers = held.numbers, planning.joined(held.numbers, batch.replaced)
+        try:
+            self._keep(held, batch)
+        except BaseException:
+            held.numbers = before
+            raise
+
+    def _keep(self, held: writer.Held, batch: Batch) -> None:
         kept = keeping.Keeping.of(batch, held.numbers, held.streams)
         for n, row in enumerate(kept.rows, held.printed + 1):
             row["n"] = n
@@ -92,7 +110,13 @@ class SqlJournal:
             tried, again = again, True
             writer.commit(connection, held, batch, output, again=tried)
 
-        self._database.write(work)
+        try:
+            self._database.write(work)
+        except JournalConflict:
+            if batch.replaced is not None:  # a host that it wants may be held
+                wanted = batch.replaced.hosts
+                self._database.read(lambda c: lease.refuse_held(c, held.numbers.run_id, wanted))
+            raise
         held.serial += 1
         held.beat = time.monotonic()
 
@@ -141,10 +165,14 @@ class SqlJournal:
         """The run whose id (or whose id's part behind the dash) begins so; None: the newest."""
         return self._database.read(partial(reader.find, prefix=prefix))
 
-    def plan(self, run_id: str) -> Mapping[str, Any]:
-        """The stored plan."""
-        stored: Mapping[str, Any] = self._database.read(partial(reader.plan, run_id=run_id))
+    def plan(self, run_id: str, number: int | None = None) -> Mapping[str, Any]:
+        """A stored plan; None: the newest."""
+        stored: Mapping[str, Any] = self._database.read(partial(planning.read, run_id=run_id, number=number))
         return stored
+
+    def later_plans(self, run_id: str) -> Sequence[LaterPlan]:
+        """The plans that took the place of the first, in order."""
+        return self._database.read(partial(planning.later, run_id=run_id))
 
     def nodes(self, run_id: str) -> Sequence[NodeRecord]:
         """All nodes with their attempts, in the plan's order."""

@@ -21,7 +21,7 @@ from sqlalchemy.dialects.mysql import LONGBLOB
 from opsflow.journal.columns import Instant, Json, Word
 from opsflow.model import Asked, AttemptState, NodeState, Phase, RunState
 
-HEAD = "0004"
+HEAD = "0005"
 """Version of this schema: the newest file in `migrations/versions`. Versions sort as text."""
 
 VERSION_TABLE = "journal_version"
@@ -84,11 +84,23 @@ plans = Table(
     **_MYSQL,
 )
 
+later_plans = Table(
+    "later_plans",  # plans that took the place of the first one, whole, each in pieces as that one
+    metadata,
+    Column("run", _KEY, ForeignKey("runs.key"), primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("part", Integer, primary_key=True, autoincrement=False),
+    Column("at", Instant, nullable=False),
+    Column("operator", String(255), nullable=False),
+    Column("data", _BLOB, nullable=False),
+    **_MYSQL,
+)
+
 nodes = Table(
     "nodes",
     metadata,
     Column("run", _KEY, ForeignKey("runs.key"), primary_key=True, autoincrement=False),
-    Column("n", Integer, primary_key=True, autoincrement=False),  # place in the plan
+    Column("n", Integer, primary_key=True, autoincrement=False),  # place in the plan; what joined later comes later
     Column("id", Text, nullable=False),
     Column("step", String(255), nullable=False),
     Column("host", String(255), nullable=False),
@@ -118,6 +130,7 @@ attempts = Table(
     Column("outputs", Json),
     Column("error", Json),
     Column("turn", Json),  # what retry.vary gave it
+    Column("plan", Integer, nullable=False, server_default="0"),  # number of the plan that it follows
     UniqueConstraint("run", "node", "phase", "n", name="attempts_of_node"),
     ForeignKeyConstraint(["run", "node"], ["nodes.run", "nodes.n"]),
     **_MYSQL,

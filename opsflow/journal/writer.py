@@ -7,16 +7,13 @@ from typing import Any
 from sqlalchemy import Connection, Update, bindparam, func, insert, or_, select, update
 
 from opsflow.errors import JournalConflict
-from opsflow.journal import keeping, lease, requests, rows
+from opsflow.journal import keeping, lease, planning, requests, rows
 from opsflow.journal.batch import OPEN, Batch
 from opsflow.journal.columns import DatabaseTime, pack, unpack
 from opsflow.journal.keeping import Kept
 from opsflow.journal.reader import key_of
-from opsflow.journal.tables import attempts, nodes, owners, plans, printed, rollbacks, runs
+from opsflow.journal.tables import attempts, nodes, owners, printed, rollbacks, runs
 from opsflow.model import LOCALHOST, NodeRecord, RequestRecord, RunRecord
-
-_PART = 1 << 20
-"""Bytes of a packed plan per row: well below every database's longest packet."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,9 +110,7 @@ def begin(
     key = int(inserted[0])
     lease.own(connection, key, token, run.operator)
     lease.hold(connection, key, hosts)
-    data = pack(plan)
-    parts = [data[start : start + _PART] for start in range(0, len(data), _PART)]
-    connection.execute(insert(plans), [{"run": key, "part": n, "data": part} for n, part in enumerate(parts)])
+    planning.write(connection, key, plan)
     if new:
         connection.execute(insert(nodes), rows.new_nodes(key, new))
     return Held(numbers=rows.Numbers(run_id=run.id, run=key, places=places), token=token)
@@ -161,6 +156,8 @@ def commit(connection: Connection, held: Held, batch: Batch, output: Sequence[ro
     numbers = held.numbers
     if _fenced(connection, held, again=again):
         return
+    if batch.replaced is not None:
+        planning.replace_plan(connection, numbers, batch.replaced)
     if batch.run is not None:
         change = batch.run
         names = ("before", "after", "finished", "exit_code")

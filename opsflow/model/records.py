@@ -37,6 +37,7 @@ class AttemptRecord:
         preview: What prepare found, as JSON.
         machine: Identity of the target where known.
         turn: What `retry.vary` gave it.
+        plan: Number of the run's plan that it follows, a revert that of what it undoes; 0: the first.
     """
 
     id: str
@@ -55,6 +56,7 @@ class AttemptRecord:
     error: Failure | None = None
     machine: str = ""
     turn: Turn | None = None
+    plan: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +84,15 @@ class RollbackRecord:
     started: datetime
     finished: datetime | None = None
     complete: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaterPlan:
+    """A plan that took the place of the one before. `number`: from 1; `operator`: who wanted it."""
+
+    number: int
+    at: datetime
+    operator: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +156,27 @@ class RunChanged:
     finished: datetime | None = None
     exit_code: int | None = None
     frees: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanReplaced:
+    """The run goes on with another plan.
+
+    Attributes:
+        record: Which one, and who wanted it.
+        plan: The plan, JSON-able.
+        fingerprint: Its fingerprint.
+        nodes: Those that join the run, `PENDING`.
+        tasks: Of nodes whose task is another one now.
+        hosts: All that the run holds from now on.
+    """
+
+    record: LaterPlan
+    plan: Mapping[str, Any]
+    fingerprint: str
+    nodes: tuple[NodeRecord, ...]
+    tasks: Mapping[str, str]
+    hosts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +245,7 @@ class RequestApplied:
 
 Change = (
     RunChanged
+    | PlanReplaced
     | NodeChanged
     | AttemptStarted
     | AttemptFinished
