@@ -1,42 +1,23 @@
 """The database under the journal: how it is reached, what a transaction is, what its errors mean."""
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from opsflow.errors import JournalConflict, JournalUnavailable
+from opsflow.journal import servers, sqlite
 
 T = TypeVar("T")
-
-_DRIVERS = {
-    "mysql": ("mysql+pymysql", "mysql"),
-    "mariadb": ("mysql+pymysql", "mysql"),
-    "mysql+pymysql": ("mysql+pymysql", "mysql"),
-    "postgresql": ("postgresql+psycopg", "postgres"),
-    "postgres": ("postgresql+psycopg", "postgres"),
-    "postgresql+psycopg": ("postgresql+psycopg", "postgres"),
-}
-"""Scheme of a URL → SQLAlchemy's name, and the extra that installs the driver."""
 
 _PAUSES = (0.0, 0.1, 0.4, 1.0, 2.0, 4.0)
 """Seconds before each new try after a lost connection or a deadlock."""
 
 _DEADLOCK = (1213, "40001", "40P01")
-_BUSY_SECONDS = 30
-_MYSQL_ARGUMENTS = {
-    "connect_timeout": 10,
-    "read_timeout": 60,
-    "write_timeout": 60,
-    # Strict: what does not fit is an error, never cut.
-    "init_command": "SET SESSION sql_mode = 'STRICT_ALL_TABLES', innodb_lock_wait_timeout = 30",
-}
 
 
 class Database:
@@ -54,11 +35,12 @@ class Database:
             JournalUnavailable: the URL is none, its driver is missing, or SQLite's file cannot be made.
         """
         parsed = _parse(url)
-        name, extra = _DRIVERS.get(parsed.drivername, (parsed.drivername, ""))
+        name, extra = servers.DRIVERS.get(parsed.drivername, (parsed.drivername, ""))
+        self._durable = parsed.query.get("durable") != "no"
         self.shown = parsed.set(query={}).render_as_string(hide_password=True)
         self._password = str(parsed.password or "")
         try:
-            self.engine = _engine(parsed.set(drivername=name))
+            self.engine = _engine(parsed.set(drivername=name).difference_update_query(["durable"]))
         except ModuleNotFoundError as error:
             hint = f"pip install 'opsflow[{extra}]'" if extra else f"install the Python module {error.name}"
             raise JournalUnavailable(f"journal {self.shown}: its driver is not installed", hint=hint) from error
@@ -66,15 +48,22 @@ class Database:
             raise self._unavailable(error) from error
 
     def check(self) -> None:
-        """Connect once.
+        """Connect once, and see whether what is written stays.
 
         Raises:
-            JournalUnavailable: that is not possible, for whatever reason.
+            JournalUnavailable: that is not possible, for whatever reason, or the server may lose what it has confirmed.
         """
         try:
-            self.engine.connect().close()
+            with self.engine.connect() as connection:
+                loses = servers.loses(connection) if self._durable else ""
         except Exception as error:  # drivers meet options that they don't know with any error at all
             raise self._unavailable(error) from error
+        if loses:
+            why = f"the server may lose what it has confirmed when its machine dies ({loses})"
+            raise JournalUnavailable(
+                f"journal {self.shown}: {why}",
+                hint="set it so that commits are durable; or, if others have copies, add ?durable=no to the URL",
+            )
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a short transaction that only reads."""
@@ -132,48 +121,9 @@ def _parse(url: str) -> URL:
 
 
 def _engine(url: URL) -> Engine:
-    backend = url.get_backend_name()
     # Parameters hold what tasks were given: they stay out of error messages.
-    common: dict[str, Any] = {"hide_parameters": True}
-    if backend == "sqlite":
-        if url.database and not url.database.startswith((":", "file:")):
-            _make_file(Path(url.database))
-        engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS}, **common)
-        event.listen(engine, "connect", _configure_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-        return engine
-    if url.drivername == "mysql+pymysql":
-        common |= {"connect_args": _MYSQL_ARGUMENTS, "isolation_level": "READ COMMITTED"}
-    elif backend == "postgresql":
-        common |= {"connect_args": {"connect_timeout": 10}}
-    return create_engine(url, **common)
-
-
-def _make_file(path: Path) -> None:
-    # SQLite gives its other files the mode of this one.
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-
-
-def _configure_sqlite(connection: sqlite3.Connection, record: object) -> None:  # noqa: ARG001 - SQLAlchemy's signature
-    connection.isolation_level = None  # the module keeps its hands off; `_begin_sqlite` begins
-    end = time.monotonic() + _BUSY_SECONDS
-    while connection.execute("PRAGMA journal_mode").fetchone()[0] not in ("wal", "memory"):
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError:
-            # The change of the mode does not wait for another process that is at it.
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.02)
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that read first and wants to write then may be refused; one that says so at once waits its turn.
-    write = connection.get_execution_options().get("opsflow_write")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    make = sqlite.engine if url.get_backend_name() == "sqlite" else servers.engine
+    return make(url, hide_parameters=True)
 
 
 def _is_deadlock(error: Exception) -> bool:

@@ -7,7 +7,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-_WORD = b"COMMIT"  # as MySQL's and PostgreSQL's protocols send it where there is no TLS
+_WORD = b"COMMIT"
+"""What a message of MySQL's or PostgreSQL's protocol ends with, but for a NUL, where there is no TLS."""
 
 
 class CommitCutter:
@@ -68,7 +69,9 @@ class CommitCutter:
             while True:
                 for ready in select.select([client, server], [], [])[0]:
                     data = ready.recv(65536)
-                    if not data or (ready is client and _WORD in data and self._is_cut(server, data)):
+                    if not data or (
+                        ready is client and data.rstrip(b"\0").endswith(_WORD) and self._is_cut(server, data)
+                    ):
                         return
                     (server if ready is client else client).sendall(data)
 

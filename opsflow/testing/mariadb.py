@@ -42,14 +42,16 @@ class PrivateMariaDB(PrivateServer):
     program = "mariadbd"
     package = "mariadb-server"
 
-    def __init__(self, directory: Path | str, *, tls: bool = False) -> None:
+    def __init__(self, directory: Path | str, *, tls: bool = False, flags: Sequence[str] = ()) -> None:
         """Choose names; nothing is started yet.
 
         Args:
             directory: An existing directory; a new one for the server's files is made in it.
             tls: It has a certificate.
+            flags: More of the server's, which win.
         """
         super().__init__(tls=tls)
+        self._flags = flags
         self.socket = ""
         self._parent = Path(directory)
         self._short: Path | None = None
@@ -118,6 +120,7 @@ class PrivateMariaDB(PrivateServer):
             f"--init-file={self._home / 'account.sql'}",
             *tls,
             *_FLAGS,
+            *self._flags,
             *_as_root(),
         ]
 

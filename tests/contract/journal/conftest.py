@@ -49,9 +49,15 @@ def postgresql():
 
 @contextmanager
 def _database(server):
+    """The URL of an empty database; in PostgreSQL of an empty schema, which is made much quicker."""
     name = f"j{uuid.uuid4().hex}"
-    yield server.create(name)
-    server.drop(name)
+    if isinstance(server, PrivateMariaDB):
+        yield server.create(name)
+        server.drop(name)
+    else:
+        server.execute(f'CREATE SCHEMA "{name}"')
+        yield f"{server.url('postgres')}?options=-csearch_path%3D{name}"
+        server.execute(f'DROP SCHEMA "{name}" CASCADE')
 
 
 @pytest.fixture

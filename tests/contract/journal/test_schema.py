@@ -1,7 +1,6 @@
 """Opening: tables are made and upgraded, what cannot be used is refused with a clear word and without the password."""
 
 import os
-import stat
 import sys
 import traceback
 
@@ -75,21 +74,6 @@ def test_tables_on_mysql_tell_case_apart_and_are_transactional(mariadb, mariadb_
         f"WHERE table_schema = '{database}' AND table_name <> '{VERSION_TABLE}'"
     )
     assert rows.split() == ["InnoDB", "utf8mb4_bin"]
-
-
-def test_sqlite_is_durable_and_private(tmp_path):
-    old = os.umask(0)
-    try:
-        journal = SqlJournal.open(f"sqlite:///{tmp_path}/new/.opsflow/journal.db")
-    finally:
-        os.umask(old)
-    with journal.engine.connect() as connection:
-        for pragma, value in (("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)):
-            assert connection.exec_driver_sql(f"PRAGMA {pragma}").scalar() == value
-        directory = tmp_path / "new" / ".opsflow"
-        assert stat.S_IMODE(directory.stat().st_mode) == 0o700
-        assert {stat.S_IMODE(file.stat().st_mode) for file in directory.iterdir()} == {0o600}
-    journal.close()
 
 
 def _refused(url):
