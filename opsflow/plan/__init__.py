@@ -1,8 +1,10 @@
 """The plan: a playbook and an inventory compiled to a frozen graph of nodes, which then is all that a run knows."""
 
 from opsflow.plan.compile import compile_plan
+from opsflow.plan.definition import NodeChanges, node_changes
 from opsflow.plan.drift import differences
 from opsflow.plan.fingerprint import decisive, fingerprint, moved
+from opsflow.plan.merge import merged
 from opsflow.plan.model import Edge, Join, Node, Origin, Plan, TaskFacts
 from opsflow.plan.values import node_variables, values_of, varied
 
@@ -10,6 +12,7 @@ __all__ = [
     "Edge",
     "Join",
     "Node",
+    "NodeChanges",
     "Origin",
     "Plan",
     "TaskFacts",
@@ -17,7 +20,9 @@ __all__ = [
     "decisive",
     "differences",
     "fingerprint",
+    "merged",
     "moved",
+    "node_changes",
     "node_variables",
     "values_of",
     "varied",

@@ -33,6 +33,7 @@ def differences(before: Plan, after: Plan) -> tuple[Difference, ...]:
     """
     if before.fingerprint == after.fingerprint:
         return ()
+    before, after = before.live, after.live
     old, new = decisive(before), decisive(after)
     found = [
         *_of_playbook(old, new),

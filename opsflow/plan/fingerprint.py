@@ -23,10 +23,11 @@ def decisive(plan: Plan, data: Mapping[str, Any] | None = None) -> dict[str, Any
     """What decides what the run does, JSON-able; the graph follows from it.
 
     Args:
-        plan: The plan.
+        plan: The plan; what is retired in it does not count.
         data: Its JSON form, if it is at hand.
     """
-    data = plan.to_json() if data is None else data
+    if data is None or plan.retired:
+        data = plan.live.to_json()
     playbook, directory = data["playbook"], data["playbook"]["directory"]
     steps = {step["id"]: _without(step, _ONLY_TOLD) for step in playbook["steps"]}
     return {

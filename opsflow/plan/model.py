@@ -1,7 +1,7 @@
 """The plan as data, and as JSON."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -84,6 +84,8 @@ class Plan:
         nodes, joins, edges: The graph, in playbook order.
         fingerprint: SHA-256 over all that decides what the run does.
         origin: What it was made from; None: it was made by an opsflow that did not write that down.
+        retired: Nodes of the run's earlier plans that are not in its files any more: nothing is begun on them, but what
+            was may have to be found out or reverted.
     """
 
     playbook: Playbook
@@ -103,6 +105,7 @@ class Plan:
     fingerprint: str = field(default="")
     local_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     origin: Origin | None = None
+    retired: tuple[str, ...] = ()
 
     @cached_property
     def steps(self) -> Mapping[str, Step]:
@@ -116,11 +119,37 @@ class Plan:
 
     @cached_property
     def by_step(self) -> Mapping[str, tuple[Node, ...]]:
-        """Nodes of each step, in host order."""
+        """Nodes of each step, in host order; none that are retired."""
         found: dict[str, list[Node]] = {step: [] for step in self.steps}
         for node in self.nodes:
-            found[node.step].append(node)
+            if node.id not in self.gone:
+                found[node.step].append(node)
         return {step: tuple(nodes) for step, nodes in found.items()}
+
+    @cached_property
+    def gone(self) -> frozenset[str]:
+        """Nodes that are retired."""
+        return frozenset(self.retired)
+
+    @cached_property
+    def live(self) -> "Plan":
+        """The plan without what is retired, and without its graph: what its files say."""
+        if not self.retired:
+            return self
+        nodes = tuple(node for node in self.nodes if node.id not in self.gone)
+        steps, hosts = {node.step for node in nodes}, {node.host for node in nodes}
+        playbook = replace(self.playbook, steps=tuple(step for step in self.playbook.steps if step.id in steps))
+        tasks = {step.task for step in playbook.steps}
+        return replace(
+            self,
+            playbook=playbook,
+            hosts={name: host for name, host in self.hosts.items() if name in hosts},
+            tasks={name: facts for name, facts in self.tasks.items() if name in tasks},
+            nodes=nodes,
+            joins=(),
+            edges=(),
+            retired=(),
+        )
 
     @cached_property
     def graph(self) -> "nx.DiGraph[str]":

@@ -1,0 +1,78 @@
+"""What becomes of the nodes of a run that goes on with another plan."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from opsflow.plan.fingerprint import decisive, within
+from opsflow.plan.model import Plan
+
+_WORD = re.compile(r"[A-Za-z_]\w*")
+_OF_THE_STEP = frozenset({"hosts", "needs", "tags"})
+"""Keys of a step that say which nodes it has and what these wait for, not what they do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeChanges:
+    """Nodes, in the order of their plans.
+
+    Attributes:
+        added: Those that come.
+        removed: Those that go.
+        differing: Those that are in both plans and do something else, or in another way.
+    """
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    differing: tuple[str, ...]
+
+
+def node_changes(old: Plan, new: Plan) -> NodeChanges:
+    """Compare the nodes of two plans. What is retired in `old` comes, if it is in `new`."""
+    before, after = dict(_definitions(old.live)), dict(_definitions(new.live))
+    return NodeChanges(
+        added=tuple(node for node in after if node not in before),
+        removed=tuple(node for node in before if node not in after),
+        differing=tuple(node for node in after if node in before and before[node] != after[node]),
+    )
+
+
+def _definitions(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Each node with all that it is made of: its step, task and connection, and the variables and files of these."""
+    found = decisive(plan)
+    files = {
+        step: [found["files"].get(within(plan.playbook.directory, path)) for path in paths]
+        for step, paths in plan.local_files.items()
+    }
+    steps = {id_: {k: v for k, v in step.items() if k not in _OF_THE_STEP} for id_, step in found["steps"].items()}
+    texts = {id_: _text(step) for id_, step in steps.items()}
+    for node in plan.nodes:
+        host, step = found["hosts"][node.host], steps[node.step]
+        variables = {**found["inputs"], **host["vars"], **found["vars"], **found["extra"]}
+        seen = _seen(texts[node.step], variables)
+        task = found["tasks"][step["task"]]
+        yield node.id, _text([step, task, host["connection"], files.get(node.step), seen])
+
+
+def _seen(text: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """The variables that a text may mean, and those that these may: all whose names are words of it."""
+    seen: dict[str, Any] = {}
+    waiting = [text]
+    while waiting:
+        for word in _words(waiting.pop()):
+            if word in variables and word not in seen:
+                seen[word] = variables[word]
+                waiting.append(_text(variables[word]))
+    return seen
+
+
+@lru_cache(4096)
+def _words(text: str) -> frozenset[str]:
+    return frozenset(_WORD.findall(text))
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
