@@ -440,6 +440,9 @@ stop() {
             aim "$kid"
             # shellcheck disable=SC2086 # several
             kill -TERM $whom
+            # What was stopped goes on, to its end; its supervisor too.
+            # shellcheck disable=SC2086
+            kill -CONT $whom "${owner%%:*}"
             sleep 5
             for entry in $known; do
                 ! alive "$boot" "$entry" || kill -KILL "${entry%%:*}"
