@@ -45,18 +45,10 @@ class SqlJournal:
             url: `sqlite:///PATH`, `mysql://...`, `mariadb://...` or `postgresql://...`.
 
         Raises:
-            JournalUnavailable: not reachable, not writable, or its driver is not installed.
+            JournalUnavailable: not reachable, not writable, of an earlier version on a server, or without its driver.
             JournalTooNew: written by a newer opsflow.
         """
-        database = Database(url)
-        try:
-            database.check()
-            if not database.read(upgrade.is_current):
-                database.write(upgrade.upgrade)
-        except BaseException:
-            database.close()
-            raise
-        return cls(database)
+        return cls(upgrade.opened(url))
 
     @property
     def engine(self) -> Engine:

@@ -1,17 +1,13 @@
 """What operators ask of a run that another process drives: who hears it, when, what it costs, and that it is kept."""
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
-from sqlalchemy import event, insert, select, text
+from sqlalchemy import event, select, text
 
 from opsflow.errors import JournalConflict, UnknownRun
-from opsflow.journal import upgrade
-from opsflow.journal.columns import pack
-from opsflow.journal.database import Database
-from opsflow.journal.tables import HEAD, VERSION_TABLE, attempts, leases, nodes, owners, plans, runs
-from opsflow.model import Asked, AttemptState, NodeChanged, NodeState, Phase, RequestApplied, RunState
+from opsflow.journal.tables import leases
+from opsflow.model import Asked, NodeChanged, NodeState, RequestApplied
 
 ALICE, BOB = "alice@control", "bob@elsewhere"
 KILL = {"kill": True}
@@ -141,65 +137,3 @@ def test_taking_a_run_over_without_its_hosts_leaves_holds_as_they_are(journal, o
     other.leave(run.id, release_hosts=True)
     other.resume(run.id, BOB, hold=False)
     assert held() == []
-
-
-def _first_schema(url):
-    """A database as the first version of opsflow left it, with a run in it."""
-    from alembic import command
-    from alembic.config import Config
-
-    database = Database(url)
-
-    def fill(connection):
-        config = Config()
-        config.set_main_option("script_location", str(Path(upgrade.__file__).parent / "migrations"))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-        values = {
-            runs: {
-                "key": 1, "id": "old", "state": RunState.SUSPENDED, "playbook": "p", "inventory": "i", "fingerprint": "f",
-                "command": "apply", "operator": ALICE, "started": datetime(2026, 1, 1, tzinfo=UTC),
-                "hosts": pack(["web-1"]),
-            },
-            owners: {
-                "run": 1, "epoch": 3, "serial": 7, "token": None, "operator": ALICE, "machine": "m", "boot": "b",
-                "pid": 1, "pid_started": "1", "beat": 0,
-            },
-            leases: {"host": "web-1", "run": 1},
-            plans: {"run": 1, "part": 0, "data": pack({"nodes": ["stop@web-1"]})},
-            nodes: {
-                "run": 1, "n": 0, "id": "stop@web-1", "step": "stop", "host": "web-1", "task": "command",
-                "state": NodeState.UNKNOWN,
-            },
-            attempts: {
-                "key": 1, "run": 1, "node": 0, "phase": Phase.EXECUTE, "n": 1, "state": AttemptState.UNKNOWN,
-                "started": datetime(2026, 1, 1, tzinfo=UTC), "machine": "", "params": {"run": "x"}, "preview": {},
-            },
-        }  # fmt: skip
-        for table, row in values.items():
-            connection.execute(insert(table).values(**row))
-
-    database.write(fill)
-    database.close()
-
-
-def test_a_journal_of_the_first_schema_is_upgraded_with_what_is_in_it(url, open_journal):
-    _first_schema(url)
-    journal = open_journal()
-    with journal.engine.connect() as connection:
-        assert connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}")) == HEAD > "0001"
-    assert journal.find(None).id == "old"
-    assert journal.plan("old") == {"nodes": ["stop@web-1"]}
-    assert journal.nodes("old")[0].attempts[0].params == {"run": "x"}
-    assert journal.requests("old") == []
-    journal.resume("old", BOB)
-    request = journal.ask("old", Asked.CANCEL, KILL, BOB)
-    assert [r.id for r in hear(journal, journal.find("old"))] == [request]
-    assert journal.epoch("old") == 4
-
-
-def test_an_upgrade_from_the_first_schema_that_died_in_the_middle_is_finished_by_the_next(url, open_journal):
-    _first_schema(url)
-    journal = open_journal()
-    _sql(journal, f"UPDATE {VERSION_TABLE} SET version_num = '0001'")  # the table is there, its number is not
-    assert open_journal().requests("old") == []

@@ -5,9 +5,9 @@ import sys
 import traceback
 
 import pytest
-from sqlalchemy import inspect, text
+from sqlalchemy import text
 
-from opsflow.errors import JournalTooNew, JournalUnavailable
+from opsflow.errors import JournalUnavailable
 from opsflow.journal import SqlJournal
 from opsflow.journal.tables import HEAD, VERSION_TABLE, metadata
 
@@ -41,29 +41,10 @@ def test_the_program_knows_the_newest_migration():
     assert all(len(revision) == 4 and revision.isdigit() for revision in revisions)
 
 
-def test_an_upgrade_that_died_in_the_middle_is_finished_by_the_next(open_journal):
-    journal = open_journal()
-    _write(journal, "DROP TABLE rollbacks")
-    _write(journal, f"DELETE FROM {VERSION_TABLE}")
-    journal = open_journal()
-    with journal.engine.connect() as connection:
-        assert inspect(connection).has_table("rollbacks")
-        assert connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}")) == HEAD
-
-
 def test_opening_an_up_to_date_journal_changes_nothing(open_journal, samples):
     first = open_journal()
     run = samples.begin(first)
     assert open_journal().find(None) == run
-
-
-def test_a_journal_of_a_newer_opsflow_is_refused(open_journal):
-    journal = open_journal()
-    _write(journal, f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
-    with pytest.raises(JournalTooNew, match="9999") as error:
-        open_journal()
-    assert error.value.exit_code == 6
-    assert error.value.hint
 
 
 def test_tables_on_mysql_tell_case_apart_and_are_transactional(mariadb, mariadb_url):
