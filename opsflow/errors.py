@@ -17,6 +17,7 @@
     │   └── CommandFailed           1   a command on a target ended with a status that was not expected
     ├── TransportError              1
     │   ├── Unreachable             1   no connection: certainly nothing was started
+    │   │   ├── Refused             1   the host answers, and cannot take operations
     │   │   ├── HostKeyRejected     1
     │   │   └── AuthenticationFailed  1
     │   └── TransferFailed          1   a file could not be read or written on the target
@@ -223,6 +224,10 @@ class TransportError(OpsflowError):
 
 class Unreachable(TransportError):
     """No connection could be made: certainly nothing was started."""
+
+
+class Refused(Unreachable):
+    """The host cannot take operations, or not this one: certainly not started, and waiting does not help."""
 
 
 class HostKeyRejected(Unreachable):

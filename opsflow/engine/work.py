@@ -8,7 +8,7 @@ from typing import Any
 
 from opsflow.engine.cancelling import Cancellation, Cancellations, end_operations
 from opsflow.engine.context import HookContext
-from opsflow.errors import Cancelled, CommandFailed, Interrupted, OpsflowError, TaskFailed, Unreachable
+from opsflow.errors import Cancelled, CommandFailed, Interrupted, OpsflowError, Refused, TaskFailed, Unreachable
 from opsflow.model import Action, Failure, Job, JobKind, Message, Outcome, Preview, Turn, Verdict
 from opsflow.params import LocalFiles
 from opsflow.ports import Renderer, Task, Tasks, Transport, Transports
@@ -196,6 +196,8 @@ def _broken(
     if isinstance(cause, Interrupted | Unreachable | KeyboardInterrupt):
         begun = job.replay or (ctx is not None and ctx.link.operations > 0)
         verdict = Verdict.UNKNOWN if begun else Verdict.UNREACHABLE
+    if isinstance(cause, Refused) and verdict is Verdict.UNKNOWN and not job.replay:
+        verdict = Verdict.FAILED  # what came before it has ended, and it has not begun
     if isinstance(cause, Cancelled) or (isinstance(cause, Interrupted) and cancellation.confirmed(_CONFIRMED_SECONDS)):
         verdict = Verdict.CANCELLED
     failure = _failure(cause, masker)

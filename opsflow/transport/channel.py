@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.resources import files
 
-from opsflow.errors import HostsHeld, Interrupted, Unreachable
+from opsflow.errors import HostsHeld, Interrupted, Refused, Unreachable
 from opsflow.transport.frames import Frame, Frames
 from opsflow.transport.opening import FIRST, GUARD, unopened
 from opsflow.transport.process import Process
@@ -22,10 +22,6 @@ _GREETING = 30.0
 _HEARD = 4096
 _TAKEN = 0.002
 _FULL = 30.0
-
-
-class Refused(Unreachable):
-    """The target cannot take operations, or not this one: certainly not started, and waiting does not help."""
 
 
 def refused(message: str) -> Refused:

@@ -12,10 +12,18 @@ from contextlib import closing, suppress
 from dataclasses import asdict
 from typing import TypeVar
 
-from opsflow.errors import AuthenticationFailed, Cancelled, HostKeyRejected, HostsHeld, Interrupted, Unreachable
+from opsflow.errors import (
+    AuthenticationFailed,
+    Cancelled,
+    HostKeyRejected,
+    HostsHeld,
+    Interrupted,
+    Refused,
+    Unreachable,
+)
 from opsflow.model import Recorded, record_of
 from opsflow.transport import following
-from opsflow.transport.channel import Channel, Lost, Place, Refused
+from opsflow.transport.channel import Channel, Lost, Place
 from opsflow.transport.following import Call, Following
 from opsflow.transport.frames import Frame
 from opsflow.transport.process import LinkLost, Process

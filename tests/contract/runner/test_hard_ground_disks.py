@@ -10,8 +10,7 @@ import pytest
 from hard_ground import HardGround, fill, need, take_inodes
 from runner_ground import in_thread, until
 
-from opsflow.errors import Interrupted, TransferFailed
-from opsflow.transport.channel import Refused
+from opsflow.errors import Interrupted, Refused, TransferFailed
 
 FULL = r"\.opsflow/ops\S* cannot be written: No space left on device"
 SAYS_MUCH = "i=0; while [ $i -lt 3000 ]; do echo '{}'; i=$((i+1)); done 2>/dev/null; exit 5".format("x" * 200)

@@ -10,8 +10,7 @@ import pytest
 from hard_ground import HardGround, need
 from runner_ground import in_thread, until
 
-from opsflow.errors import Cancelled
-from opsflow.transport.channel import Refused
+from opsflow.errors import Cancelled, Refused
 
 NEEDED = ["cat", "chmod", "head", "id", "ln", "mkdir", "mkfifo", "mv", "rm", "sleep", "tail"]
 FOR_FILES = ["sha256sum", "sync", "wc"]

@@ -8,7 +8,7 @@ import pytest
 from world import FakePool, World
 
 from opsflow.engine.work import Worker
-from opsflow.errors import CommandFailed, Interrupted, OpsflowError, TaskFailed, Unreachable
+from opsflow.errors import CommandFailed, Interrupted, OpsflowError, Refused, TaskFailed, Unreachable
 from opsflow.model import Action, Job, JobKind, Outcome, Preview, Verdict
 from opsflow.playbook import TemplateRenderer
 from opsflow.transport.fake import FakeTransport
@@ -230,6 +230,16 @@ def test_a_host_that_cannot_be_reached_any_more_leaves_the_attempt_unknown(bench
         ctx.run("y")
 
     assert bench.work(Task(execute=execute)).verdict is Verdict.UNKNOWN
+
+
+def test_a_host_that_refuses_the_next_operation_has_failed_and_nothing_is_unknown(bench):
+    """Its disk is full, say: the operation before has ended, this one has not begun."""
+
+    def execute(ctx):
+        ctx.run("x")
+        raise Refused("no room")
+
+    assert bench.work(Task(execute=execute)).verdict is Verdict.FAILED
 
 
 def swallow_exceptions(ctx):
