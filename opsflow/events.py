@@ -32,7 +32,7 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodePlanned(Event):
-    """A dry run has looked at a node."""
+    """A dry run has looked at a node. `at_end`: it runs when nothing else is left (`finally`)."""
 
     node: str
     step: str
@@ -42,6 +42,7 @@ class NodePlanned(Event):
     summary: str
     diff: str
     needs: Sequence[str]
+    at_end: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

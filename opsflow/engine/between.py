@@ -73,7 +73,7 @@ class Between:
         found: list[Job] = []
         while len(found) < free and (node := self._free.take(self.nodes.__contains__)):
             self._at_work.add(node)
-            found.append(begin_revert(self._run, self._jobs, node))
+            found.append(begin_revert(self._run, self._jobs, self._run.nodes[node].to_take_back()[0]))
         return found
 
     def take(self, outcome: Outcome) -> None:
@@ -82,7 +82,7 @@ class Between:
         self._at_work.discard(node)
         self._lanes.give(outcome.job.step)
         end_revert(self._run, outcome)
-        if outcome.verdict is Verdict.SUCCEEDED and not self._run.nodes[node].to_revert():
+        if outcome.verdict is Verdict.SUCCEEDED and not self._run.nodes[node].to_take_back():
             self._end(node, None)
         elif outcome.verdict in {Verdict.SUCCEEDED, Verdict.CANCELLED}:
             self._free.add(node)

@@ -1,5 +1,6 @@
 """What a run has come to."""
 
+from opsflow.engine.last import with_last
 from opsflow.engine.run import Run
 from opsflow.model import SCOPE_RUN, NodeState, OnFailure, RunState
 
@@ -14,7 +15,7 @@ def conclude(run: Run, *, interrupted: bool, wanted_back: bool = False) -> int:
         interrupted: The operator stopped it.
         wanted_back: The operator asked for the rollback, so that its success is a success.
     """
-    event, code = _verdict(run, interrupted=interrupted, wanted_back=wanted_back)
+    event, code = ("suspend", 130) if interrupted else with_last(run, *_verdict(run, wanted_back=wanted_back))
     # In the same commit: a process that dies after it must not leave hosts held by a run that is over.
     run.move_run(event, exit_code=code, frees=not _holds_hosts(run, event))
     return code
@@ -37,23 +38,26 @@ def next_command(run: Run, exit_code: int) -> str:
         return f"opsflow show {run.id}; put back by hand what is left, then apply with --abandon {run.id}"
     if run.state is RunState.SUSPENDED or (run.state is RunState.FAILED and exit_code in {1, 4}):
         return f"opsflow resume {run.id}   or   opsflow rollback {run.id}"
+    if run.state is RunState.ROLLED_BACK and exit_code == 1:
+        return f"opsflow show {run.id}; mend what failed at the end, then opsflow resume {run.id}"
     return ""
 
 
-def _verdict(run: Run, *, interrupted: bool, wanted_back: bool) -> tuple[str, int]:
-    if interrupted:
-        return "suspend", 130
-    unknown = bool(run.in_state(NodeState.UNKNOWN))
+def _verdict(run: Run, *, wanted_back: bool) -> tuple[str, int]:
+    """What the run has come to, but for what runs at the end."""
+    nodes = [n for n in run.nodes.values() if n.id not in run.plan.at_end]
+    states = {n.state for n in nodes}
+    unknown = NodeState.UNKNOWN in states
     if run.state is not RunState.ROLLING_BACK:
-        if all(n.state in _GOOD for n in run.nodes.values()):
+        if states <= _GOOD:
             return "succeed", 0
         return "fail", 4 if unknown else 1
-    complete = all(r.complete for r in run.rollbacks.values())
+    back = not any(n.to_revert() for n in nodes)
+    complete = back or all(r.complete for r in run.rollbacks.values())
     if unknown or not complete:
         return "fail" if complete else "stick", 4
-    if not wanted_back and (run.in_state(NodeState.PENDING) or _failed_outside(run)):
+    if not wanted_back and (NodeState.PENDING in states or _failed_outside(run)):
         return "fail", 1
-    back = not any(n.to_revert() for n in run.nodes.values())
     return "finish" if back else "fail", 0 if wanted_back else 3
 
 
@@ -63,7 +67,7 @@ def _failed_outside(run: Run) -> bool:
     return any(
         run.plan.steps[run.nodes[n].step].on_failure is not OnFailure.ROLLBACK
         for n in run.in_state(NodeState.FAILED)
-        if n not in reverted
+        if n not in reverted and n not in run.plan.at_end
     )
 
 
@@ -79,5 +83,5 @@ def _holds_hosts(run: Run, event: str) -> bool:
 
 
 def _halted(run: Run) -> bool:
-    steps = run.plan.steps
-    return any(steps[run.nodes[n].step].on_failure is OnFailure.HALT for n in run.in_state(NodeState.FAILED))
+    steps = [run.plan.steps[run.nodes[n].step] for n in run.in_state(NodeState.FAILED)]
+    return any(step.on_failure is OnFailure.HALT and not step.at_end for step in steps)

@@ -10,7 +10,7 @@ from opsflow.engine.lanes import Lanes, Queue
 from opsflow.engine.retrying import Retrying
 from opsflow.engine.reverting import say_finished
 from opsflow.engine.run import INTERRUPTED, Run, outcome_state
-from opsflow.engine.unsettled import Unsettled
+from opsflow.engine.unsettled import Unsettled, may_repeat
 from opsflow.events import NodeStarted
 from opsflow.model import (
     AttemptRecord,
@@ -38,6 +38,7 @@ class Forward:
         jobs: Makes its jobs.
         spread: Says what a failure reaches.
         lanes: Count nodes at work, in both directions together.
+        mine: Nodes that it runs; none of them needs any other.
         closed: Whether a node's scope is being rolled back, so that it may not start.
         failed: Told of a node that failed, and of nodes that this blocked.
     """
@@ -49,18 +50,20 @@ class Forward:
         spread: Spread,
         lanes: Lanes,
         *,
+        mine: Collection[str],
         closed: Callable[[str], bool],
         failed: Callable[[str, list[str]], None],
     ) -> None:
         self._run = run
         self._jobs = jobs
         self._spread = spread
+        self._mine = mine
         self._closed = closed
         self._failed = failed
         self._ready = Queue(lanes, lambda node: run.nodes[node].step)
         self._prepared: deque[Outcome] = deque()
         self._lanes = lanes
-        open_ = [n for n in run.in_state(NodeState.RUNNING, NodeState.UNKNOWN) if not closed(n)]
+        open_ = [n for n in run.in_state(NodeState.RUNNING, NodeState.UNKNOWN) if n in mine and not closed(n)]
         # Attempts whose end nobody saw: a session before this one ended first.
         lost = [n for n in open_ if run.nodes[n].in_doubt]
         self._unsettled = Unsettled(run, jobs, lost)
@@ -173,9 +176,11 @@ class Forward:
         queue = deque(nodes)
         while queue:
             node = queue.popleft()
-            if self._pending(node) and self._closed(node):
+            if node not in self._mine or not self._pending(node):
+                continue
+            if self._closed(node):
                 self._give_up(node)
-            elif self._pending(node):
+            else:
                 self._ready.add(node)
 
     def _pass(self, node: str) -> None:
@@ -268,7 +273,7 @@ class Forward:
         elif self._closed(node):
             self._end(attempt, AttemptState.UNKNOWN)
             self._lose(node, INTERRUPTED)
-        elif asked and rule is OnUnknown.RERUN and self._may_repeat(attempt):
+        elif asked and rule is OnUnknown.RERUN and may_repeat(self._run, attempt):
             self._end(attempt, AttemptState.FAILED)
             self._run.move(node, "retry")
             if self._frontier.reached(node):
@@ -279,10 +284,6 @@ class Forward:
         else:
             self._end(attempt, AttemptState.UNKNOWN)
             self._lose(node, outcome.failure or self._unsettled.why(node) or INTERRUPTED)
-
-    def _may_repeat(self, attempt: AttemptRecord) -> bool:
-        # A task says it for all its uses, or has a parameter by which the playbook says it for one.
-        return self._run.plan.task_of(attempt.node).idempotent or attempt.params.get("idempotent") is True
 
     def _end(self, attempt: AttemptRecord, state: AttemptState, outputs: Mapping[str, Any] | None = None) -> None:
         error = None if state is AttemptState.SUCCEEDED else attempt.error or INTERRUPTED

@@ -7,17 +7,15 @@ from datetime import UTC, datetime
 from functools import partial
 
 from opsflow.engine.conclude import conclude, left_standing, next_command
-from opsflow.engine.forward import Forward
 from opsflow.engine.graph import Spread
 from opsflow.engine.jobs import Jobs
-from opsflow.engine.lanes import Lanes
+from opsflow.engine.last import ended, renew
 from opsflow.engine.machine import loop_machine
 from opsflow.engine.requests import Requests
 from opsflow.engine.resume import end_interrupted, failed_before, policy, reopen
-from opsflow.engine.rollback import Undo
 from opsflow.engine.run import Run
-from opsflow.engine.scopes import Scopes
 from opsflow.engine.stop import Stop
+from opsflow.engine.ways import Ways
 from opsflow.events import NodeOutput, NodeProgressed, RunFinished, RunStarted, RunStopping
 from opsflow.model import (
     Failure,
@@ -67,36 +65,37 @@ class Engine:
             run.plan, run.nodes, run.id, renderer, epoch=journal.epoch(run.id), printed=partial(journal.printed, run.id)
         )
         spread = Spread(run.plan)
-        self._lanes = Lanes(run.plan)
-        self._undo = Undo(run, jobs, spread, Scopes(run.plan, renderer), self._lanes)
-        self._jobs = jobs
         self._spread = spread
-        self._forward: Forward | None = None
+        self._ways = Ways(run, jobs, spread, renderer, self._failed)
+        self._undo = self._ways.back
         self._requests = Requests(
             run,
             jobs=jobs,
             executor=executor,
             stop=stop,
             flying=self._flying,
-            engaged=lambda node: node in self._at_work() or self._undo.waiting(node),
+            engaged=lambda node: bool(self._ways.last) or node in self._at_work() or self._undo.waiting(node),
             marked_failed=self._marked_failed,
-            again=self._again,
+            again=self._ways.again,
         )
 
     def apply(self) -> int:
         """Run a planned run; the exit code."""
         self._say_started("apply")
         self._run.move_run("start")
-        self._go_forward()
+        self._ways.go_forward()
         return self._drive()
 
     def resume(self) -> int:
         """Go on with a run that stopped; the exit code."""
         self._say_started("resume")
         self._undo.restore()
+        goes_on = ended(self._run)
         reopen(self._run, self._undo.closed, self._spread)
+        if goes_on:
+            renew(self._run, self._undo.closed)
         self._undo.take_up()
-        self._go_forward()
+        self._ways.go_forward()
         for node in failed_before(self._run, self._undo.closed):
             self._failed(node, [])
         return self._drive()
@@ -116,6 +115,7 @@ class Engine:
         self._run.rollbacks.clear()
         for node in self._undo.close_all():
             self._run.move(node, "block", error=Failure(kind="Blocked", message="the run is being rolled back"))
+        renew(self._run, whole=True)
         return self._drive(wanted_back=True)
 
     def cancel(self, request: RequestRecord) -> Mapping[str, Failure | None]:
@@ -132,12 +132,6 @@ class Engine:
         return self._requests.unanswered
 
     # The loop
-
-    def _go_forward(self) -> None:
-        self._forward = Forward(
-            self._run, self._jobs, self._spread, self._lanes, closed=self._undo.closed, failed=self._failed
-        )
-        self._forward.start()
 
     def _drive(self, *, wanted_back: bool = False) -> int:
         self._loop()
@@ -171,9 +165,7 @@ class Engine:
             self._say_stopping()
             jobs = self._requests.next(self._executor.free)
         else:
-            jobs = self._undo.next(self._executor.free)
-            if self._forward:
-                jobs += self._forward.next(self._executor.free - len(jobs))
+            jobs = self._ways.next(self._executor.free, calm=not self._flying)
         # Looking needs no intent: outcomes wait for the intents of what needs them, and share a commit.
         self._submit(job for job in jobs if job.kind is JobKind.PREPARE)
         acts = [job for job in jobs if job.kind is not JobKind.PREPARE]
@@ -181,7 +173,7 @@ class Engine:
         self._submit(acts)
         if self._stop.detach:
             return False
-        return bool(self._flying) or (not self._stopping and not self._idle())
+        return bool(self._flying) or (not self._stopping and not self._ways.idle)
 
     def _hear(self) -> Iterable[Message]:
         heard = list(self._executor.messages(self._patience()))
@@ -205,11 +197,8 @@ class Engine:
             if not self._requests.stopping:
                 self._run.say(RunStopping(run_id=self._run.id, running=tuple(self._flying)))
 
-    def _idle(self) -> bool:
-        return self._undo.idle and (self._forward is None or self._forward.idle)
-
     def _patience(self) -> float:
-        waits: list[float | None] = [self._run.due, self._undo.wait, *(self._forward.waits if self._forward else ())]
+        waits = [self._run.due, *self._ways.waits]
         return min([w for w in waits if w is not None] + [_POLL])
 
     def _take(self, message: Message) -> None:
@@ -218,10 +207,8 @@ class Engine:
             outcome = self._requests.signed(message)
             if outcome.job.kind is JobKind.CANCEL:
                 self._requests.ended(outcome)
-            elif outcome.job.kind is JobKind.REVERT and not (self._forward and self._forward.reverts(outcome.job.node)):
-                self._undo.take(outcome)
-            elif self._forward:
-                self._forward.take(outcome)
+            else:
+                self._ways.take(outcome)
         elif isinstance(message, Progress):
             self._run.say(
                 NodeProgressed(run_id=self._run.id, node=message.job.node, done=message.done, total=message.total)
@@ -242,19 +229,19 @@ class Engine:
     def _failed(self, node: str, blocked: list[str]) -> None:
         """A node failed, and others were blocked by it: each does to its scope what its step says."""
         first = policy(self._run, node)
-        if first is OnFailure.CONTINUE or self._forward is None:
+        if first is OnFailure.CONTINUE or self._ways.forward is None:
             return
         if first is OnFailure.HALT:
-            self._forward.halt()
+            self._ways.forward.halt()
             return
         queue = deque([node, *blocked])
         while queue:
             failed = queue.popleft()
             if policy(self._run, failed) is OnFailure.HALT:
-                self._forward.halt()
+                self._ways.forward.halt()
             elif policy(self._run, failed) is OnFailure.ROLLBACK:
                 queue.extend(
-                    self._forward.block(self._undo.close(failed, self._at_work()), f"{node} failed: rolled back")
+                    self._ways.forward.block(self._undo.close(failed, self._at_work()), f"{node} failed: rolled back")
                 )
 
     def _marked_failed(self, node: str) -> None:
@@ -262,15 +249,9 @@ class Engine:
         blocked = [n for n in self._spread.dependants([node]) if self._run.nodes[n].state is NodeState.BLOCKED]
         self._failed(node, blocked)
 
-    def _again(self, node: str) -> None:
-        if self._forward:
-            self._forward.again(node)
-        else:
-            self._run.move(node, "retry")
-
     def _at_work(self) -> set[str]:
         """Nodes with a job, and those of which it is still to be found out what became of them."""
-        return {*self._flying, *(self._forward.unsettled if self._forward else ())}
+        return self._flying.keys() | self._ways.unsettled
 
     def _say_started(self, command: str) -> None:
         plan = self._run.plan
@@ -285,7 +266,7 @@ class Engine:
         )
 
     def _finish(self, *, wanted_back: bool) -> int:
-        unfinished = bool(self._flying) or not self._idle()
+        unfinished = bool(self._flying) or not self._ways.idle
         self._say_stopping()
         code = conclude(self._run, interrupted=self._stop.requested and unfinished, wanted_back=wanted_back)
         self._run.say(

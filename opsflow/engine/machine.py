@@ -44,6 +44,9 @@ NODE_TABLE: tuple[tuple[NodeState, str, NodeState], ...] = (
     (NodeState.REVERTING, "stick", NodeState.REVERT_FAILED),
     (NodeState.REVERT_FAILED, "revert", NodeState.REVERTING),
     (NodeState.SKIPPED, "revert", NodeState.REVERTING),  # marked so after an attempt
+    # What runs at the end, when the run goes on to another one.
+    *((state, "renew", NodeState.PENDING) for state in (NodeState.SUCCEEDED, NodeState.UNCHANGED, NodeState.SKIPPED)),
+    *((state, "renew", NodeState.PENDING) for state in (NodeState.FAILED, NodeState.BLOCKED)),
     *((before, f"mark_{verdict}", after) for before, verdict, after in MARK_TABLE),
 )
 
@@ -63,6 +66,7 @@ RUN_TABLE: tuple[tuple[RunState, str, RunState], ...] = (
     (RunState.ROLLING_BACK, "stick", RunState.ROLLBACK_INCOMPLETE),
     (RunState.ROLLING_BACK, "suspend", RunState.SUSPENDED),
     (RunState.ROLLBACK_INCOMPLETE, "roll_back", RunState.ROLLING_BACK),
+    (RunState.ROLLED_BACK, "roll_back", RunState.ROLLING_BACK),  # nothing is left of that, but of what runs at the end
 )
 
 LOOP_TABLE: tuple[tuple[str, str, str], ...] = (

@@ -50,14 +50,18 @@ class DryRun:
         self._changing_steps: set[str] = set()
         self._tainted: set[str] = set()  # vertices after them
         self._ready: deque[str] = deque()
+        self._last: deque[str] = deque()  # what runs at the end
+        self._at_end = False
         self._flying = 0
         self._frontier = Frontier(plan, lambda _: False)
         self.planned: dict[str, NodePlanned] = {}
 
     def look(self) -> tuple[NodePlanned, ...]:
         """Look at everything; what was found, in plan order. Incomplete if the operator stopped it."""
-        self._ready.extend(self._frontier.start())
-        while (self._ready or self._flying) and not self._stop.requested:
+        self._reach(self._frontier.start())
+        while (self._ready or self._flying or self._last) and not self._stop.requested:
+            if not self._ready and not self._flying:
+                self._come_to_the_end()
             while self._ready and self._executor.free > 0:
                 self._begin(self._ready.popleft())
             if self._flying:
@@ -66,6 +70,18 @@ class DryRun:
                         self._flying -= 1
                         self._take(message)
         return tuple(self.planned[n.id] for n in self._plan.nodes if n.id in self.planned)
+
+    def _reach(self, nodes: Iterable[str]) -> None:
+        for node in nodes:
+            waits = node in self._plan.at_end and not self._at_end
+            (self._last if waits else self._ready).append(node)
+
+    def _come_to_the_end(self) -> None:
+        """All else has been looked at; what of it changes comes before all that runs at the end."""
+        self._at_end = True
+        if self._changing:
+            self._tainted |= self._plan.at_end
+        self._ready, self._last = self._last, deque()
 
     def _begin(self, node: str) -> None:
         if self._hangs_on_change(node):
@@ -77,6 +93,8 @@ class DryRun:
 
     def _hangs_on_change(self, node: str) -> bool:
         references = self._changing_steps.intersection(self._plan.references.get(self._nodes[node].step, ()))
+        if references and node in self._plan.at_end:
+            return True
         return bool(references) and any(
             needed in self._changing and self._nodes[needed].step in references for needed in self._plan.needs_of(node)
         )
@@ -124,8 +142,9 @@ class DryRun:
             summary=summary if not why or why in summary else f"{summary} ({why})",
             diff=diff,
             needs=plan.needs_of(node),
+            at_end=node in plan.at_end,
         )
-        self._ready.extend(self._frontier.settle(node))
+        self._reach(self._frontier.settle(node))
 
     def _taint(self, vertices: Iterable[str]) -> None:
         stack = list(vertices)

@@ -14,7 +14,8 @@ def end_interrupted(run: Run) -> None:
     """End the attempts that nobody drives any more, their fate unknown, so that they can be reverted."""
     for node in list(run.nodes.values()):
         _end_attempts(run, node.id, Phase.REVERT)
-        _lose(run, node)
+        if node.id not in run.plan.at_end:  # what runs at the end is followed
+            _lose(run, node)
 
 
 def reopen(run: Run, closed: Callable[[str], bool], spread: Spread) -> None:
@@ -25,7 +26,7 @@ def reopen(run: Run, closed: Callable[[str], bool], spread: Spread) -> None:
     failed_run = run.state is RunState.FAILED
     if run.state is RunState.PLANNED:
         run.move_run("start")
-    elif run.state in {RunState.SUSPENDED, RunState.FAILED}:
+    elif run.state in {RunState.SUSPENDED, RunState.FAILED, RunState.ROLLED_BACK}:
         run.move_run("roll_back" if run.rollbacks else "resume")
     for node in list(run.nodes.values()):
         _end_attempts(run, node.id, Phase.REVERT)
@@ -46,11 +47,13 @@ def failed_before(run: Run, closed: Callable[[str], bool]) -> list[str]:
 
 
 def policy(run: Run, node: str) -> OnFailure:
-    """What a node that failed does to its run.
+    """What a node that failed does to its run; what runs at the end does nothing to it.
 
     An attempt of unknown fate that is to be reverted takes its scope along: going forward over it would repeat it.
     """
     step = run.plan.steps[run.nodes[node].step]
+    if step.at_end:
+        return OnFailure.CONTINUE
     last = run.nodes[node].last(Phase.EXECUTE)
     uncertain = last is not None and last.state is AttemptState.UNKNOWN
     return OnFailure.ROLLBACK if uncertain and step.on_unknown is OnUnknown.REVERT else step.on_failure

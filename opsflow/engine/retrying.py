@@ -68,7 +68,7 @@ class Retrying:
             self._fail(node, failure)
             return
         reverts = self._reverts_first(node)
-        if reverts and cannot_be_undone(self._run, node):
+        if reverts and cannot_be_undone(self._run, node, self._run.nodes[node].to_take_back()):
             self._fail(node, _final(failure))
             return
         delay = self.tries.delay(node)
@@ -85,7 +85,7 @@ class Retrying:
         """Whether a node may begin; if earlier attempts are to be reverted first, that begins, or it has failed."""
         if not self._reverts_first(node):
             return True
-        if cannot_be_undone(self._run, node):
+        if cannot_be_undone(self._run, node, self._run.nodes[node].to_take_back()):
             self._fail(node, _final(self._error(node)))
         else:
             self.between.add(node)
@@ -93,11 +93,11 @@ class Retrying:
 
     def _reverts_first(self, node: str) -> bool:
         status = self._run.nodes[node]
-        return self._run.plan.steps[status.step].retry.revert_between and bool(status.to_revert())
+        return self._run.plan.steps[status.step].retry.revert_between and bool(status.to_take_back())
 
     def _reverted(self, node: str, failure: Failure | None) -> None:
         """What a node's attempts changed is reverted, or why not."""
-        if self._run.nodes[node].to_revert():
+        if self._run.nodes[node].to_take_back():
             self._fail(node, failure)
         elif self._closed(node):
             self._run.move(node, "fail", error=self._error(node))

@@ -1,9 +1,11 @@
 """One revert of an attempt, whoever wants it: a rollback, or a node that is to be tried again."""
 
+from collections.abc import Iterable
+
 from opsflow.engine.jobs import Jobs
 from opsflow.engine.run import Run, outcome_state
 from opsflow.events import NodeFinished, NodeStarted
-from opsflow.model import Job, NodeState, Outcome, Phase, Preview, Retry
+from opsflow.model import AttemptRecord, Job, NodeState, Outcome, Phase, Preview, Retry
 
 _ONCE_MORE = Retry(attempts=2, delay=1.0)
 """A revert that fails is retried at least so often, whatever the step says of execute."""
@@ -11,9 +13,9 @@ _ONCE_MORE = Retry(attempts=2, delay=1.0)
 _BROKEN = frozenset({NodeState.FAILED, NodeState.BLOCKED, NodeState.UNKNOWN, NodeState.REVERT_FAILED})
 
 
-def begin_revert(run: Run, jobs: Jobs, node: str) -> Job:
-    """Write down that of the attempts which may have changed something the newest is reverted; the job that does it."""
-    undone = run.nodes[node].to_revert()[0]
+def begin_revert(run: Run, jobs: Jobs, undone: AttemptRecord) -> Job:
+    """Write down that an attempt is reverted; the job that does it."""
+    node = undone.node
     attempt = run.begin_attempt(
         node,
         Phase.REVERT,
@@ -39,11 +41,11 @@ def retry_of_reverts(run: Run, node: str) -> Retry:
     return own if own.attempts > 1 else _ONCE_MORE
 
 
-def cannot_be_undone(run: Run, node: str) -> bool:
-    """Whether a node has an attempt that cannot be reverted, or its task cannot be."""
+def cannot_be_undone(run: Run, node: str, attempts: Iterable[AttemptRecord]) -> bool:
+    """Whether one of some attempts of a node cannot be reverted, or its task cannot be."""
     if not run.plan.task_of(node).reversible:
         return True
-    return not all(Preview.from_json(a.preview).reversible for a in run.nodes[node].to_revert())
+    return not all(Preview.from_json(a.preview).reversible for a in attempts)
 
 
 def say_finished(run: Run, node: str, phase: Phase, summary: str = "") -> None:

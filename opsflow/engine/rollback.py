@@ -68,7 +68,7 @@ class Undo:
 
     def closed(self, node: str) -> bool:
         """Whether a node may not start: its scope, or something that it needs, is being rolled back or was."""
-        if not self._closed:
+        if not self._closed or node in self._run.plan.at_end:
             return False
         if node in self._rollback_of:
             return True
@@ -130,7 +130,7 @@ class Undo:
         while len(found) < free and (node := self._free.take(self._may_begin)):
             if self._run.nodes[node].state is not NodeState.REVERTING:
                 self._run.move(node, "revert")
-            found.append(begin_revert(self._run, self._jobs, node))
+            found.append(begin_revert(self._run, self._jobs, self._run.nodes[node].to_revert()[0]))
         return found
 
     def _may_begin(self, node: str) -> bool:
@@ -170,7 +170,9 @@ class Undo:
         return [n for n in reach if n not in at_work and self._run.nodes[n].state is NodeState.PENDING]
 
     def _everything(self, scope: str) -> list[str]:
-        return list(self._run.nodes) if scope == SCOPE_RUN else self._scopes.members(scope)
+        if scope != SCOPE_RUN:
+            return self._scopes.members(scope)
+        return [n for n in self._run.nodes if n not in self._run.plan.at_end]
 
     def _freeze(self, scope: str) -> None:
         changed = [n for n in self._everything(scope) if self._changed(n)]
@@ -216,7 +218,7 @@ class Undo:
     def _pinned(self, nodes: Iterable[str]) -> set[str]:
         """Of the nodes those that stay: what cannot be undone, and all that is before it."""
         graph = self._run.plan.graph
-        stays = {n for n in nodes if cannot_be_undone(self._run, n)}
+        stays = {n for n in nodes if self._cannot(n)}
         before: set[str] = set()
         for node in stays:
             if self._rule(node) is Irreversible.STOP and node not in before:
@@ -237,11 +239,14 @@ class Undo:
         before = nx.ancestors(self._run.plan.graph, node)
         return [n for n in before if n in found and found[n].host == found[node].host]
 
+    def _cannot(self, node: str) -> bool:
+        return cannot_be_undone(self._run, node, self._run.nodes[node].to_revert())
+
     def _rule(self, node: str) -> Irreversible:
         return self._run.plan.steps[self._run.nodes[node].step].irreversible
 
     def _leave(self, node: str, rollback: _Rollback) -> None:
-        if not (cannot_be_undone(self._run, node) and self._rule(node) is Irreversible.ALLOW):
+        if not (self._cannot(node) and self._rule(node) is Irreversible.ALLOW):
             rollback.complete = False
 
     def _retry_or_stick(self, node: str, failure: Failure | None) -> None:

@@ -89,6 +89,10 @@ class NodeStatus:
             if a.phase is Phase.EXECUTE and a.state in _MAY_HAVE_CHANGED and a.n not in undone
         ]
 
+    def to_take_back(self) -> list[AttemptRecord]:
+        """Of these, those that did not succeed: what ran at an earlier end may have."""
+        return [a for a in self.to_revert() if a.state is not AttemptState.SUCCEEDED]
+
 
 class _Chatter:
     """What waits to be flushed and is not urgent: else a command that prints line by line would cause many commits."""

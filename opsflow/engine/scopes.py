@@ -11,6 +11,8 @@ from opsflow.ports import Renderer
 class Scopes:
     """The scopes of a plan: `run`, `host=NAME`, `VARIABLE=VALUE`; those that share a node are one.
 
+    What runs at the end is in none.
+
     A scope's key is the smallest of the names that it joins.
     """
 
@@ -35,7 +37,7 @@ class Scopes:
 
     @cached_property
     def _keys(self) -> dict[str, str]:
-        names = {node.id: self._names(node.id) for node in self._plan.nodes}
+        names = {node.id: self._names(node.id) for node in self._plan.nodes if node.id not in self._plan.at_end}
         parent: dict[str, str] = {}
 
         def root(name: str) -> str:

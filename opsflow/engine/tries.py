@@ -6,7 +6,7 @@ from opsflow.engine.lanes import retry_delay
 from opsflow.engine.run import Run
 from opsflow.model import AttemptState, Outcome, Phase, Retry
 
-_ENDED = frozenset({AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.UNREACHABLE})
+_ENDED = frozenset({AttemptState.FAILED, AttemptState.UNREACHABLE})
 
 
 class Tries:
@@ -40,12 +40,15 @@ class Tries:
 
     def left(self, node: str) -> bool:
         """Whether the node may be tried again."""
-        return self.made(node) < self._allowed(node)
+        return node not in self._run.plan.gone and self.made(node) < self._allowed(node)
 
     def place(self, node: str) -> int:
         """Which of the values that vary comes next, from 0."""
         last = self._run.nodes[node].last(Phase.EXECUTE)
-        return self._places.get(node, last.turn.place + 1 if last and last.turn else 0)
+        begin = 0
+        if last and last.turn and last.state is not AttemptState.SUCCEEDED:
+            begin = last.turn.place + 1
+        return self._places.get(node, begin)
 
     def delay(self, node: str) -> float:
         """Seconds to wait before the next try."""
@@ -60,6 +63,8 @@ class Tries:
         return self._retry(node).attempts or known
 
     def _in_earlier_rounds(self, node: str) -> int:
-        attempts = self._run.nodes[node].attempts.values()
-        ended = sum(a.phase is Phase.EXECUTE and a.state in _ENDED for a in attempts)
-        return ended - ended % self._allowed(node)
+        states = [a.state for a in self._run.nodes[node].attempts.values() if a.phase is Phase.EXECUTE]
+        # What succeeded and yet is to run again belongs to another end of the run.
+        begin = max((n for n, state in enumerate(states, 1) if state is AttemptState.SUCCEEDED), default=0)
+        ended = sum(state in _ENDED for state in states[begin:])
+        return begin + ended - ended % self._allowed(node)

@@ -9,6 +9,12 @@ from opsflow.events import NodeFollowed
 from opsflow.model import AttemptRecord, Failure, Job, Phase
 
 
+def may_repeat(run: Run, attempt: AttemptRecord) -> bool:
+    """Whether an attempt of unknown fate does no harm if it is made once more."""
+    # A task says it for all its uses, or has a parameter by which the playbook says it for one.
+    return run.plan.task_of(attempt.node).idempotent or attempt.params.get("idempotent") is True
+
+
 class Unsettled:
     """Nodes of which it is still to be found out what became of their last attempt.
 

@@ -8,8 +8,17 @@ from typing import Any
 
 from opsflow.engine.cancelling import Cancellation, Cancellations, end_operations
 from opsflow.engine.context import HookContext
-from opsflow.errors import Cancelled, CommandFailed, Interrupted, OpsflowError, Refused, TaskFailed, Unreachable
-from opsflow.model import Action, Failure, Job, JobKind, Message, Outcome, Preview, Turn, Verdict
+from opsflow.errors import (
+    Cancelled,
+    CommandFailed,
+    Interrupted,
+    OpsflowError,
+    Refused,
+    TaskFailed,
+    TemplateError,
+    Unreachable,
+)
+from opsflow.model import Action, Failure, Job, JobKind, Message, NodeState, Outcome, Preview, Turn, Verdict
 from opsflow.params import LocalFiles
 from opsflow.ports import Renderer, Task, Tasks, Transport, Transports
 from opsflow.report.masking import Masker
@@ -17,6 +26,7 @@ from opsflow.report.masking import Masker
 Emit = Callable[[Message], None]
 
 _CONFIRMED_SECONDS = 15.0
+_HAS_OUTPUTS = frozenset({NodeState.SUCCEEDED, NodeState.UNCHANGED})
 
 _VERDICTS = {
     Action.CHANGE: Verdict.PREPARED,
@@ -132,7 +142,10 @@ class Worker:
     def _prepare(self, job: Job, task: Task, ctx: HookContext) -> Outcome:
         if not job.turn and not self._wanted(job):
             return Outcome(job=job, verdict=Verdict.SKIPPED)
-        params: Mapping[str, Any] = self._renderer.render(dict(job.params), job.variables, job.facts)
+        try:
+            params: Mapping[str, Any] = self._renderer.render(dict(job.params), job.variables, job.facts)
+        except TemplateError as error:
+            raise TemplateError(error.message, hint=error.hint or _without_outputs(job, error.message)) from error
         self._refuse_changed_files(job, task, params)
         preview = task.plan(ctx, params)
         _refuse_secrets(params, "parameter", ctx.masker)
@@ -147,6 +160,14 @@ class Worker:
                     f"{path} is not what it was when the plan was made",
                     hint="put it back and resume, or roll back and apply again",
                 )
+
+
+def _without_outputs(job: Job, message: str) -> str:
+    """What to do about outputs that a template mentions and that there are not."""
+    for step, found in job.facts.get("steps", {}).items():
+        if step in message and found["state"] not in _HAS_OUTPUTS:
+            return f"step {step} is {found['state']}: say what to use instead, outputs.{step}.KEY | default(...)"
+    return ""
 
 
 def _refuse_secrets(data: Mapping[str, Any], what: str, masker: Masker) -> None:

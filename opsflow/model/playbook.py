@@ -64,6 +64,7 @@ class Step:
         become: The user as whom it is done, hooks that only look too; empty: whoever is logged in.
         timeout: Seconds for one attempt of execute. `revert_timeout`: the same for reverts.
         vars: Variables of this step.
+        at_end: `finally`: it runs when nothing else is left, whatever came of the run.
         source: Where the step begins in its file.
         positions: Where each of its keys stands, by dotted path (`hosts`, `with.engine`).
     """
@@ -88,6 +89,7 @@ class Step:
     tags: tuple[str, ...] = ()
     vars: Mapping[str, Any] = field(default_factory=dict)
     notes: str = ""
+    at_end: bool = False
     source: Position | None = None
     positions: Mapping[str, Position] = field(default_factory=dict)
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -147,16 +147,34 @@ class _Compiler:
         if step.needs is not None:
             # What it needs wrongly, the reader of the file has told.
             needs = [need for need in step.needs if need.step in self.steps and need.step != step.id]
-        elif self.playbook.flow == "linear" and index > 0:
-            needs = [Need(step=self.playbook.steps[index - 1].id)]
+        elif self.playbook.flow == "linear":
+            before = [other.id for other in self.playbook.steps[:index] if other.at_end is step.at_end]
+            needs = [Need(step=needed) for needed in before[-1:]]
         else:
             needs = []
+        self._check_ends(step, needs, references)
+        # What runs at the end runs after all others without needing them, and may speak of them.
+        references = frozenset(name for name in references if self.steps[name].at_end is step.at_end)
+        needs = [need for need in needs if self.steps[need.step].at_end is step.at_end]
         stated = {need.step for need in needs}
         if self.playbook.flow == "unordered" and (needs or references):
             what = "needs" if needs else "a template that mentions another step"
             hint = 'say flow = "graph", in which only what is stated is ordered'
             self.problems.append(step_problem(step, "needs", f'flow = "unordered" permits no {what}', hint))
         return needs + [Need(step=r) for r in sorted(references - stated)]
+
+    def _check_ends(self, step: Step, needs: Sequence[Need], references: Collection[str]) -> None:
+        for number, need in enumerate(step.needs or ()):
+            if need in needs and self.steps[need.step].at_end is not step.at_end:
+                said = f"{need.step!r} runs at the end (`finally`): nothing before can wait for it"
+                if step.at_end:
+                    said = f"it runs at the end (`finally`), after all others: it cannot need {need.step!r}"
+                key = f"needs.{number}"
+                self.problems.append(step_problem(step, key, said, "take the need out, or change which one is last"))
+        for name in sorted(references):
+            if self.steps[name].at_end and not step.at_end:
+                message = f"a template mentions step {name!r}, which runs at the end (`finally`), after this one"
+                self.problems.append(step_problem(step, "with", message))
 
     def _check_cycles(self, needs: Mapping[str, list[Need]]) -> None:
         graph: nx.DiGraph[str] = nx.DiGraph()

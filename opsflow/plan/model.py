@@ -118,6 +118,11 @@ class Plan:
         return {node.id: node for node in self.nodes}
 
     @cached_property
+    def at_end(self) -> frozenset[str]:
+        """Nodes that run when nothing else is left."""
+        return frozenset(node.id for node in self.nodes if self.steps[node.step].at_end)
+
+    @cached_property
     def by_step(self) -> Mapping[str, tuple[Node, ...]]:
         """Nodes of each step, in host order; none that are retired."""
         found: dict[str, list[Node]] = {step: [] for step in self.steps}
@@ -163,7 +168,9 @@ class Plan:
     @cached_property
     def after_local(self) -> frozenset[str]:
         """Nodes after one on the control machine itself, which may make the local files that they name."""
-        return self.after(node.id for node in self.nodes if node.host == LOCALHOST)
+        local = [node.id for node in self.nodes if node.host == LOCALHOST]
+        found = self.after(local)
+        return found if self.at_end.issuperset(local) else found | self.at_end
 
     def after(self, nodes: Iterable[str]) -> frozenset[str]:
         """All nodes and joins that come after some of `nodes`."""

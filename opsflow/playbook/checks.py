@@ -9,6 +9,7 @@ from opsflow.model import RESERVED_NAMES
 from opsflow.playbook.inputs import misfit
 from opsflow.tomlfile import KeyPath, TomlFile, did_you_mean
 
+_OF_ROLLBACKS = frozenset({"on_failure", "rollback_scope", "irreversible", "on_unknown"})
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -17,6 +18,7 @@ def consistency(file: TomlFile) -> Iterator[Problem]:
     steps = _tables(file.data.get("step"))
     yield from _ids(file, steps)
     yield from _needs(file, steps)
+    yield from _at_end(file, steps)
     yield from _inputs(file)
     yield from _reserved(file, ("inputs",), file.data.get("inputs"))
     yield from _reserved(file, ("vars",), file.data.get("vars"))
@@ -63,6 +65,19 @@ def _needs(file: TomlFile, steps: Mapping[KeyPath, Mapping[str, Any]]) -> Iterat
                 yield file.problem(where, f"step `{need}` needs itself")
             elif need not in ids:
                 yield file.problem(where, f"there is no step `{need}`", did_you_mean(need, ids))
+
+
+def _at_end(file: TomlFile, steps: Mapping[KeyPath, Mapping[str, Any]]) -> Iterator[Problem]:
+    for path, step in steps.items():
+        if step.get("finally") is not True:
+            continue
+        for key in _OF_ROLLBACKS & step.keys():
+            if key != "on_unknown" or step[key] == "revert":
+                yield file.problem(
+                    (*path, key),
+                    f"`{key}` does not go with `finally`: a step that runs at the end is not rolled back",
+                    "take it out; if the step fails, the others at the end go on and the run has failed",
+                )
 
 
 def _inputs(file: TomlFile) -> Iterator[Problem]:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from opsflow.errors import Position, Problem
-from opsflow.model import InputSpec, Irreversible, Need, OnFailure, OnUnknown, Playbook, Retry, Step
+from opsflow.model import SCOPE_RUN, InputSpec, Irreversible, Need, OnFailure, OnUnknown, Playbook, Retry, Step
 from opsflow.playbook.checks import consistency
 from opsflow.playbook.placement import advice, misplaced_variables
 from opsflow.playbook.schema import Common, NeedTable, PlaybookFile, RetryTable, StepTable
@@ -78,6 +78,10 @@ def _step(table: StepTable, defaults: Common, source: Position, positions: dict[
         "irreversible": Irreversible(table.irreversible),
         "become": _user(said.get("become", False)),
     }
+    if table.at_end:
+        # Whatever the defaults say: it is not rolled back.
+        asked = OnUnknown.ASK if converted["on_unknown"] is OnUnknown.REVERT else converted["on_unknown"]
+        converted |= {"rollback_scope": SCOPE_RUN, "on_unknown": asked}
     return Step(**said | converted, source=source, positions=positions)
 
 

@@ -91,7 +91,7 @@ class Common(Border):
 class StepTable(Common):
     """`[[step]]`: one line of the procedure."""
 
-    later = frozenset({"skip_depth", "foreach", "on", "include", "finally"})
+    later = frozenset({"skip_depth", "foreach", "on", "include"})
 
     id: str
     task: Text
@@ -106,6 +106,7 @@ class StepTable(Common):
     tags: list[Text] = Field(default_factory=list)
     vars: dict[str, Any] = Field(default_factory=dict)
     notes: str = ""
+    at_end: bool = Field(default=False, alias="finally")
 
     @field_validator("run_once", mode="plain")
     @classmethod

@@ -68,7 +68,12 @@ def show_data(
 def plan_data(planned: Sequence[NodePlanned]) -> Data:
     """A dry run."""
     keys = ("step", "host", "action", "reversible", "summary", "diff", "needs")
-    return {"nodes": [{"id": node.node} | {key: plain(getattr(node, key)) for key in keys} for node in planned]}
+    return {
+        "nodes": [
+            {"id": node.node} | {key: plain(getattr(node, key)) for key in keys} | {"finally": node.at_end}
+            for node in planned
+        ]
+    }
 
 
 def event_data(event: Event) -> Data:

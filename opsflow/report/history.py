@@ -153,6 +153,8 @@ def _next(run: RunRecord, paint: Paint) -> list[str]:
         RunState.ROLLBACK_INCOMPLETE: "rollback",
     }
     command = None if run.exit_code == 3 else commands.get(run.state)
+    if run.state is RunState.ROLLED_BACK and run.exit_code == 1:
+        command = "resume"  # what runs at the end has failed
     return ["", f"next: {paint(f'opsflow {command} {run.id}', BOLD)}"] if command else []
 
 

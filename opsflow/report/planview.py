@@ -21,7 +21,7 @@ def plan_lines(planned: Sequence[NodePlanned], paint: Paint, *, verbose: bool = 
     """
     limit = len(planned) if verbose else 3
     steps: dict[str, list[NodePlanned]] = {}
-    for node in planned:
+    for node in sorted(planned, key=lambda node: node.at_end):
         steps.setdefault(node.step, []).append(node)
     step_of = {node.node: node.step for node in planned}
     lines = []
@@ -29,7 +29,8 @@ def plan_lines(planned: Sequence[NodePlanned], paint: Paint, *, verbose: bool = 
         needs = {id(node.needs): node.needs for node in nodes}.values()  # behind a barrier they are one and the same
         after = dict.fromkeys(step_of[need] for them in needs for need in them if need in step_of)
         waits = paint(f"  after {some(after, max(limit, 5))}", DIM) if after else ""
-        lines.append(f"{number:>3}. {paint(step, BOLD)}{waits}")
+        last = paint("  finally", DIM) if nodes[0].at_end else ""
+        lines.append(f"{number:>3}. {paint(step, BOLD)}{last}{waits}")
         for alike in _alike(nodes):
             lines += _group(alike, paint, limit)
     shown = _diffs(planned, paint, None if verbose else _DIFFS, None if verbose else _DIFF_LINES)
@@ -101,4 +102,5 @@ def _totals(planned: Sequence[NodePlanned], paint: Paint) -> str:
 
 
 def _final(node: NodePlanned) -> bool:
-    return not node.reversible and node.action in (Action.CHANGE, Action.UNKNOWN)
+    # What runs at the end is not to be undone anyway.
+    return not node.reversible and not node.at_end and node.action in (Action.CHANGE, Action.UNKNOWN)

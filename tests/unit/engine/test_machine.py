@@ -110,9 +110,17 @@ def test_what_is_final():
     def final(name):
         return states(name) - {before for before, _, _ in TABLES[name]}
 
-    assert final("node") == {NodeState.UNCHANGED, NodeState.REVERTED}
-    assert final("run") == {RunState.ROLLED_BACK}
+    assert final("node") == {NodeState.REVERTED}
+    assert final("run") == set()
     assert final("loop") == {"finished"}
+
+
+def test_a_run_that_was_rolled_back_only_comes_there_again():
+    assert {after for before, _, after in RUN_TABLE if before is RunState.ROLLED_BACK} == {RunState.ROLLING_BACK}
+
+
+def test_what_was_found_in_place_is_looked_at_again_only_at_another_end():
+    assert {event for before, event, _ in NODE_TABLE if before is NodeState.UNCHANGED} == {"renew"}
 
 
 def test_nothing_was_reverted_that_was_not_being_reverted():

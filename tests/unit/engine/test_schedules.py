@@ -33,6 +33,7 @@ from opsflow.model import (
 SEEDS = int(os.environ.get("OPSFLOW_SEEDS", "300"))
 CHUNKS = 6
 GOOD = {NodeState.SUCCEEDED, NodeState.UNCHANGED, NodeState.SKIPPED}
+BUSY = {NodeState.RUNNING, NodeState.REVERTING}
 OVER = {RunState.SUCCEEDED, RunState.ROLLED_BACK, RunState.ROLLBACK_INCOMPLETE}
 SESSIONS = 14
 
@@ -69,6 +70,9 @@ class Watch(World):
         for need in self.plan_.needs_of(ctx.node):
             if ctx.node in self.spread.dependants([need]) and known[need].state not in GOOD:
                 self.wrong.append(f"{ctx.node} began while {need} was {known[need].state}")
+        busy = [n for n in known if n not in self.plan_.at_end and known[n].state in BUSY]
+        if ctx.node in self.plan_.at_end and busy:
+            self.wrong.append(f"{ctx.node} began before the end: {busy}")
         return super().execute(ctx)
 
     def revert(self, ctx):
@@ -102,6 +106,8 @@ class Ears:
     def __call__(self, event):
         if isinstance(event, RollbackBegan):
             self.closed.add(event.scope)
+            if at_end := self.stage.plan.at_end.intersection(event.nodes):
+                self.world.wrong.append(f"{at_end} are rolled back")
         elif isinstance(event, NodeStarted):
             self.started(event)
         elif isinstance(event, NodeFinished | NodeRetrying):
@@ -113,6 +119,8 @@ class Ears:
         most = self.stage.plan.steps[name].at_once
         if most and len(self.at_work[name]) > most:
             self.world.wrong.append(f"{self.at_work[name]} at once")
+        if event.node in self.stage.plan.at_end:
+            return
         if event.phase is Phase.EXECUTE and {SCOPE_RUN, self.scopes.of(event.node)} & self.closed:
             self.world.wrong.append(f"{event.node} goes forward in a scope that was rolled back")
 
@@ -121,7 +129,8 @@ def random_steps(dice, names):
     tasks = dice.choice([["act"], ["act", "again"], ["act", "firm"], ["act", "blind", "again"]])
     steps = []
     for i in range(dice.randint(1, 6)):
-        earlier = [s.id for s in steps]
+        at_end = dice.random() < 0.2
+        earlier = [s.id for s in steps if s.at_end is at_end]
         task = dice.choice(tasks)
         needs = [
             Need(step=e, per=dice.choice([None, "all", "host", "shard"]), optional=True)
@@ -136,7 +145,7 @@ def random_steps(dice, names):
             on_failure=dice.choice([OnFailure.ROLLBACK] * 4 + [OnFailure.HALT, OnFailure.CONTINUE]),
             on_unknown=OnUnknown.RERUN if task == "again" else dice.choice([OnUnknown.ASK, OnUnknown.REVERT]),
             irreversible=dice.choice([Irreversible.STOP, Irreversible.ALLOW]),
-            retry=random_retry(dice, task), at_once=dice.choice([None, None, 1]),
+            at_end=at_end, retry=random_retry(dice, task), at_once=dice.choice([None, None, 1]),
         ))  # fmt: skip
     return steps
 
@@ -176,7 +185,7 @@ class Play:
         self.ears = Ears(self.stage, world)
         self.stage.listen(self.ears)
         self.stage.listen(self.hear)
-        self.deaths = 0
+        self.deaths = self.sessions = 0
         self.stop_at = None
         self.wanted_back = False
 
@@ -207,6 +216,7 @@ class Play:
     def session(self, what, *, calm):
         """The exit code; None if the process died."""
         dice, stage = self.dice, self.stage
+        self.sessions += 1
         stage.stop = Stop()
         self.stop_at = dice.randint(1, 12) if dice.random() < 0.2 and not calm else None
         crash_at = dice.randint(1, 14) / 2 if dice.random() < 0.4 and not calm else None
@@ -225,14 +235,17 @@ class Play:
     def what_next(self, code):
         """The next command; None if this is the end."""
         stage, state = self.stage, self.stage.run_state()
-        changed = any(n.to_revert() for n in stage.run.nodes.values())
+        changed = any(n.to_revert() for n in stage.run.nodes.values() if n.id not in stage.plan.at_end)
         if code is None or code == 130:
             if state is RunState.SUCCEEDED and self.wanted_back:
                 return "rollback"  # it died before it had begun, but holds the hosts already
             if state in OVER:
                 return self.maybe_back(changed=changed)
             return "rollback" if changed and self.dice.random() < 0.2 else "resume"
-        if state is RunState.FAILED and not self.wanted_back and self.dice.random() < 0.4:
+        may_resume = (state is RunState.FAILED and not self.wanted_back) or (
+            state is RunState.ROLLED_BACK and code == 1
+        )
+        if may_resume and self.dice.random() < 0.4:
             return "resume"
         return self.maybe_back(changed=changed)
 
@@ -262,6 +275,7 @@ class Play:
         # A death may end an attempt before or after its effect; only an idempotent task may then run again.
         spare = self.injected[node] + (node in self.lost) + (self.deaths if idempotent else 0)
         spare += (node in world.unreachable) * 30
+        spare += (node in self.stage.plan.at_end) * (self.sessions - 1)  # each end has its own
         assert executed <= 1 + spare, f"{node} ran {executed} times"
         undone = Counter(
             a.undoes for a in record.attempts if a.phase is Phase.REVERT and a.state is AttemptState.SUCCEEDED
@@ -285,23 +299,28 @@ class Play:
                 # A look that failed had a value too, which no attempt got.
                 looked = record.id in self.world.fail_plan
                 assert looked or place in {None, attempt.turn.place}, f"{record.id}: a value out of turn"
-                place = (attempt.turn.place + 1) % attempt.turn.of
+                ended = attempt.state is AttemptState.SUCCEEDED  # another one belongs to another end
+                place = 0 if ended else (attempt.turn.place + 1) % attempt.turn.of
             assert not (retry.revert_between and open_attempts), f"{record.id}: {open_attempts} were not reverted"
-            if attempt.state is not AttemptState.UNREACHABLE:
+            if attempt.state not in {AttemptState.UNREACHABLE, AttemptState.SUCCEEDED}:
                 open_attempts.append(attempt.n)
 
     def check_run(self, state, code, states):
+        at_end = {states[n] for n in self.stage.plan.at_end}
         good = all(s in GOOD for s in states.values())
         if self.wanted_back:
-            assert code in {0, 4}
+            assert code in ({0, 4} if at_end <= GOOD else {1, 4})
             assert state in {RunState.ROLLED_BACK, RunState.FAILED, RunState.ROLLBACK_INCOMPLETE}
         else:
             assert (state is RunState.SUCCEEDED) == (code == 0)
             # A rollback that could undo nothing leaves everything good, and the run not.
             assert (code == 0) == (good and not self.stage.reader.rollbacks(self.stage.run_id))
         if state is RunState.ROLLED_BACK:
-            assert not self.world.applied - self.world.in_place
+            assert not self.world.applied - self.world.in_place - self.stage.plan.at_end
+        if code != 130:
+            assert NodeState.PENDING not in at_end, "the run has ended without its end"
         if code == 3:
+            assert at_end <= GOOD
             assert not {NodeState.REVERT_FAILED, NodeState.PENDING} & set(states.values())
         if NodeState.UNKNOWN in states.values() or state is RunState.ROLLBACK_INCOMPLETE:
             assert code == 4

@@ -118,10 +118,17 @@ MALFORMED = [
     (STEP + "tags = ['x', 3]", 5, 14, "`tags[1]` must be text", ""),
     (STEP + "with = 'x'", 5, 1, "`with` must be a table", ""),
     (STEP + "params = {}", 5, 1, "unknown key `params`", ""),
+    (STEP + "finally = 'yes'", 5, 1, "`finally` must be true or false", ""),
+    *[
+        (STEP + f"finally = true\n{key} = '{value}'", 6, 1, f"`{key}` does not go with `finally`", "take it out")
+        for key, value in {
+            "on_failure": "halt", "rollback_scope": "host", "irreversible": "allow", "on_unknown": "revert",
+        }.items()
+    ],
     (STEP + "\tfrobnicate = 1", 5, 2, "unknown key `frobnicate`", "known are: "),
     *[
         (STEP + f"{key} = true", 5, 1, f"`{key}` is not supported by this version", "")
-        for key in ("skip_depth", "foreach", "on", "include", "finally")
+        for key in ("skip_depth", "foreach", "on", "include")
     ],
 ]
 

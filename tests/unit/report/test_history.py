@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -15,6 +16,7 @@ from opsflow.model import (
     RollbackRecord,
     RunRecord,
     RunState,
+    Turn,
 )
 from opsflow.report.data import error_data, run_data, show_data
 from opsflow.report.history import runs_lines, show_lines
@@ -164,6 +166,21 @@ def test_an_attempt_that_did_not_end_says_so(run, start):
     assert any("execute 1 running (not ended)" in line for line in show_lines(run, [node], [], PLAIN))
 
 
+def test_what_an_attempt_was_given_is_shown(run, start):
+    turn = Turn(values={"mirror": "b", "port": 2}, place=1, of=3)
+    found = attempt(start, "get@web", state=AttemptState.FAILED, exit_status=1, turn=turn)
+    node = NodeRecord(id="get@web", step="get", host="web", task="command", state=NodeState.FAILED, attempts=(found,))
+    assert "execute 1 failed (2.0s, exit 1, mirror=b, port=2)" in "\n".join(show_lines(run, [node], [], PLAIN))
+    (told,) = show_data(run, [node], [])["nodes"][0]["attempts"]
+    assert told["vary"] == {"mirror": "b", "port": 2}
+
+
+def test_a_run_that_is_rolled_back_but_for_its_end_is_to_be_resumed(run):
+    left = replace(run, state=RunState.ROLLED_BACK, exit_code=1)
+    assert show_lines(left, [], [], PLAIN)[-1] == "next: opsflow resume 01RUN"
+    assert "next" not in "\n".join(show_lines(replace(left, exit_code=3), [], [], PLAIN))
+
+
 def test_runs_are_a_table(run):
     head, line = runs_lines([run], PLAIN)
     assert head.split() == ["RUN", "STATE", "COMMAND", "PLAYBOOK", "STARTED", "TOOK", "EXIT", "OPERATOR"]
@@ -211,6 +228,7 @@ def test_the_json_form_of_a_run(run, nodes, rollbacks):
         "started": "2026-11-24T20:00:00.000Z",
         "finished": "2026-11-24T20:00:02.000Z",
         "undoes": 1,
+        "vary": None,
         "error": stop["error"],
     }
     assert (begin["error"], begin["attempts"]) == (None, [])

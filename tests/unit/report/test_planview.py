@@ -99,4 +99,16 @@ def test_the_json_form_has_the_names_of_the_contract(plan):
         "summary": "2 scripts",
         "diff": "",
         "needs": ["stop@web-1", "stop@web-2"],
+        "finally": False,
     }
+
+
+def test_what_runs_at_the_end_is_shown_last_and_marked():
+    nodes = [planned("say@web", at_end=True, reversible=False, summary="say so"), planned("one@web", summary="do it")]
+    assert plan_lines(nodes, PLAIN)[:4] == [
+        "  1. one",
+        "     ~ change     web  do it",
+        "  2. say  finally",
+        "     ~ change     web  say so",
+    ]
+    assert [node["finally"] for node in plan_data(nodes)["nodes"]] == [True, False]
