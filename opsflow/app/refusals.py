@@ -1,13 +1,10 @@
 """What a run must not be asked to do, and why."""
 
-from collections.abc import Sequence
-
 from opsflow.app.changes import Changes, other_plugins
-from opsflow.engine.replan import kept
 from opsflow.errors import HostsHeld, InputError, PlanDrift
 from opsflow.journal import SqlJournal
-from opsflow.model import LOCALHOST, NodeRecord, RunRecord, RunState
-from opsflow.plan import NodeChanges, Plan, node_changes
+from opsflow.model import LOCALHOST, RunRecord, RunState
+from opsflow.plan import Plan
 from opsflow.plugins.registry import TaskRegistry
 
 _LEFT_AT_END = 1
@@ -39,7 +36,7 @@ def refuse_other_plugins(record: RunRecord, plan: Plan, tasks: TaskRegistry, com
         )
 
 
-def refuse_changes(record: RunRecord, changes: Changes, plan: Plan, nodes: Sequence[NodeRecord]) -> None:
+def refuse_changes(record: RunRecord, changes: Changes) -> None:
     """Refuse to go on with a plan whose files say something else now. Raises `PlanDrift`."""
     if not changes.differences:
         return
@@ -49,23 +46,10 @@ def refuse_changes(record: RunRecord, changes: Changes, plan: Plan, nodes: Seque
     elif changes.plan is None:
         hint = f"put them back, or go on with the stored plan: {accept}"
     else:
-        effect = _effect(node_changes(plan, changes.plan), nodes)
-        hint = f"put them back, or go on with what they say now: {accept}\n{effect}"
+        hint = f"put them back, or go on with what they say now: {accept}"
     raise PlanDrift(
         f"what run {record.id} was planned from says something else now", differences=changes.differences, hint=hint
     )
-
-
-def _effect(changes: NodeChanges, nodes: Sequence[NodeRecord]) -> str:
-    """What becomes of the nodes of a run if the changes are accepted."""
-    stay = kept(nodes, changes)
-    numbers = (
-        (len(changes.added), "joins the run", "join the run"),
-        (len(changes.removed), "is begun no more", "are begun no more"),
-        (len(stay), "is done and would be done otherwise now", "are done and would be done otherwise now"),
-    )
-    said = [f"{number} {one if number == 1 else many}" for number, one, many in numbers if number]
-    return f"then, of its nodes, {', '.join([*said, 'and none that is done is done again'])}"
 
 
 def refuse_ended(record: RunRecord) -> None:
