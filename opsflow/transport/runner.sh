@@ -373,7 +373,9 @@ outputs() {
 }
 
 part() {
-    if [ "$2" != 0 ]; then
+    if [ "$2" -ge "$most" ]; then # some `tail` read all that comes before
+        dd if="$1" bs="$most" skip=$(($2 / most)) count=2 | tail -c +$(($2 % most + 1)) | head -c "$most"
+    elif [ "$2" != 0 ]; then
         tail -c +$(($2 + 1)) "$1" | head -c "$most"
     elif [ "$3" != - ] && [ "$3" -le "$small" ] && whole "$1"; then
         printf '%s' "$text"
@@ -662,7 +664,7 @@ if command -v setsid >/dev/null; then
 elif perl -e 'setpgrp' 2>/dev/null; then
     session='perl -e setpgrp;exec@ARGV'
 fi
-for tool in cat chmod head id ln mkdir mkfifo mv rm sh sleep tail; do
+for tool in cat chmod dd head id ln mkdir mkfifo mv rm sh sleep tail; do
     command -v "$tool" >/dev/null || refuse "there is no $tool"
 done
 settle

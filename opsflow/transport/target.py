@@ -71,6 +71,7 @@ class Target:
         self._spare = spare
         self._lock = threading.Lock()
         self._channels: list[Channel] = []
+        self._most = _CONNECTIONS
         self._settled: list[str] = []
         self._closed = False
         self._ended: set[str] = set()
@@ -233,20 +234,29 @@ class Target:
             for channel in self._channels:
                 if channel.free:
                     return channel
-            if self._channels and (len(self._channels) >= _CONNECTIONS or not self._spare()):
-                return self._channels[secrets.randbelow(len(self._channels))]
-            holder = f"{getpass.getuser()}@{socket.gethostname()}"
-            made = Channel(
-                self._start(),
-                where=self.where,
-                run=self.run_id,
-                epoch=self.epoch,
-                holder=holder,
-                shared=self._shared,
-            )
-            self._channels.append(made)
-            self.opened += 1
-            return made
+            if not self._channels or (len(self._channels) < self._most and self._spare()):
+                try:
+                    made = self._made()
+                except Unreachable:
+                    self._channels = [c for c in self._channels if c.alive]
+                    if not self._channels:
+                        raise
+                    self._most = len(self._channels)  # its server allows no more sessions
+                else:
+                    self._channels.append(made)
+                    self.opened += 1
+                    return made
+            return secrets.choice(self._channels)
+
+    def _made(self) -> Channel:
+        return Channel(
+            self._start(),
+            where=self.where,
+            run=self.run_id,
+            epoch=self.epoch,
+            holder=f"{getpass.getuser()}@{socket.gethostname()}",
+            shared=self._shared,
+        )
 
     def _settle(self, record: str) -> None:
         with self._lock:

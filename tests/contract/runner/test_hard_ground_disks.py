@@ -182,8 +182,8 @@ def test_records_that_everybody_may_write_are_made_private(ground):
         (ground.home / part).mkdir()
         (ground.home / part).chmod(0o777)
     assert ground.run("true").ok
-    modes = [(ground.home / part).stat().st_mode & 0o777 for part in (".opsflow", ".opsflow/ops")]
-    assert modes == [0o755, 0o700]
+    assert [(ground.home / part).stat().st_mode & 0o022 for part in (".opsflow", ".opsflow/ops")] == [0, 0]
+    assert (ground.home / ".opsflow/ops").stat().st_mode & 0o777 == 0o700
 
 
 def test_a_home_that_belongs_to_somebody_else_will_do(ground):

@@ -12,7 +12,7 @@ from runner_ground import in_thread, until
 
 from opsflow.errors import Cancelled, Refused
 
-NEEDED = ["cat", "chmod", "head", "id", "ln", "mkdir", "mkfifo", "mv", "rm", "sleep", "tail"]
+NEEDED = ["cat", "chmod", "dd", "head", "id", "ln", "mkdir", "mkfifo", "mv", "rm", "sleep", "tail"]
 FOR_FILES = ["sha256sum", "sync", "wc"]
 FOR_PAYLOADS = ["touch"]
 
