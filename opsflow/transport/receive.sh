@@ -17,9 +17,13 @@ trap 'rm -f -- "$temporary" "$note"' EXIT
 trap 'exit 1' HUP INT TERM PIPE
 if [ "$note" ]; then
     case $3 in
-    /*) printf '%s\n' "$3" ;;
-    *) printf '%s\n' "$PWD/$3" ;;
-    esac >"$note" || exit 1
+    /*) noted=$3 ;;
+    *) noted=$PWD/$3 ;;
+    esac
+    if ! printf '%s\n' "$noted" >"$note"; then
+        why=$({ echo "$noted" | LC_ALL=C cat >"$note"; } 2>&1) # in the words of the system: dash does not tell
+        fail "$1: that it is on its way cannot be noted: ${why##*: }"
+    fi
     [ ! -e "${7%.*}.no" ] || fail "the attempt was ended" 77 # looked at after the note: who fences removes what is noted
 fi
 rm -f -- "$3"

@@ -125,7 +125,7 @@ settle() {
         # shellcheck disable=SC3067 # -O: every shell that we know has it
         [ -O "$dir" ] || refuse "$dir belongs to another user"
     done
-    if ! chmod 700 "$base" || ! chmod go-w "${base%/ops}"; then refuse "$base cannot be made private"; fi
+    chmod go-rwx "${base%/ops}" "$base" || refuse "$base cannot be made private"
     [ ! -e "$base/id" ] || named || rm -f "$base/id" # it had not reached the disk when power was lost
     if [ ! -e "$base/id" ]; then
         { IFS= read -r id </proc/sys/kernel/random/uuid; } 2>/dev/null || id=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
@@ -166,10 +166,17 @@ claim() {
         { IFS= read -r by <"$base/$other/by"; } 2>/dev/null
         refuse "held $other $by"
     fi
-    if echo "$epoch" >"$home/epoch" && echo "$run $epoch" >"$home/claim"; then # a full disk must not lose the old ones
-        mv -f "$home/epoch" "$dir/epoch" && mv -f "$home/claim" "$claims" && return
-    fi
+    if replace "$dir/epoch" "$epoch" && replace "$claims" "$run $epoch"; then return; fi
     refuse_write "$home"
+}
+
+# Make a line the content of a file. Where there is one, a full disk must not lose it.
+replace() {
+    if [ -e "$1" ]; then
+        echo "$2" >"$home/line" && mv -f "$home/line" "$1"
+    else
+        echo "$2" >"$1"
+    fi
 }
 
 # What stands at a gate: sets state, kid (or the status), flag, hash, life, owner; false if there is none.
@@ -658,6 +665,9 @@ boot=
 if ! identify || [ ! "$boot" ]; then refuse "processes cannot be told apart here"; fi
 machine=-
 { IFS= read -r machine </etc/machine-id; } 2>/dev/null
+uid=
+{ while IFS='	 ' read -r stat uid born && [ "$stat" != Uid: ]; do :; done </proc/self/status; } 2>/dev/null
+uid=${uid:-$(id -u)}
 session=
 if command -v setsid >/dev/null; then
     session=setsid
@@ -670,7 +680,7 @@ done
 settle
 dir=$base/$run home=$base/$run/c.$$
 case ${5-} in shared) claims=$dir/claim ;; *) claims=$base/claim ;; esac
-rm -rf "$home"
+[ ! -e "$home" ] || rm -rf "$home"
 if ! mkdir -p "$home" || ! echo "$boot $who" >"$home/who" || ! true >"$home/room"; then refuse_write "$base"; fi
 made=
 { read -r made <"$dir/id"; } 2>/dev/null
@@ -679,7 +689,7 @@ made=
 claim
 echo "$4" >"$dir/by"
 mkfifo "$home/mouth" "$home/1" "$home/2" "$home/3" "$home/4" || refuse_write "$home"
-printf '\n%s H %s %s %s %s %s %s\n' "$nonce" "$boot" "$id.$made" "$machine" "$(id -u)" "$slots" "$base"
+printf '\n%s H %s %s %s %s %s %s\n' "$nonce" "$boot" "$id.$made" "$machine" "$uid" "$slots" "$base"
 exec 9>&1 2>/dev/null
 # Nothing passes through the pipes between them. `true` is there for shells that run the last one themselves.
 relay |

@@ -19,8 +19,8 @@ def names(count):
 def test_the_controller_dies_at_random_moments(ground, shell, many):
     ground.epoch = 0
     chance = random.Random(7)
-    attempts = names(12 * many)
-    deaths = die_often(ground, shell, attempts, NUMBERS, lambda: chance.uniform(0.02, 0.25))
+    attempts = names(30 * many)
+    deaths = die_often(ground, shell, attempts, NUMBERS, lambda: chance.uniform(0.02, 0.15))
     bad, unknown = verdict(ground, attempts, NUMBERS)
     print(f"{len(attempts) * NUMBERS} operations, {deaths} deaths")
     assert bad == []
