@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from opsflow.errors import Difference
 from opsflow.model import Action, Failure, NodeState, Phase, RunState
 
 
@@ -114,6 +115,23 @@ class RollbackBegan(Event):
     scope: str
     nodes: Sequence[str]
     cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanChanged(Event):
+    """A run goes on with what its files say now.
+
+    Attributes:
+        differences: From what they said before.
+        added: Nodes that join it.
+        removed: Nodes that are begun no more; what they did can be reverted.
+        kept: Nodes that are done, and would be done otherwise now: they stay as they are.
+    """
+
+    differences: Sequence[Difference]
+    added: Sequence[str]
+    removed: Sequence[str]
+    kept: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from opsflow.app import wiring
+from opsflow.app.driving import load
 from opsflow.app.pins import seen_keys
 from opsflow.app.settings import Settings
+from opsflow.app.stored import StoredPlan
 from opsflow.engine.loop import Engine
 from opsflow.engine.mark import mark_as_asked, refusal
 from opsflow.engine.run import Run
@@ -15,7 +17,6 @@ from opsflow.engine.stop import Stop
 from opsflow.errors import InputError, Problem, TaskFailed
 from opsflow.journal import SqlJournal
 from opsflow.model import Asked, Mark, NodeState, RequestRecord, RunRecord, RunState
-from opsflow.plan import Plan
 from opsflow.playbook import extra_variables
 from opsflow.plugins.values import as_json
 from opsflow.tomlfile import did_you_mean
@@ -171,8 +172,7 @@ def _end_what_runs(record: RunRecord, settings: Settings, journal: SqlJournal) -
 
 
 def _loaded(record: RunRecord, journal: SqlJournal) -> Run:
-    plan = Plan.from_json(journal.plan(record.id))
-    return Run(record, plan, journal, (), nodes=journal.nodes(record.id), rollbacks=journal.rollbacks(record.id))
+    return load(record, StoredPlan.of(record.id, journal), ())
 
 
 # Refusing

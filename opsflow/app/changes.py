@@ -37,7 +37,7 @@ def changes(plan: Plan, tasks: TaskRegistry, settings: Settings) -> Changes:
         settings: Those of its project.
     """
     if plan.origin is None:
-        return Changes(differences=tuple(other_plugins(plan, tasks)))
+        return changed_plugins(plan, tasks)
     playbook, inventory, extra = sources(plan.origin, Path(plan.playbook.directory))
     missing = [_gone("playbook", plan.origin.playbook)] if not playbook.is_file() else []
     if "," not in inventory and not Path(inventory).exists():
@@ -63,6 +63,11 @@ def changes(plan: Plan, tasks: TaskRegistry, settings: Settings) -> Changes:
         )
         return Changes(differences=(*wrong, *other_plugins(plan, tasks)), wrong=error)
     return Changes(differences=differences(plan, now), plan=now)
+
+
+def changed_plugins(plan: Plan, tasks: TaskRegistry) -> Changes:
+    """Compare the plugins only: a way back follows its stored plan, whatever the files say."""
+    return Changes(differences=tuple(other_plugins(plan, tasks)))
 
 
 def other_plugins(plan: Plan, tasks: TaskRegistry) -> Iterator[Difference]:

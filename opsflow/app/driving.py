@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from opsflow.app import wiring
+from opsflow.app.stored import StoredPlan
 from opsflow.engine.conclude import next_command
 from opsflow.engine.loop import Engine
 from opsflow.engine.run import Run
@@ -12,8 +13,6 @@ from opsflow.errors import JournalUnavailable
 from opsflow.events import Listener, NodePlanned
 from opsflow.journal import SqlJournal
 from opsflow.model import NodeState, RunRecord, RunState
-from opsflow.plan import Plan
-from opsflow.plugins.registry import TaskRegistry
 from opsflow.ports import Executor, Transports
 
 NOT_CONFIRMED = 1
@@ -32,15 +31,18 @@ class RunSummary:
     planned: tuple[NodePlanned, ...] = ()
 
 
-def load(record: RunRecord, plan: Plan, journal: SqlJournal, listeners: Sequence[Listener], tasks: TaskRegistry) -> Run:
+def load(record: RunRecord, stored: StoredPlan, listeners: Sequence[Listener]) -> Run:
     """A run as an earlier session left it."""
+    journal = stored.journal
     return Run(
         record,
-        plan,
+        stored.plan,
         journal,
-        [*listeners, *tasks.listeners()],
+        listeners,
         nodes=journal.nodes(record.id),
         rollbacks=journal.rollbacks(record.id),
+        number=stored.number,
+        plan_at=stored.at,
     )
 
 

@@ -1,10 +1,13 @@
 """What a run must not be asked to do, and why."""
 
+from collections.abc import Sequence
+
 from opsflow.app.changes import Changes, other_plugins
+from opsflow.engine.replan import kept
 from opsflow.errors import HostsHeld, InputError, PlanDrift
 from opsflow.journal import SqlJournal
-from opsflow.model import LOCALHOST, RunRecord, RunState
-from opsflow.plan import Plan
+from opsflow.model import LOCALHOST, NodeRecord, RunRecord, RunState
+from opsflow.plan import NodeChanges, Plan, node_changes
 from opsflow.plugins.registry import TaskRegistry
 
 _LEFT_AT_END = 1
@@ -36,7 +39,7 @@ def refuse_other_plugins(record: RunRecord, plan: Plan, tasks: TaskRegistry, com
         )
 
 
-def refuse_changes(record: RunRecord, changes: Changes) -> None:
+def refuse_changes(record: RunRecord, changes: Changes, plan: Plan, nodes: Sequence[NodeRecord]) -> None:
     """Refuse to go on with a plan whose files say something else now. Raises `PlanDrift`."""
     if not changes.differences:
         return
@@ -46,10 +49,29 @@ def refuse_changes(record: RunRecord, changes: Changes) -> None:
     elif changes.plan is None:
         hint = f"put them back, or go on with the stored plan: {accept}"
     else:
-        hint = f"put them back, or go on with what they say now: {accept}"
+        effect = _effect(node_changes(plan, changes.plan), nodes)
+        hint = f"put them back, or go on with what they say now: {accept}\n{effect}"
     raise PlanDrift(
         f"what run {record.id} was planned from says something else now", differences=changes.differences, hint=hint
     )
+
+
+def _effect(changes: NodeChanges, nodes: Sequence[NodeRecord]) -> str:
+    """What becomes of the nodes of a run if the changes are accepted."""
+    stay = kept(nodes, changes)
+    numbers = (
+        (len(changes.added), "joins the run", "join the run"),
+        (len(changes.removed), "is begun no more", "are begun no more"),
+        (len(stay), "is done and would be done otherwise now", "are done and would be done otherwise now"),
+    )
+    said = [f"{number} {one if number == 1 else many}" for number, one, many in numbers if number]
+    return f"then, of its nodes, {', '.join([*said, 'and none that is done is done again'])}"
+
+
+def refuse_other_plan(record: RunRecord, seen: RunRecord) -> None:
+    """Refuse to go on with a run whose plan is not the one that was seen any more. Raises `InputError`."""
+    if record.fingerprint != seen.fingerprint:
+        raise InputError(f"another process has just changed the plan of run {record.id}", hint="try again")
 
 
 def refuse_ended(record: RunRecord) -> None:

@@ -1,27 +1,30 @@
 """Going on with a run that an earlier session left: forward, or back."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from opsflow.app import wiring
-from opsflow.app.changes import changes
+from opsflow.app.changes import changed_plugins, changes
 from opsflow.app.driving import NOT_CONFIRMED, RunSummary, drive, load
-from opsflow.app.origins import at_home
 from opsflow.app.pins import seen_keys
 from opsflow.app.refusals import (
     refuse_changes,
     refuse_ended,
     refuse_later_changes,
+    refuse_other_plan,
     refuse_other_plugins,
     refuse_rolled_back,
 )
 from opsflow.app.settings import Settings
+from opsflow.app.stored import StoredPlan
+from opsflow.engine.replan import kept, refuse_moved_scopes, replan, settled
 from opsflow.engine.run import Run
 from opsflow.engine.stop import Stop
-from opsflow.errors import InputError
+from opsflow.errors import Difference, InputError
 from opsflow.events import Listener, NodePlanned
 from opsflow.journal import SqlJournal
-from opsflow.model import Action, RunRecord, RunState
-from opsflow.plan import Plan
+from opsflow.model import SCOPE_RUN, Action, RunRecord, RunState
+from opsflow.plan import Plan, merged, node_changes
 from opsflow.ports import Confirm
 
 _OVER = frozenset({RunState.SUCCEEDED, RunState.ROLLED_BACK})
@@ -41,27 +44,36 @@ def resume(
         run: Its id or the beginning of it.
         settings: How.
         listeners: Hear of everything.
-        accept_changes: Also with other plugins than those that the plan was made with.
+        accept_changes: Also if its files say something else now: it goes on with that, and nothing that is done is
+            done again. If they are not there any more, or it only goes back, it follows its stored plan.
         stop: The operator's wish to stop.
 
     Raises:
         UnknownRun: there is no such run.
-        PlanDrift: plugins changed since the plan was made.
-        InputError: nothing of it is left to go on with.
+        PlanDrift: its files say something else now.
+        InputError: nothing of it is left to go on with, or its files are wrong now.
         HostsHeld: somebody drives it at this moment, or another run holds its hosts.
     """
     with wiring.journal(settings) as journal:
         record = journal.find(run)
         refuse_ended(record)
-        plan, settings = at_home(Plan.from_json(journal.plan(record.id)), settings)
+        stored, settings = StoredPlan.of(record.id, journal).at_home(settings)
         tasks = wiring.registry(settings)
-        found = changes(plan, tasks, settings)
+        back = any(rollback.scope == SCOPE_RUN for rollback in journal.rollbacks(record.id))
+        found = changed_plugins(stored.plan, tasks) if back else changes(stored.plan, tasks, settings)
         if not accept_changes:
-            refuse_changes(record, found)
+            refuse_changes(record, found, stored.plan, journal.nodes(record.id))
         elif found.wrong:
             raise found.wrong
-        loaded = load(_taken(record, journal, refuse_ended), plan, journal, listeners, tasks)
-        with wiring.executor(settings, plan, tasks, listeners, pins=seen_keys(loaded)) as (executor, transports):
+        new = found.plan if found.differences else None
+        if new:
+            _following(stored, new)  # what must be refused is refused before the run is taken
+        taken = _taken(record, journal, refuse_ended)
+        follows = _following(stored, new) if new else stored
+        loaded = load(taken, follows, [*listeners, *tasks.listeners()])
+        if new:
+            _replan(loaded, stored, new, found.differences)
+        with wiring.executor(settings, loaded.plan, tasks, listeners, pins=seen_keys(loaded)) as (executor, transports):
             return drive(loaded, executor, transports, journal, stop or Stop(), "resume")
 
 
@@ -96,9 +108,9 @@ def rollback(
     """
     with wiring.journal(settings) as journal:
         record = journal.find(run)
-        plan, settings = at_home(Plan.from_json(journal.plan(record.id)), settings)
-        tasks = wiring.registry(settings)
-        loaded = load(record, plan, journal, listeners, tasks)
+        stored, settings = StoredPlan.of(record.id, journal).at_home(settings)
+        plan, tasks = stored.plan, wiring.registry(settings)
+        loaded = load(record, stored, listeners)
         planned = _to_revert(loaded)
         for node in planned if dry_run or confirm else ():
             for listener in listeners:
@@ -112,9 +124,23 @@ def rollback(
             refuse_other_plugins(record, plan, tasks, "rollback")
         if planned and confirm and not confirm(_question(record, plan, len(planned))):
             return RunSummary(exit_code=NOT_CONFIRMED, planned=planned, hint="nothing was changed")
-        loaded = load(_taken(record, journal, refuse_rolled_back), plan, journal, listeners, tasks)
+        loaded = load(_taken(record, journal, refuse_rolled_back), stored, [*listeners, *tasks.listeners()])
         with wiring.executor(settings, plan, tasks, listeners, pins=seen_keys(loaded)) as (executor, transports):
             return drive(loaded, executor, transports, journal, stop or Stop(), "rollback")
+
+
+def _following(stored: StoredPlan, new: Plan) -> StoredPlan:
+    """The plan that a run follows if it goes on with what its files say now."""
+    journal = stored.journal
+    plan = merged(stored.plan, new, settled(journal.nodes(stored.run_id)))
+    refuse_moved_scopes(stored.plan, plan, journal.rollbacks(stored.run_id), wiring.renderer_for(plan))
+    return replace(stored, plan=plan, number=stored.number + 1)
+
+
+def _replan(run: Run, stored: StoredPlan, new: Plan, differences: Sequence[Difference]) -> None:
+    changes = node_changes(stored.plan, new)
+    done = kept(stored.journal.nodes(run.id), changes)
+    replan(run, stored.plan, changes, differences=differences, kept=done, operator=wiring.operator())
 
 
 def _question(record: RunRecord, plan: Plan, nodes: int) -> str:
@@ -146,6 +172,7 @@ def _taken(record: RunRecord, journal: SqlJournal, refuse: Callable[[RunRecord],
     journal.resume(record.id, wiring.operator())
     taken = journal.find(record.id)
     try:
+        refuse_other_plan(taken, record)
         refuse(taken)
     except InputError:
         journal.leave(record.id, release_hosts=taken.state in _OVER)

@@ -139,6 +139,9 @@ AcceptNewHostKeys = Annotated[
     ),
 ]
 AcceptChanges = Annotated[
+    bool, typer.Option("--accept-changes", help="Go on with what the files say now, if that is not what the plan says.")
+]
+AcceptPlugins = Annotated[
     bool, typer.Option("--accept-changes", help="Even if plugins are not those that the plan was made with.")
 ]
 

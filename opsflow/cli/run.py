@@ -12,6 +12,7 @@ import typer
 from opsflow.cli.options import (
     AcceptChanges,
     AcceptNewHostKeys,
+    AcceptPlugins,
     AskBecomePass,
     Common,
     Extra,
@@ -181,7 +182,7 @@ def rollback(
     yes: Yes = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be reverted.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Even if a later run changed the same hosts.")] = False,
-    accept_changes: AcceptChanges = False,
+    accept_changes: AcceptPlugins = False,
     forks: Forks = None,
     executor: Where = None,
     ask_become_pass: AskBecomePass = False,

@@ -68,7 +68,8 @@ class Spread:
                 continue
             first = self._nodes.get(after) or self._nodes[next(iter(self._graph.successors(after)))]
             own = f"{first.step}@{node.host}"
-            if own not in self._nodes or own == after:
+            # One that is not behind this barrier is of another plan.
+            if own == after or own not in self._graph[vertex if after in self._nodes else after]:
                 yield after
             elif after not in self._nodes:
                 yield own

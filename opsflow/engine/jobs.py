@@ -34,6 +34,7 @@ class Jobs:
         renderer: For the values by which nodes belong together.
         epoch: Number of the run's owner; 0: a dry run.
         printed: Says how much of an attempt's output is journaled.
+        plan_of: Says which plan an attempt follows, if the run had several.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Jobs:
         *,
         epoch: int = 0,
         printed: Callable[[str], Mapping[str, int]] = lambda _: {},
+        plan_of: Callable[[AttemptRecord], Plan] | None = None,
     ) -> None:
         self._printed = printed
         self._epoch = epoch
@@ -52,11 +54,9 @@ class Jobs:
         self._nodes = nodes
         self._run_id = run_id
         self._renderer = renderer
+        self._plan_of = plan_of or (lambda _: plan)
         self._values: dict[tuple[str, str], dict[str, list[str]]] = {}
-        self._wants_all = {
-            step.id: "by_host" in json.dumps([step.params, step.vars, step.when, step.retry.vary], default=str)
-            for step in plan.playbook.steps
-        }
+        self._wants_all = {step.id: _wants_all(step) for step in plan.playbook.steps}
 
     def prepare(self, node: str, *, place: int = 0) -> Job:
         """Render and look, for the attempt to come; `place`: which of the values that vary it gets, from 0."""
@@ -64,6 +64,7 @@ class Jobs:
         return self._job(
             JobKind.PREPARE,
             node,
+            self._plan,
             attempt=self._nodes[node].count(Phase.EXECUTE) + 1,
             params=step.params,
             when=step.when,
@@ -79,20 +80,22 @@ class Jobs:
 
     def execute(self, attempt: AttemptRecord, *, replay: bool = False) -> Job:
         """Act; with `replay` once more, for an attempt whose end nobody saw."""
-        step = self._plan.steps[self._plan.by_id[attempt.node].step]
-        return self._of_attempt(JobKind.EXECUTE, attempt, timeout=step.timeout, record=attempt, replay=replay)
+        timeout = self._step(attempt).timeout
+        return self._of_attempt(JobKind.EXECUTE, attempt, timeout=timeout, record=attempt, replay=replay)
 
     def revert(self, attempt: AttemptRecord, undone: AttemptRecord) -> Job:
         """Undo the attempt `undone`."""
-        step = self._plan.steps[self._plan.by_id[attempt.node].step]
+        timeout = self._step(undone).revert_timeout
         # The context of a revert speaks of the attempt that it undoes.
-        return self._of_attempt(
-            JobKind.REVERT, undone, timeout=step.revert_timeout, outputs=undone.outputs, record=attempt
-        )
+        return self._of_attempt(JobKind.REVERT, undone, timeout=timeout, outputs=undone.outputs, record=attempt)
 
     def cancel(self, attempt: AttemptRecord, undone: AttemptRecord | None) -> Job:
         """End what still runs of an attempt; `undone`: for a revert what it undoes."""
         return self._of_attempt(JobKind.CANCEL, undone or attempt, record=attempt, replay=True)
+
+    def _step(self, attempt: AttemptRecord) -> Step:
+        plan = self._plan_of(attempt)
+        return plan.steps[plan.by_id[attempt.node].step]
 
     def _of_attempt(
         self,
@@ -107,6 +110,7 @@ class Jobs:
         return self._job(
             kind,
             attempt.node,
+            self._plan_of(attempt),
             attempt=attempt.n,
             params=attempt.params,
             preview=Preview.from_json(attempt.preview),
@@ -123,13 +127,13 @@ class Jobs:
         self,
         kind: JobKind,
         node_id: str,
+        plan: Plan,
         *,
         attempt: int,
         params: Mapping[str, Any],
         turn: Turn | None = None,
         **more: Any,
     ) -> Job:
-        plan = self._plan
         node = plan.by_id[node_id]
         step = plan.steps[node.step]
         return Job(
@@ -142,26 +146,27 @@ class Jobs:
             attempt=attempt,
             params=params,
             variables=node_variables(plan.playbook, step, plan.hosts[node.host], inputs=plan.inputs, extra=plan.extra),
-            facts=self._facts(step, node) | dict(turn.values if turn else {}),
+            facts=self._facts(plan, step, node) | dict(turn.values if turn else {}),
             turn=turn,
-            directory=plan.playbook.directory,
+            directory=self._plan.playbook.directory,
             become=step.become,
             epoch=self._epoch,
             **more,
         )
 
-    def _facts(self, step: Step, node: Node) -> dict[str, Any]:
-        facts: dict[str, Any] = {"host": node.host, "now": self._plan.now}
-        references = self._plan.references.get(step.id, ())
+    def _facts(self, plan: Plan, step: Step, node: Node) -> dict[str, Any]:
+        facts: dict[str, Any] = {"host": node.host, "now": plan.now}
+        references = plan.references.get(step.id, ())
         if references:
-            facts["outputs"] = {name: self._outputs(step, node, name) for name in references}
+            all_hosts = self._wants_all[step.id] if plan is self._plan else _wants_all(step)
+            facts["outputs"] = {name: self._outputs(step, node, name, all_hosts=all_hosts) for name in references}
             facts["steps"] = {name: self._state(step, node, name) for name in references}
         return facts
 
-    def _outputs(self, step: Step, node: Node, needed: str) -> dict[str, Any]:
+    def _outputs(self, step: Step, node: Node, needed: str, *, all_hosts: bool) -> dict[str, Any]:
         one = self._one(step, node, needed)
         outputs = dict(one.outputs) if one and one.state in _HAS_OUTPUTS else {}
-        if self._wants_all[step.id]:
+        if all_hosts:
             others = [self._nodes[n.id] for n in self._plan.by_step[needed]]
             outputs["by_host"] = {n.host: dict(n.outputs) for n in others if n.state in _HAS_OUTPUTS}
         return outputs
@@ -178,7 +183,7 @@ class Jobs:
     def _one(self, step: Step, node: Node, needed: str) -> NodeStatus | None:
         """The node of the step `needed` that a template means: same host, else same value, else the only one."""
         own = self._nodes.get(f"{needed}@{node.host}")
-        if own:
+        if own and own.id not in self._plan.gone:
             return own
         there = [n.id for n in self._plan.by_step[needed][:2]]  # two are one too many
         everyones = self._plan.steps[needed].run_once is True or there[:1] == [f"{needed}@{LOCALHOST}"]
@@ -198,3 +203,8 @@ class Jobs:
                 for value in values_of(self._plan.steps[step_id], host, variable, self._renderer) or ():
                     found.setdefault(value, []).append(node.id)
         return found
+
+
+def _wants_all(step: Step) -> bool:
+    """Whether a step's templates ask for the outputs of all hosts."""
+    return "by_host" in json.dumps([step.params, step.vars, step.when, step.retry.vary], default=str)

@@ -62,7 +62,13 @@ class Engine:
         self._stopping = False
         self._flying: dict[str, Job] = {}
         jobs = Jobs(
-            run.plan, run.nodes, run.id, renderer, epoch=journal.epoch(run.id), printed=partial(journal.printed, run.id)
+            run.plan,
+            run.nodes,
+            run.id,
+            renderer,
+            epoch=journal.epoch(run.id),
+            printed=partial(journal.printed, run.id),
+            plan_of=run.plan_of,
         )
         spread = Spread(run.plan)
         self._spread = spread

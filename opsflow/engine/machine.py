@@ -47,6 +47,9 @@ NODE_TABLE: tuple[tuple[NodeState, str, NodeState], ...] = (
     # What runs at the end, when the run goes on to another one.
     *((state, "renew", NodeState.PENDING) for state in (NodeState.SUCCEEDED, NodeState.UNCHANGED, NodeState.SKIPPED)),
     *((state, "renew", NodeState.PENDING) for state in (NodeState.FAILED, NodeState.BLOCKED)),
+    # When another plan has them no more, or again.
+    *((state, "retire", NodeState.SKIPPED) for state in (NodeState.PENDING, NodeState.BLOCKED, NodeState.FAILED)),
+    (NodeState.SKIPPED, "restore", NodeState.BLOCKED),
     *((before, f"mark_{verdict}", after) for before, verdict, after in MARK_TABLE),
 )
 

@@ -78,6 +78,6 @@ def _undo(run: Run, attempt: AttemptRecord, said: str) -> None:
         params=attempt.params,
         preview=Preview.change(said),
         machine=attempt.machine,
-        undoes=attempt.n,
+        undone=attempt,
     )
     run.end_attempt(written, AttemptState.SUCCEEDED)

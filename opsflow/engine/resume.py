@@ -9,6 +9,8 @@ from opsflow.model import AttemptState, NodeState, OnFailure, OnUnknown, Phase, 
 _STOPS = frozenset({NodeState.FAILED, NodeState.REVERTED})
 """What needs a node in one of these stays blocked; outside of a rollback an operator has marked it reverted."""
 
+_RETIRES = frozenset({NodeState.PENDING, NodeState.BLOCKED, NodeState.FAILED})
+
 
 def end_interrupted(run: Run) -> None:
     """End the attempts that nobody drives any more, their fate unknown, so that they can be reverted."""
@@ -28,6 +30,9 @@ def reopen(run: Run, closed: Callable[[str], bool], spread: Spread) -> None:
         run.move_run("start")
     elif run.state in {RunState.SUSPENDED, RunState.FAILED, RunState.ROLLED_BACK}:
         run.move_run("roll_back" if run.rollbacks else "resume")
+    for node_id in run.plan.retired:
+        if run.nodes[node_id].state in _RETIRES and not closed(node_id):
+            run.move(node_id, "retire")
     for node in list(run.nodes.values()):
         _end_attempts(run, node.id, Phase.REVERT)
         if closed(node.id):
@@ -47,7 +52,7 @@ def failed_before(run: Run, closed: Callable[[str], bool]) -> list[str]:
 
 
 def policy(run: Run, node: str) -> OnFailure:
-    """What a node that failed does to its run; what runs at the end does nothing to it.
+    """What a node that failed does to its run; what runs at the end does nothing to it, nor does what is retired.
 
     An attempt of unknown fate that is to be reverted takes its scope along: going forward over it would repeat it.
     """
@@ -56,7 +61,9 @@ def policy(run: Run, node: str) -> OnFailure:
         return OnFailure.CONTINUE
     last = run.nodes[node].last(Phase.EXECUTE)
     uncertain = last is not None and last.state is AttemptState.UNKNOWN
-    return OnFailure.ROLLBACK if uncertain and step.on_unknown is OnUnknown.REVERT else step.on_failure
+    if uncertain and step.on_unknown is OnUnknown.REVERT:
+        return OnFailure.ROLLBACK
+    return OnFailure.CONTINUE if node in run.plan.gone else step.on_failure
 
 
 def _lose(run: Run, node: NodeStatus) -> None:

@@ -82,7 +82,12 @@ class Retrying:
         self._timers.add(node, delay)
 
     def ready(self, node: str) -> bool:
-        """Whether a node may begin; if earlier attempts are to be reverted first, that begins, or it has failed."""
+        """Whether a node may begin, which none that is retired may.
+
+        If earlier attempts are to be reverted first, that begins, or it has failed.
+        """
+        if node in self._run.plan.gone:
+            return False
         if not self._reverts_first(node):
             return True
         if cannot_be_undone(self._run, node, self._run.nodes[node].to_take_back()):

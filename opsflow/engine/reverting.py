@@ -22,7 +22,7 @@ def begin_revert(run: Run, jobs: Jobs, undone: AttemptRecord) -> Job:
         params=undone.params,
         preview=Preview.from_json(undone.preview),
         machine=undone.machine,
-        undoes=undone.n,
+        undone=undone,
     )
     run.say(NodeStarted(run_id=run.id, node=node, phase=Phase.REVERT, n=attempt.n))
     return jobs.revert(attempt, undone)
@@ -43,7 +43,9 @@ def retry_of_reverts(run: Run, node: str) -> Retry:
 
 def cannot_be_undone(run: Run, node: str, attempts: Iterable[AttemptRecord]) -> bool:
     """Whether one of some attempts of a node cannot be reverted, or its task cannot be."""
-    if not run.plan.task_of(node).reversible:
+    attempts = list(attempts)
+    plans = [run.plan_of(attempt) for attempt in attempts] or [run.plan]
+    if not all(plan.task_of(node).reversible for plan in plans):
         return True
     return not all(Preview.from_json(a.preview).reversible for a in attempts)
 

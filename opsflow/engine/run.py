@@ -2,11 +2,12 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from opsflow.engine.chatter import Chatter
 from opsflow.engine.machine import node_machine, run_machine
 from opsflow.engine.settled import Settled
 from opsflow.events import Event, Listener, ListenerFailed, NodeOutput, NodeProgressed
@@ -23,6 +24,7 @@ from opsflow.model import (
     Outcome,
     OutputAppended,
     Phase,
+    PlanReplaced,
     Preview,
     RequestApplied,
     RequestRecord,
@@ -41,10 +43,6 @@ _MAY_HAVE_CHANGED = frozenset({AttemptState.RUNNING, AttemptState.SUCCEEDED, Att
 
 _ON_THE_WAY_BACK = frozenset({"revert", "undo", "mark_reverted"})
 """Events after which it is still to be seen why the node failed."""
-
-_CHATTER_SECONDS = 0.25
-_CHATTER = 1 << 20
-"""Characters of output that may wait."""
 
 GATHERING = 0.01
 """Seconds for which outcomes wait for the intents that follow from them, to share their commit."""
@@ -94,24 +92,6 @@ class NodeStatus:
         return [a for a in self.to_revert() if a.state is not AttemptState.SUCCEEDED]
 
 
-class _Chatter:
-    """What waits to be flushed and is not urgent: else a command that prints line by line would cause many commits."""
-
-    def __init__(self) -> None:
-        self._since = time.monotonic()
-        self._count = 0
-        self._size = 0
-
-    def take(self, size: int) -> None:
-        """One more change or event; `size`: characters of it."""
-        self._count += 1
-        self._size += size
-
-    def may_wait(self, count: int) -> bool:
-        """Whether the `count` changes and events that there are may wait."""
-        return count == self._count and self._size < _CHATTER and time.monotonic() - self._since < _CHATTER_SECONDS
-
-
 class Run:
     """State, and how it changes: through the machines, into a buffer, durably with `flush`.
 
@@ -122,6 +102,8 @@ class Run:
         listeners: Who hears of events, after the changes they tell of are durable.
         nodes: What the journal has of its nodes; none: all are pending.
         rollbacks: The rollbacks of earlier sessions.
+        number: Of the plan; attempts say which one they follow.
+        plan_at: Reads an earlier one.
     """
 
     def __init__(
@@ -133,11 +115,16 @@ class Run:
         *,
         nodes: Iterable[NodeRecord] = (),
         rollbacks: Iterable[RollbackRecord] = (),
+        number: int = 0,
+        plan_at: Callable[[int], Plan] | None = None,
     ) -> None:
         self.id = record.id
         self.record = record
         self.state = record.state
         self.plan = plan
+        self.number = number
+        self._plan_at = plan_at
+        self._plans = {number: plan}
         self.nodes = {n.id: NodeStatus(id=n.id, step=n.step, host=n.host) for n in plan.nodes}
         self.settled = Settled(record.id, plan)
         self.earlier = tuple(rollbacks)
@@ -149,11 +136,22 @@ class Run:
         self._run_machine = run_machine()
         self._changes: list[Change] = []
         self._events: list[Event] = []
-        self._chatter = _Chatter()
+        self._chatter = Chatter()
         for found in nodes:
             node = self.nodes[found.id]
             node.state, node.outputs, node.error = found.state, found.outputs, found.error
             node.attempts = {a.id: a for a in found.attempts}
+
+    def plan_of(self, attempt: AttemptRecord) -> Plan:
+        """The plan that an attempt follows."""
+        if attempt.plan not in self._plans:
+            assert self._plan_at is not None
+            self._plans[attempt.plan] = self._plan_at(attempt.plan)
+        return self._plans[attempt.plan]
+
+    def replace_plan(self, change: PlanReplaced) -> None:
+        """Write down that the run goes on with its plan in place of an earlier one."""
+        self._changes.append(change)
 
     def move(
         self, node: str, event: str, *, outputs: Mapping[str, Any] | None = None, error: Failure | None = None
@@ -186,7 +184,7 @@ class Run:
         params: Mapping[str, Any],
         preview: Preview,
         machine: str = "",
-        undoes: int | None = None,
+        undone: AttemptRecord | None = None,
         turn: Turn | None = None,
     ) -> AttemptRecord:
         """Write down an intent. The attempt may be sent out after the next `flush`."""
@@ -200,11 +198,12 @@ class Run:
             n=n,
             state=AttemptState.RUNNING,
             started=datetime.now(UTC),
-            undoes=undoes,
+            undoes=undone.n if undone else None,
             params=params,
             preview=preview.to_json(),
             machine=machine,
             turn=turn,
+            plan=undone.plan if undone else self.number,
         )
         status.attempts[attempt.id] = attempt
         self._changes.append(AttemptStarted(attempt=attempt))
@@ -274,7 +273,7 @@ class Run:
             if self.due:
                 return
         self._waits = None
-        self._chatter = _Chatter()
+        self._chatter = Chatter()
         changes, self._changes = self._changes, []
         if changes:
             self._journal.commit(self.id, changes)

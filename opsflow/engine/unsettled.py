@@ -10,7 +10,9 @@ from opsflow.model import AttemptRecord, Failure, Job, Phase
 
 
 def may_repeat(run: Run, attempt: AttemptRecord) -> bool:
-    """Whether an attempt of unknown fate does no harm if it is made once more."""
+    """Whether an attempt of unknown fate does no harm if it is made once more, and its node is not retired."""
+    if attempt.node in run.plan.gone:
+        return False
     # A task says it for all its uses, or has a parameter by which the playbook says it for one.
     return run.plan.task_of(attempt.node).idempotent or attempt.params.get("idempotent") is True
 

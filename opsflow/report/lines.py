@@ -13,6 +13,8 @@ STDERR_LINES = 20
 BROKEN = frozenset({NodeState.FAILED, NodeState.UNKNOWN, NodeState.REVERT_FAILED})
 """States that a failure block goes with."""
 
+_DIFFERENCES = 30
+
 _WIDTH = len("succeeded")
 _LONGEST = 64 * 1024
 """Characters after which a line is shown though its end has not come."""
@@ -81,6 +83,15 @@ class Lines:
     def _(self, event: events.RollbackBegan) -> list[str]:
         head = self._paint("rolling back", WARN)
         return [f"{head} {one_line(event.scope)}: {plural(len(event.nodes), 'node')}{_about(event.cause)}"]
+
+    @say.register
+    def _(self, event: events.PlanChanged) -> list[str]:
+        lines = [f"{self._paint('changed', WARN)} the run goes on with what its files say now (run {event.run_id}):"]
+        lines += [f"    {clean(str(difference))}" for difference in event.differences[:_DIFFERENCES]]
+        more = len(event.differences) - _DIFFERENCES
+        lines += [f"    and {more} more"] if more > 0 else []
+        said = {"joins it": event.added, "is begun no more": event.removed, "is done and stays as it is": event.kept}
+        return lines + [f"    {what}: {some(nodes, 10)}" for what, nodes in said.items() if nodes]
 
     @say.register
     def _(self, event: events.RunStopping) -> list[str]:

@@ -29,7 +29,7 @@ class Ledger:
 
 @pytest.fixture
 def clock(monkeypatch):
-    from opsflow.engine import run
+    from opsflow.engine import chatter, run
 
     class Clock:
         now = 1000.0
@@ -37,8 +37,10 @@ def clock(monkeypatch):
         def monotonic(self):
             return self.now
 
-    monkeypatch.setattr(run, "time", Clock())
-    return run.time
+    ticking = Clock()
+    monkeypatch.setattr(run, "time", ticking)
+    monkeypatch.setattr(chatter, "time", ticking)
+    return ticking
 
 
 def a_run(ledger, listener=lambda event: None):
