@@ -8,7 +8,7 @@ from opsflow.engine.lanes import Lanes, Queue, Timers, retry_delay
 from opsflow.engine.reverting import begin_revert, end_revert, retry_of_reverts
 from opsflow.engine.run import Run
 from opsflow.events import NodeRetrying
-from opsflow.model import Failure, Job, NodeState, Outcome, Phase, Verdict
+from opsflow.model import Failure, Job, NodeState, Outcome, Verdict
 
 
 class Between:
@@ -20,7 +20,7 @@ class Between:
         run: The run.
         jobs: Makes its jobs.
         lanes: Count nodes at work, in both directions together.
-        closed: Whether a node's scope is being rolled back: then that reverts what is left.
+        closed: Whether a node's scope is being rolled back: what fails then is that one's to try again.
         done: Told of a node that all is reverted, or why it is not.
         begun: Nodes whose reverts an earlier session had begun.
 
@@ -46,7 +46,6 @@ class Between:
         self._free = Queue(lanes, lambda node: run.nodes[node].step)
         self._timers = Timers()
         self._failures: Counter[str] = Counter()
-        self._at_work: set[str] = set()
         self.nodes: dict[str, None] = {}
         for node in begun:
             self.add(node)
@@ -65,21 +64,16 @@ class Between:
 
     def next(self, free: int) -> list[Job]:
         """Up to `free` reverts to submit after the next flush."""
-        for closed in [n for n in self.nodes if n not in self._at_work and self._closed(n)]:
-            attempt = self._run.nodes[closed].last(Phase.EXECUTE)
-            self._end(closed, attempt.error if attempt else None)
         for due in self._timers.due():
             self._free.add(due)
         found: list[Job] = []
         while len(found) < free and (node := self._free.take(self.nodes.__contains__)):
-            self._at_work.add(node)
             found.append(begin_revert(self._run, self._jobs, self._run.nodes[node].to_take_back()[0]))
         return found
 
     def take(self, outcome: Outcome) -> None:
         """See what came of a revert."""
         node = outcome.job.node
-        self._at_work.discard(node)
         self._lanes.give(outcome.job.step)
         end_revert(self._run, outcome)
         if outcome.verdict is Verdict.SUCCEEDED and not self._run.nodes[node].to_take_back():
@@ -103,5 +97,4 @@ class Between:
 
     def _end(self, node: str, failure: Failure | None) -> None:
         del self.nodes[node]
-        self._timers.drop(node)
         self._done(node, failure)

@@ -117,12 +117,13 @@ def test_a_run_that_is_resumed_after_its_last_attempt_begins_another_round(tmp_p
     assert given(s) == ["a", "b", "a", "b"]
 
 
-def test_attempts_are_counted_over_the_whole_run(tmp_path, world):
-    world.fail[NODE] = 9
+@pytest.mark.parametrize("at", range(2, 6))
+def test_attempts_are_counted_over_the_whole_run(tmp_path, world, at):
+    world.fail[NODE] = 99
     s = stage(tmp_path, world, [step("one", task="blind", retry=Retry(attempts=3))])
     world.during = lambda ctx: None
     with pytest.raises(Crash):
-        s.apply(crash_at=4)
+        s.apply(crash_at=at)
     assert s.resume() == 3
     assert len([a for a in s.node(NODE).attempts if a.phase is Phase.EXECUTE]) == 3
 
