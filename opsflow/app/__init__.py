@@ -2,6 +2,7 @@
 
 from opsflow.app.asking import Answer, cancel, mark
 from opsflow.app.driving import RunSummary
+from opsflow.app.housekeeping import Pruned, Unlocked, export, prune, unlock, upgrade_journal
 from opsflow.app.logs import Logs
 from opsflow.app.reading import RunDetail, hosts, runs, show, tasks, validate
 from opsflow.app.resuming import resume, rollback
@@ -15,17 +16,21 @@ __all__ = [
     "Answer",
     "Logs",
     "Mark",
+    "Pruned",
     "Request",
     "RunDetail",
     "RunSummary",
     "SavedPlan",
     "Settings",
     "Stop",
+    "Unlocked",
     "apply",
     "cancel",
+    "export",
     "hosts",
     "mark",
     "preview",
+    "prune",
     "resume",
     "rollback",
     "runs",
@@ -33,5 +38,7 @@ __all__ = [
     "settings",
     "show",
     "tasks",
+    "unlock",
+    "upgrade_journal",
     "validate",
 ]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from opsflow import __version__
-from opsflow.cli import catalog, history, interfere, logs, run
+from opsflow.cli import catalog, history, interfere, journal, logs, run
 
 _GARBAGE = 50_000
 """Objects more than were freed, after which the collector looks; Python's own 700 take a fifth of a run's time."""
@@ -47,6 +47,8 @@ def _program() -> typer.Typer:
     program.add_typer(interfere.group)
     program.add_typer(history.group)
     program.add_typer(logs.group)
+    program.add_typer(journal.group)
+    program.add_typer(journal.journal, name="journal")
     program.add_typer(catalog.task, name="task")
     program.add_typer(catalog.inventory, name="inventory")
     return program

@@ -3,6 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import TypeVar
 
 from sqlalchemy import URL, Connection, Engine, make_url
@@ -78,6 +79,14 @@ class Database:
             JournalConflict: a row that must be unique is there already.
         """
         return self._run(work, write=True)
+
+    def outside(self, statement: str) -> None:
+        """Execute a statement around which there may be no transaction. Raises `JournalUnavailable`."""
+        try:
+            with closing(self.engine.raw_connection()) as connection:
+                connection.cursor().execute(statement)
+        except (DBAPIError, NoConnection, sqlite3.Error) as error:
+            raise self._unavailable(error) from error
 
     def close(self) -> None:
         """Close all connections."""

@@ -70,7 +70,7 @@ def own(connection: Connection, run: int, token: str, operator: str) -> None:
 def living_epoch(connection: Connection, run: int) -> int | None:
     """Number of the run's writer; None: it has none, or its process is gone."""
     row = _row(connection, run)
-    return int(row.epoch) if _alive(row) else None
+    return int(row.epoch) if alive(row) else None
 
 
 def take(connection: Connection, run: int, token: str, operator: str) -> None:
@@ -95,7 +95,7 @@ def epoch(connection: Connection, run: int) -> int:
 def refuse_living(connection: Connection, run: int) -> None:
     """Raise `HostsHeld` if the run's writer is alive."""
     row = _row(connection, run)
-    if not _alive(row):
+    if not alive(row):
         return
     held = connection.scalars(select(leases.c.host).where(leases.c.run == run)).all()
     raise HostsHeld(
@@ -108,6 +108,13 @@ def refuse_living(connection: Connection, run: int) -> None:
 def disown(connection: Connection, run: int) -> None:
     """Leave a run without a writer, fencing the one it may have had."""
     connection.execute(update(owners).where(owners.c.run == run).values(token=None))
+
+
+def abandon(connection: Connection, run: int) -> None:
+    """Free a run's hosts, and fence whatever writer it had. Raises `HostsHeld` if that is alive."""
+    refuse_living(connection, run)
+    disown(connection, run)
+    release(connection, run)
 
 
 def hold(connection: Connection, run: int, hosts: Sequence[str]) -> None:
@@ -126,7 +133,7 @@ def release(connection: Connection, run: int) -> None:
 
 def refuse_held(connection: Connection, run_id: str, hosts: Sequence[str]) -> None:
     """Raise `HostsHeld` if another run holds some of the hosts."""
-    query = _with_age().add_columns(leases.c.host).join(leases, leases.c.run == runs.c.key).where(runs.c.id != run_id)
+    query = with_age().add_columns(leases.c.host).join(leases, leases.c.run == runs.c.key).where(runs.c.id != run_id)
     wanted = set(hosts)
     rows = {row.host: row for row in connection.execute(query) if row.host in wanted}
     if not rows:
@@ -155,17 +162,19 @@ def _mark(token: str, operator: str) -> dict[str, Any]:
     }
 
 
-def _with_age() -> Any:
+def with_age() -> Any:
+    """Runs with their writers, and for how many microseconds each was silent (`age`)."""
     columns = (runs.c.id, runs.c.state, runs.c.started, owners)
     age = (DatabaseTime() - owners.c.beat).label("age")
     return select(*columns, age).join_from(runs, owners, owners.c.run == runs.c.key)
 
 
 def _row(connection: Connection, run: int) -> Row[Any]:
-    return connection.execute(_with_age().where(runs.c.key == run).with_for_update(of=owners)).one()
+    return connection.execute(with_age().where(runs.c.key == run).with_for_update(of=owners)).one()
 
 
-def _alive(row: Row[Any]) -> bool:
+def alive(row: Row[Any]) -> bool:
+    """Whether the writer in a row of `with_age` lives."""
     if row.token is None:
         return False
     me = this_process()
@@ -177,7 +186,7 @@ def _alive(row: Row[Any]) -> bool:
 def _describe(row: Row[Any]) -> str:
     since = row.started.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     text = f"run {row.id} by {row.operator} since {since}, state {row.state}"
-    if row.token is not None and not _alive(row):
+    if row.token is not None and not alive(row):
         text += ", its process is gone"
     return text
 

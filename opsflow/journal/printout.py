@@ -1,10 +1,12 @@
-"""What attempts printed, read forwards or backwards. Each function is one short transaction's work, a page at most."""
+"""What attempts printed, read forwards or backwards, a page in each transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, select
 
+from opsflow.journal.database import Database
 from opsflow.journal.ids import attempt_id
 from opsflow.journal.reader import key_of
 from opsflow.journal.tables import attempts, nodes, printed
@@ -49,6 +51,37 @@ def before(connection: Connection, found: Select[Any], run_id: str, n: int | Non
     if n is not None:
         found = found.where(printed.c.n < n)
     return [_printed(run_id, row) for row in connection.execute(found.order_by(printed.c.n.desc()))]
+
+
+def forwards(database: Database, run_id: str, *, after_n: int = 0, step: str = "", host: str = "") -> Iterator[Printed]:
+    """All rows behind `after_n`, in order, fetched page by page. Raises `UnknownRun` at once."""
+    found = database.read(partial(query, run_id=run_id, step=step, host=host))
+
+    def pages() -> Iterator[Printed]:
+        n, full = after_n, True
+        while full:
+            page = database.read(partial(after, found=found, run_id=run_id, n=n))
+            yield from page
+            full = len(page) == PAGE
+            n = page[-1].n if page else n
+
+    return pages()
+
+
+def backwards(database: Database, run_id: str, *, step: str = "", host: str = "") -> Iterator[Printed]:
+    """All rows, the newest first, fetched page by page. Raises `UnknownRun` at once."""
+    found = database.read(partial(query, run_id=run_id, step=step, host=host))
+
+    def pages() -> Iterator[Printed]:
+        n: int | None = None
+        full = True
+        while full:
+            page = database.read(partial(before, found=found, run_id=run_id, n=n))
+            yield from page
+            full = len(page) == PAGE
+            n = page[-1].n if page else n
+
+    return pages()
 
 
 def places(connection: Connection, run_id: str) -> Sequence[tuple[str, str]]:

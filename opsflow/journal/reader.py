@@ -13,7 +13,7 @@ from opsflow.model import AttemptRecord, Failure, NodeRecord, RollbackRecord, Ru
 
 _AMBIGUOUS = 5
 
-_run_columns = tuple(c for c in runs.c if c.name not in ("key", "hosts"))
+run_columns = tuple(c for c in runs.c if c.name not in ("key", "hosts"))
 
 
 def key_of(connection: Connection, run_id: str) -> int:
@@ -26,41 +26,46 @@ def key_of(connection: Connection, run_id: str) -> int:
 
 def find(connection: Connection, prefix: str | None) -> RunRecord:
     """The run whose id, or whose id's last part, begins so; None: the newest. Raises `UnknownRun`."""
-    newest = select(*_run_columns).order_by(runs.c.key.desc())
+    newest = select(*run_columns).order_by(runs.c.key.desc())
     if prefix is None:
         row = connection.execute(newest.limit(1)).first()
         if row is None:
             raise UnknownRun("there are no runs yet")
-        return _run(row)
+        return run_of(row)
     begins = func.substr(runs.c.id, 1, len(prefix)) == prefix
     tail_begins = func.substr(runs.c.id, TAIL_AT + 1, len(prefix)) == prefix
     rows = connection.execute(newest.where(or_(begins, tail_begins)).limit(_AMBIGUOUS)).all() if prefix else []
     if not rows:
         raise UnknownRun(f"no run's id begins with {prefix!r}", hint="opsflow runs")
     if len(rows) == 1:
-        return _run(rows[0])
+        return run_of(rows[0])
     exact = connection.execute(newest.where(runs.c.id == prefix)).first()
     if exact is None:
         ids = ", ".join(row.id for row in rows)
         raise UnknownRun(f"several runs' ids begin with {prefix!r}: {ids}", hint="type more of it")
-    return _run(exact)
+    return run_of(exact)
 
 
 def runs_newest_first(connection: Connection, limit: int, states: Sequence[RunState]) -> list[RunRecord]:
     """Runs, newest first."""
-    query = select(*_run_columns).order_by(runs.c.key.desc()).limit(limit)
+    query = select(*run_columns).order_by(runs.c.key.desc()).limit(limit)
     if states:
         query = query.where(runs.c.state.in_(states))
-    return [_run(row) for row in connection.execute(query)]
+    return [run_of(row) for row in connection.execute(query)]
 
 
-def nodes_of(connection: Connection, run_id: str) -> list[NodeRecord]:
-    """All nodes in the plan's order, each with its attempts."""
+def nodes_of(connection: Connection, run_id: str, part: tuple[int, int] | None = None) -> list[NodeRecord]:
+    """All nodes in the plan's order, each with its attempts; or those of some places, from one to before another."""
     run = key_of(connection, run_id)
-    rows = connection.execute(select(nodes).where(nodes.c.run == run).order_by(nodes.c.n)).all()
+    query = select(nodes).where(nodes.c.run == run).order_by(nodes.c.n)
+    of_attempts = select(attempts).where(attempts.c.run == run).order_by(attempts.c.key)
+    if part:
+        query = query.where(nodes.c.n >= part[0], nodes.c.n < part[1])
+        of_attempts = of_attempts.where(attempts.c.node >= part[0], attempts.c.node < part[1])
+    rows = connection.execute(query).all()
     names = {row.n: row.id for row in rows}
     tried: dict[int, list[AttemptRecord]] = {}
-    for row in connection.execute(select(attempts).where(attempts.c.run == run).order_by(attempts.c.key)):
+    for row in connection.execute(of_attempts):
         tried.setdefault(row.node, []).append(_attempt(row, run_id, names[row.node]))
     return [
         NodeRecord(
@@ -117,8 +122,9 @@ def later_changes(connection: Connection, run_id: str, hosts: Sequence[str]) -> 
     return list(dict.fromkeys(row.id for row in connection.execute(query) if row.host in wanted))
 
 
-def _run(row: Row[Any]) -> RunRecord:
-    return RunRecord(**row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
+def run_of(row: Row[Any]) -> RunRecord:
+    """The run in a row that has `run_columns`."""
+    return RunRecord(**{column.name: getattr(row, column.name) for column in run_columns})
 
 
 def _attempt(row: Row[Any], run_id: str, node: str) -> AttemptRecord:

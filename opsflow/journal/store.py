@@ -1,7 +1,7 @@
 """The journal over SQL: see `opsflow.ports.Journal` for what its methods promise."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Self
@@ -144,14 +144,7 @@ class SqlJournal:
 
     def abandon(self, run_id: str) -> None:
         """Give up an open run's hold on its hosts, fencing whatever writer it had."""
-
-        def work(connection: Connection) -> None:
-            run = reader.key_of(connection, run_id)
-            lease.refuse_living(connection, run)
-            lease.disown(connection, run)
-            lease.release(connection, run)
-
-        self._database.write(work)
+        self._database.write(lambda c: lease.abandon(c, reader.key_of(c, run_id)))
 
     def find(self, prefix: str | None) -> RunRecord:
         """The run whose id (or whose id's part behind the dash) begins so; None: the newest."""
@@ -188,32 +181,11 @@ class SqlJournal:
 
     def output(self, run_id: str, *, after: int = 0, step: str = "", host: str = "") -> Iterable[Printed]:
         """What was printed, in order, fetched page by page."""
-        found = self._database.read(partial(printout.query, run_id=run_id, step=step, host=host))
-
-        def pages() -> Iterator[Printed]:
-            n, full = after, True
-            while full:
-                page = self._database.read(partial(printout.after, found=found, run_id=run_id, n=n))
-                yield from page
-                full = len(page) == printout.PAGE
-                n = page[-1].n if page else n
-
-        return pages()
+        return printout.forwards(self._database, run_id, after_n=after, step=step, host=host)
 
     def output_backwards(self, run_id: str, *, step: str = "", host: str = "") -> Iterable[Printed]:
         """The same, the newest first."""
-        found = self._database.read(partial(printout.query, run_id=run_id, step=step, host=host))
-
-        def pages() -> Iterator[Printed]:
-            n: int | None = None
-            full = True
-            while full:
-                page = self._database.read(partial(printout.before, found=found, run_id=run_id, n=n))
-                yield from page
-                full = len(page) == printout.PAGE
-                n = page[-1].n if page else n
-
-        return pages()
+        return printout.backwards(self._database, run_id, step=step, host=host)
 
     def places(self, run_id: str) -> Sequence[tuple[str, str]]:
         """Step and host of each node, in the plan's order."""

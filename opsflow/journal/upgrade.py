@@ -7,7 +7,6 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Column, Connection, Inspector, MetaData, String, Table, inspect, select, text
@@ -16,26 +15,12 @@ from opsflow.errors import JournalTooNew, JournalUnavailable
 from opsflow.journal import sqlite
 from opsflow.journal.database import Database
 from opsflow.journal.tables import HEAD, VERSION_TABLE
+from opsflow.model import Upgrade
 
 _LOCK_SECONDS = 60
 _POSTGRESQL_LOCK = 0x6F707366  # any number, the same in every opsflow
 
 _version = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32), primary_key=True))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Upgrade:
-    """What was done.
-
-    Attributes:
-        before: The schema's version as it was found; empty: there was none.
-        after: The version that it has now.
-        copy: Of a SQLite file, how it was before; None: nothing had to be done.
-    """
-
-    before: str
-    after: str
-    copy: Path | None = None
 
 
 def opened(url: str) -> Database:

@@ -1,6 +1,7 @@
 """Plain data: frozen, no behaviour beyond what follows from its own fields, no I/O."""
 
 from opsflow.model.hosts import LOCALHOST, Connection, Host, localhost, split_address
+from opsflow.model.housekeeping import Holder, Kept, Old, Upgrade
 from opsflow.model.playbook import (
     PER_ALL,
     PER_HOST,
@@ -79,11 +80,13 @@ __all__ = [
     "CommandResult",
     "Connection",
     "Failure",
+    "Holder",
     "Host",
     "InputSpec",
     "Irreversible",
     "Job",
     "JobKind",
+    "Kept",
     "LaterPlan",
     "Log",
     "Mark",
@@ -92,6 +95,7 @@ __all__ = [
     "NodeChanged",
     "NodeRecord",
     "NodeState",
+    "Old",
     "OnFailure",
     "OnUnknown",
     "Operation",
@@ -116,6 +120,7 @@ __all__ = [
     "RunState",
     "Step",
     "Turn",
+    "Upgrade",
     "Verdict",
     "localhost",
     "record_of",

@@ -15,6 +15,10 @@ COMMANDS = [
     "mark",
     "runs",
     "show",
+    "journal upgrade",
+    "journal export",
+    "journal prune",
+    "unlock",
     "task list",
     "inventory list",
 ]
