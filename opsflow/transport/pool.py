@@ -1,7 +1,7 @@
 """All hosts of a run."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from opsflow.errors import InputError
@@ -13,7 +13,7 @@ from opsflow.transport.fake import FakeTransport
 from opsflow.transport.local import LocalTransport
 from opsflow.transport.shell import ShellTransport
 
-_RELEASING = 16
+_AT_ONCE = 16
 
 
 class HostTransports:
@@ -62,16 +62,13 @@ class HostTransports:
         """The run is over: release all hosts that were reached, several at a time."""
         with self._lock:
             made = list(self._made.values())
-        if made:
-            with ThreadPoolExecutor(min(len(made), _RELEASING)) as pool:
-                list(pool.map(lambda transport: transport.release(), made))
+        _each(made, lambda transport: transport.release())
 
     def close(self) -> None:
         """Close them all; asked for again, they are made again."""
         with self._lock:
             made, self._made = self._made, {}
-        for transport in made.values():
-            transport.close()
+        _each(list(made.values()), lambda transport: transport.close())
 
     def _sibling(self, name: str, user: str) -> Transport:
         login = self._made[name, ""]
@@ -95,3 +92,10 @@ class HostTransports:
                 return FakeTransport(name=name, commands=[("", "")])  # every command ends well
             case other:
                 raise InputError(f"host {name!r}: there is no transport {other!r}; there are ssh, local and fake")
+
+
+def _each(made: Sequence[Transport], work: Callable[[Transport], None]) -> None:
+    """Do it with all, several at a time: each waits for the other side."""
+    if made:
+        with ThreadPoolExecutor(min(len(made), _AT_ONCE)) as pool:
+            list(pool.map(work, made))

@@ -156,7 +156,7 @@ busy() {
 # Make the host this run's and this epoch's, unless another run is at work or a later epoch has it.
 claim() {
     last='' over=''
-    { read -r last over <"$dir/epoch"; } 2>/dev/null
+    { read -r last && read -r over; } 2>/dev/null <"$dir/epoch"
     last=${last:-0} # a file that is empty had not reached the disk when power was lost
     [ "$epoch" -gt "$last" ] || { [ "$epoch" = "$last" ] && [ ! "$over" ]; } || refuse stale
     other=
@@ -635,11 +635,16 @@ sweep() {
 # The run is over: nobody starts anything in its name again, unless a later epoch comes.
 release() {
     drop "$dir/"
-    echo "$epoch over" >"$dir/epoch"
-    mv -f "$dir/epoch" "$base/over.$$" && rm -rf "$dir" && mkdir "$dir" && mv -f "$base/over.$$" "$dir/epoch"
+    echo over >>"$dir/epoch" || return
+    set --
     read -r mine <"$claims"
-    [ "$mine" != "$run $epoch" ] || rm -f "$claims"
-    say Z "$run"
+    [ "$mine" != "$run $epoch" ] || set -- "$claims"
+    set +f
+    for file in "$dir"/*; do
+        case $file in */epoch) ;; *) set -- "$@" "$file" ;; esac
+    done
+    set -f
+    rm -rf "$@" && say Z "$run"
 }
 
 # What a payload's shell does first: say who it is, see whether it is to be, forget what it was told.

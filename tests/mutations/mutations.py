@@ -94,7 +94,7 @@ MUTATIONS = (
     Mutation(
         name="that a run is over",
         file=RUNNER,
-        edits=(('    echo "$epoch over" >"$dir/epoch"\n', '    echo "$epoch" >"$dir/epoch"\n'),),
+        edits=(('    echo over >>"$dir/epoch" || return\n', ""),),
         tests=(_SEVEN + "test_3_a_run_that_is_over_starts_nothing_any_more[dash]",),
     ),
     Mutation(
