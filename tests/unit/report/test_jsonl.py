@@ -3,6 +3,7 @@ import json
 from datetime import UTC, datetime
 
 from opsflow import events
+from opsflow.errors import Difference
 from opsflow.model import NodeState, RunState
 from opsflow.report.jsonl import JsonLines
 
@@ -61,6 +62,9 @@ def test_lines_hold_ascii_only(story, evil):
     assert json.loads(text)["text"] == evil + "\n"
 
 
+CHANGED = Difference(what="step", names=("a",), change="changed", key="with.run", before='"x"', after='"y"')
+
+
 def test_every_kind_of_event_can_be_written(story):
     kinds = {kind.__name__ for kind in events.Event.__subclasses__()}
     from opsflow.model import Action, Phase
@@ -74,6 +78,7 @@ def test_every_kind_of_event_can_be_written(story):
         story(events.NodeProgressed, node="a@h", done=1, total=2),
         story(events.NodeRetrying, node="a@h", n=1, delay=1.5, error=None),
         story(events.RollbackBegan, scope="run", nodes=("a@h",), cause="x"),
+        story(events.PlanChanged, differences=(CHANGED,), added=("b@h",), removed=(), kept=()),
         story(events.RunStopping, running=()),
         story(events.HostKeyAccepted, host="h", where="h (u@h:22)", key="ssh-ed25519 SHA256:x", file="known"),
         story(events.ListenerFailed, listener="theirs", error="ValueError: x"),

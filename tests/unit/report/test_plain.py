@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 import pytest
 
 from opsflow import events
+from opsflow.errors import Difference
 from opsflow.model import Failure, NodeState, Phase, RunState
 from opsflow.report.plain import Plain
 
@@ -138,6 +139,22 @@ def test_that_a_stranger_was_let_in_is_said_even_by_quiet(story):
     event = story(events.HostKeyAccepted, host="h", where="h (u@h:22)", key="ssh-ed25519 SHA256:x", file="/k")
     told = "warning h (u@h:22) was not known; its key is accepted: ssh-ed25519 SHA256:x (/k)\n"
     assert written([event], quiet=True).endswith(told)
+
+
+def test_accepted_changes_are_told_with_what_becomes_of_the_nodes(story):
+    change = Difference(what="step", names=("a",), change="changed", key="with.run", before='"x"', after='"\x1b[2J"')
+    many = tuple(Difference(what="step", names=(f"s{n}",), change="added") for n in range(40))
+    event = story(events.PlanChanged, differences=(change, *many), added=("b@h",), removed=(), kept=("a@h", "a@i"))
+    told = written([event]).splitlines()
+    assert told[0] == "2026-11-24T20:00:01Z changed the run goes on with what its files say now (run 01RUN):"
+    assert told[1].startswith("    ~ step a, with.run: ")
+    assert "\x1b" not in "".join(told)
+    assert told[30:] == [
+        "    + step s28",
+        "    and 11 more",
+        "    joins it: b@h",
+        "    is done and stays as it is: a@h, a@i",
+    ]
 
 
 def test_a_blocked_node_says_why(story):
