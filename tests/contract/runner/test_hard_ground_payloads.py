@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from hard_ground import HardGround, need
-from runner_ground import until
+from runner_ground import in_thread, until
 
 from opsflow.errors import Interrupted
 from opsflow.testing.processes import kill, with_environment
@@ -133,7 +133,9 @@ def test_who_stops_itself_is_ended_when_its_time_is_over(ground, op):
 
 
 def test_who_stops_its_supervisor_is_ended_when_its_time_is_over(ground, op):
-    assert ground.run("kill -STOP $PPID; sleep 60", op(), timeout=1).timed_out
+    thread, caught = in_thread(lambda: ground.run("kill -STOP $PPID; sleep 60", op(), timeout=1))
+    thread.join(30)
+    assert [result.timed_out for result in caught] == [True]
     assert ground.run("echo on", op()).stdout == "on\n"
 
 
