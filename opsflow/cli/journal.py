@@ -115,8 +115,8 @@ def unlock(
 ) -> int:
     """Free the hosts that a dead run holds; alone, show what is held.
 
-    A run is dead if nobody drives it any more. It is named, and you are asked. What the run left half done stays as it is: `opsflow resume` or `opsflow rollback`
-    are the better way to end it. Exit code 5: somebody drives that run.
+    A run is dead if nobody drives it any more. It is named, and you are asked. What it left half done stays as it is:
+    `opsflow resume` or `opsflow rollback` are the better way to end it. Exit code 5: somebody drives that run.
     """
     from opsflow import app
     from opsflow.cli.screen import Screen, write_data, write_lines

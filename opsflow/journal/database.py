@@ -10,7 +10,7 @@ from sqlalchemy import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
-from opsflow.errors import JournalConflict, JournalUnavailable
+from opsflow.errors import JournalConflict, JournalError, JournalUnavailable
 from opsflow.journal import servers, sqlite
 
 T = TypeVar("T")
@@ -55,8 +55,9 @@ class Database:
             JournalUnavailable: that is not possible, for whatever reason, or the server may lose what it has confirmed.
         """
         try:
-            with self.engine.connect() as connection:
-                loses = servers.loses(connection) if self._durable else ""
+            loses = self.read(servers.loses) if self._durable else self.read(lambda _: "")
+        except JournalError:
+            raise
         except Exception as error:  # drivers meet options that they don't know with any error at all
             raise self._unavailable(error) from error
         if loses:
@@ -114,8 +115,9 @@ class Database:
 
     def _reason(self, error: Exception) -> str:
         original = getattr(error, "orig", None) or error
-        # PyMySQL: (number, message); others: the message.
-        reason = str(original.args[-1] if original.args else original).strip() or type(original).__name__
+        # PyMySQL: (number, message); others: the message. psycopg's goes on with guesses in further lines.
+        reason = str(original.args[-1] if original.args else original).strip().partition("\n")[0]
+        reason = reason or type(original).__name__
         return reason.replace(self._password, "***") if self._password else reason
 
 

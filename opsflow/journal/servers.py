@@ -66,5 +66,6 @@ def loses(connection: Connection) -> str:
 
 
 def _begin_session(connection: Any, record: object) -> None:  # noqa: ARG001 - SQLAlchemy's signature
+    connection.autocommit = True
     connection.execute(_SESSION)
-    connection.commit()
+    connection.autocommit = False

@@ -10,6 +10,8 @@ from fault_ground import Ground
 
 from opsflow.testing import SshdFleet
 from opsflow.testing.mariadb import PrivateMariaDB, installed
+from opsflow.testing.postgresql import PrivatePostgreSQL
+from opsflow.testing.postgresql import installed as postgresql_installed
 from opsflow.testing.sshd import sshd_path
 
 _WORKERS = 8
@@ -49,6 +51,20 @@ def mariadb(tmp_path_factory):
         _missing("mariadbd")
     with PrivateMariaDB(tmp_path_factory.mktemp("mariadb")) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def postgresql():
+    if not postgresql_installed():
+        _missing("postgresql")
+    with PrivatePostgreSQL() as server:
+        yield server
+
+
+@pytest.fixture(params=["mariadb", "postgresql"])
+def server(request):
+    """A database server of each kind."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture

@@ -1,10 +1,16 @@
 """Two controllers at the same hosts: one wins, the other is told who holds them."""
 
+import signal
+from contextlib import closing
+
 import pytest
 from fault_cli import Death, Pause
-from fault_ground import until
+from fault_ground import Ground, until
 from fault_play import WAIT, broken, step
+from sqlalchemy import select, text
 
+from opsflow.journal import SqlJournal
+from opsflow.journal.tables import metadata
 from opsflow.model import RunState
 
 ROUNDS = 3
@@ -116,3 +122,76 @@ def test_an_abandoned_run_gives_its_hosts_up(ground):
     assert ended.code == 0
     assert ground.seen().run.id != dead.id
     assert [ground.lines(host) for host in ground.fleet.names] == [["do first"]] * 2
+
+
+# A controller that sleeps while another machine takes its run over
+
+
+@pytest.fixture(params=["sqlite", "mariadb", "postgresql"])
+def shared(request, fleet, tmp_path):
+    """A project whose journal several machines could use."""
+    url = None if request.param == "sqlite" else request.getfixturevalue(request.param).create("shared")
+    ground = Ground(fleet, tmp_path / "project", url)
+    yield ground
+    ground.clean()
+
+
+def written(ground):
+    """Every row of the journal."""
+    with closing(SqlJournal.open(ground.url)) as journal, journal.engine.connect() as connection:
+        return {table.name: sorted(map(repr, connection.execute(select(table)))) for table in metadata.sorted_tables}
+
+
+def silence(ground, seconds):
+    """Let the run's controller be one of another machine that was last heard so long ago."""
+    change = f"UPDATE owners SET machine = 'elsewhere', beat = beat - {seconds * 1_000_000}"
+    with closing(SqlJournal.open(ground.url)) as journal:
+        options = {"opsflow_write": True}
+        with journal.engine.connect().execution_options(**options) as connection, connection.begin():
+            connection.execute(text(change))
+
+
+def asleep(ground, first):
+    """Stop a controller, not within a transaction."""
+    first.signal(signal.SIGSTOP)
+    with closing(SqlJournal.open(ground.url)) as journal:
+        journal.runs()
+
+
+@pytest.mark.parametrize("command", [("resume",), ("unlock", "--yes")])
+def test_one_that_slept_past_its_lease_writes_nothing_any_more(shared, command):
+    shared.playbook(WAITING)
+    first = shared.start("apply", "play.toml", "--yes")
+    shared.wait_line("do second")
+    asleep(shared, first)
+    assert shared.quick(*command).code == 5, "its process lives"
+    silence(shared, 30)
+    assert shared.quick(*command).code == 5, "it was heard of within the last minute"
+    silence(shared, 40)
+    if command == ("resume",):
+        shared.go()
+    assert shared.quick(*command).code == 0
+    before = written(shared)
+
+    shared.go()
+    first.signal(signal.SIGCONT)
+    ended = first.end()
+
+    assert ended.code == 6, ended
+    assert "another process took run" in ended.text
+    assert "Traceback" not in ended.text
+    assert written(shared) == before
+    if command == ("resume",):
+        check_once(shared)
+
+
+def test_one_that_slept_and_was_not_missed_goes_on(shared):
+    shared.playbook(WAITING)
+    first = shared.start("apply", "play.toml", "--yes")
+    shared.wait_line("do second")
+    asleep(shared, first)
+    silence(shared, 100)
+    first.signal(signal.SIGCONT)
+    shared.go()
+    assert first.end().code == 0
+    check_once(shared)
