@@ -17,7 +17,7 @@ from opsflow.app.refusals import (
 )
 from opsflow.app.settings import Settings
 from opsflow.app.stored import StoredPlan
-from opsflow.engine.replan import kept, refuse_moved_scopes, replan, settled
+from opsflow.engine.replan import kept, refuse_moved_ends, refuse_moved_scopes, replan, settled
 from opsflow.engine.run import Run
 from opsflow.engine.stop import Stop
 from opsflow.errors import Difference, InputError
@@ -132,7 +132,9 @@ def rollback(
 def _following(stored: StoredPlan, new: Plan) -> StoredPlan:
     """The plan that a run follows if it goes on with what its files say now."""
     journal = stored.journal
-    plan = merged(stored.plan, new, settled(journal.nodes(stored.run_id)))
+    begun = settled(journal.nodes(stored.run_id))
+    plan = merged(stored.plan, new, begun)
+    refuse_moved_ends(stored.plan, plan, begun)
     refuse_moved_scopes(stored.plan, plan, journal.rollbacks(stored.run_id), wiring.renderer_for(plan))
     return replace(stored, plan=plan, number=stored.number + 1)
 

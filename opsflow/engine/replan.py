@@ -1,6 +1,6 @@
 """A run goes on with another plan."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 from opsflow.engine.run import Run
@@ -71,6 +71,22 @@ def replan(
         PlanChanged(run_id=run.id, differences=differences, added=changes.added, removed=changes.removed, kept=kept)
     )
     run.flush()
+
+
+def refuse_moved_ends(old: Plan, new: Plan, begun: Collection[str]) -> None:
+    """Refuse a plan by which something that has begun would run at the end now, or not at the end any more.
+
+    Whether a rollback reverts it must not change.
+
+    Raises:
+        InputError: something would.
+    """
+    moved = sorted({new.by_id[node].step for node in (old.at_end ^ new.at_end) & old.by_id.keys() & begun})
+    if moved:
+        raise InputError(
+            f"step {moved[0]!r} has begun, and `finally` says of it now what it did not say then",
+            hint="put it back as it was, or begin a new run",
+        )
 
 
 def refuse_moved_scopes(old: Plan, new: Plan, rollbacks: Sequence[RollbackRecord], renderer: Renderer) -> None:
