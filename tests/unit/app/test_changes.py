@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from opsflow import app
+from opsflow.app import wiring
 from opsflow.errors import InputError, PlanDrift
 from opsflow.journal import SqlJournal
 from opsflow.journal.columns import pack, unpack
@@ -87,6 +88,17 @@ def test_what_has_changed_is_told_and_refused(halted, name, old, new, said):
     edit(halted, name, old, new)
     assert refused(halted) == said
     assert halted.show().run.state is RunState.FAILED
+
+
+@pytest.mark.parametrize("accept", [False, True])
+def test_to_find_it_out_the_files_are_compiled_once(halted, monkeypatch, accept):
+    counted = []
+    compiled = wiring.compile_plan
+    monkeypatch.setattr(wiring, "compile_plan", lambda *args, **more: counted.append(1) or compiled(*args, **more))
+    if accept:
+        edit(halted, "playbooks/play.toml", "fail = true", "fail = false")
+    assert halted.resume(accept_changes=accept).exit_code == 0
+    assert counted == [1]
 
 
 def test_a_file_of_variables_is_read_again(project):
