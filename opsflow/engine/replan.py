@@ -1,6 +1,6 @@
 """A run goes on with another plan."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from opsflow.engine.run import Run
@@ -73,7 +73,7 @@ def replan(
     run.flush()
 
 
-def refuse_moved_ends(old: Plan, new: Plan, begun: Collection[str]) -> None:
+def refuse_moved_ends(old: Plan, new: Plan, begun: frozenset[str]) -> None:
     """Refuse a plan by which something that has begun would run at the end now, or not at the end any more.
 
     Whether a rollback reverts it must not change.
