@@ -125,7 +125,10 @@ settle() {
         # shellcheck disable=SC3067 # -O: every shell that we know has it
         [ -O "$dir" ] || refuse "$dir belongs to another user"
     done
-    chmod go-rwx "${base%/ops}" "$base" || refuse "$base cannot be made private"
+    # shellcheck disable=SC3067
+    if [ ! -O "$base/id" ]; then # we have not been here yet, or somebody else was
+        chmod go-rwx "${base%/ops}" "$base" || refuse "$base cannot be made private"
+    fi
     [ ! -e "$base/id" ] || named || rm -f "$base/id" # it had not reached the disk when power was lost
     if [ ! -e "$base/id" ]; then
         { IFS= read -r id </proc/sys/kernel/random/uuid; } 2>/dev/null || id=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
@@ -212,6 +215,7 @@ slot() {
 
 # Everything that may fail comes before the gate.
 begin() {
+    mine= # not what an earlier operation read: there is no claim once the run is over
     read -r mine <"$claims"
     if [ "$mine" != "$run $epoch" ]; then
         tell F "$op"
@@ -634,6 +638,12 @@ sweep() {
 
 # The run is over: nobody starts anything in its name again, unless a later epoch comes.
 release() {
+    last=
+    read -r last <"$dir/epoch"
+    if [ "$last" != "$epoch" ]; then # a later owner works here
+        say Z "$run"
+        return
+    fi
     drop "$dir/"
     echo over >>"$dir/epoch" || return
     set --
