@@ -10,8 +10,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from mutations import MUTATIONS
+import journal_mutations
+import mutations
 
+MUTATIONS = (*mutations.MUTATIONS, *journal_mutations.MUTATIONS)
 TREE = Path(__file__).parents[2]
 LONGEST = 120.0
 _FAILED = 1
