@@ -122,7 +122,10 @@ MALFORMED = [
     *[
         (STEP + f"finally = true\n{key} = '{value}'", 6, 1, f"`{key}` does not go with `finally`", "take it out")
         for key, value in {
-            "on_failure": "halt", "rollback_scope": "host", "irreversible": "allow", "on_unknown": "revert",
+            "on_failure": "halt",
+            "rollback_scope": "host",
+            "irreversible": "allow",
+            "on_unknown": "revert",
         }.items()
     ],
     (STEP + "\tfrobnicate = 1", 5, 2, "unknown key `frobnicate`", "known are: "),
