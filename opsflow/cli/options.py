@@ -54,7 +54,7 @@ class Common:
         typer.Option(
             envvar="OPSFLOW_JOURNAL",
             metavar="URL",
-            help="Database of runs, sqlite:///PATH or mysql://...; default: .opsflow/journal.db in the project.",
+            help="Database of runs: sqlite:///PATH, mysql://... or postgresql://...; default: .opsflow/journal.db.",
         ),
     ] = None
     plugins: Annotated[
