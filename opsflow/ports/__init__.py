@@ -1,0 +1,22 @@
+"""The protocols between the parts: who may ask what of whom. Implementations don't know each other."""
+
+from opsflow.ports.files import Inventory, Renderer
+from opsflow.ports.journal import Journal
+from opsflow.ports.reaching import OutputSink, Transport, Transports
+from opsflow.ports.tasks import Context, Task, Tasks
+from opsflow.ports.working import Confirm, Executor, Perform
+
+__all__ = [
+    "Confirm",
+    "Context",
+    "Executor",
+    "Inventory",
+    "Journal",
+    "OutputSink",
+    "Perform",
+    "Renderer",
+    "Task",
+    "Tasks",
+    "Transport",
+    "Transports",
+]

@@ -1,0 +1,52 @@
+"""What a user's files come to."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from opsflow.model import Host
+
+
+class Inventory(Protocol):
+    """The machines there are."""
+
+    path: str
+    digest: str
+
+    @property
+    def hosts(self) -> Mapping[str, Host]:
+        """All hosts by name, in file order."""
+
+    @property
+    def groups(self) -> Mapping[str, Sequence[str]]:
+        """All groups with their hosts, children's included, `all` too."""
+
+    def select(self, pattern: str) -> Sequence[Host]:
+        """Hosts that a pattern names, in file order; empty if none.
+
+        Raises:
+            InputError: the pattern is malformed or names a group or host that does not exist (with "did you mean").
+        """
+
+
+class Renderer(Protocol):
+    """Templates. `variables` may hold templates (rendered when used); `facts` are data, never rendered.
+
+    A string that is exactly one `{{ ... }}` keeps the expression's own type; anything else becomes text.
+    `secret('env:X')` yields a reference: `{"$secret": "env:X"}`.
+    """
+
+    def render(self, value: Any, variables: Mapping[str, Any], facts: Mapping[str, Any]) -> Any:
+        """`value` with every string in it rendered, keys excepted. Raises `TemplateError`."""
+
+    def condition(self, expression: str, variables: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
+        """A `when` expression. Raises `TemplateError`, also if it does not yield a boolean."""
+
+    def references(self, value: Any, variables: Mapping[str, Any]) -> frozenset[str]:
+        """Ids of the steps whose `outputs.ID` or `steps.ID` the value mentions, through variables too.
+
+        Raises:
+            TemplateError: the syntax is wrong.
+        """
+
+    def expression_references(self, expression: str, variables: Mapping[str, Any]) -> frozenset[str]:
+        """The same for a `when` expression."""
