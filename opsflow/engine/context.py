@@ -137,9 +137,10 @@ class HookContext:
         given = input.encode() if isinstance(input, str) else input
         if self._job.record and given and len(given) > _SECRET_INPUT and reveals(given, self.masker):
             raise TaskFailed(f"input with a secret in it may be {_SECRET_INPUT} bytes long, this is {len(given)}")
-        op = self._trail.operation("run", command, cwd, shown(env, self.masker), fingerprint(given, self.masker))
         limit = self._limit(timeout)
+        what = ("run", command, cwd, shown(env, self.masker), fingerprint(given, self.masker))
         with Tee(self._job, self.masker, self._earlier, self._emit) as sink, self.link.used(acts=True):
+            op = self._trail.operation(*what)
             result = self._transport.run(command, input=given, timeout=limit, env=env, cwd=cwd, sink=sink, op=op)
         result = masked(result, self.masker)
         if result.timed_out or (check and not result.ok):
@@ -167,33 +168,28 @@ class HookContext:
         self, command: str, *, timeout: float | None = 60.0, env: Mapping[str, str] | None = None
     ) -> CommandResult:
         """Read: run a command that changes nothing."""
-        self._check_thread()
         self._refuse_secret(command)
 
         def look() -> dict[str, Any]:
             return result_data(self._probe(command, timeout, env))
 
-        return CommandResult(**self._trail.read("probe", (command, shown(env, self.masker)), look))
+        return CommandResult(**self._look("probe", (command, shown(env, self.masker)), look))
 
     def get(self, path: str) -> bytes:
         """Read: a file's content."""
-        self._check_thread()
-        return unpacked(self._trail.read("get", path, lambda: packed(self._got(path))))
+        return unpacked(self._look("get", path, lambda: packed(self._got(path))))
 
     def tail(self, path: str, lines: int = 20) -> list[str]:
         """Read: the last lines of a file; empty if there is no such file."""
-        self._check_thread()
 
         def look() -> list[str]:
             self._limit(None)
-            with self.link.used():
-                return [self.masker.text(line) for line in self._transport.tail(path, lines)]
+            return [self.masker.text(line) for line in self._transport.tail(path, lines)]
 
-        return list(self._trail.read("tail", (path, lines), look))
+        return list(self._look("tail", (path, lines), look))
 
     def wait_until(self, probe: str, *, timeout: float, every: float = 0.5) -> CommandResult:
         """Read: run a probe until it ends with 0 or the time is over; its last result tells which."""
-        self._check_thread()
         self._refuse_secret(probe)
 
         def look() -> dict[str, Any]:
@@ -205,15 +201,15 @@ class HookContext:
                     return result_data(result)
                 self.sleep(min(every, left))
 
-        return CommandResult(**self._trail.read("wait_until", probe, look))
+        return CommandResult(**self._look("wait_until", probe, look))
 
     def now(self) -> datetime:
         """Read: the time, UTC."""
-        return datetime.fromisoformat(self._trail.read("now", "", lambda: datetime.now(UTC).isoformat()))
+        return datetime.fromisoformat(self._look("now", "", lambda: datetime.now(UTC).isoformat()))
 
     def random(self) -> float:
         """Read: a random number, 0 <= n < 1."""
-        return float(self._trail.read("random", "", random.random))
+        return float(self._look("random", "", random.random))
 
     # Talk
 
@@ -248,6 +244,11 @@ class HookContext:
 
     # Inside
 
+    @property
+    def behind(self) -> bool:
+        """Whether something is on record that the hook, called again, has not come to."""
+        return self._trail.behind
+
     def fence(self) -> None:
         """Before a revert: what it undoes, and reverts before it, have ended and go no further."""
         with self.link.used():
@@ -262,22 +263,24 @@ class HookContext:
         self._limit(None)
         digest = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
         stream.seek(0)
-        op = self._trail.operation("put", path, mode, digest)
         try:
             with self.link.used(acts=True):
+                op = self._trail.operation("put", path, mode, digest)
                 return self._transport.put(stream, path, mode=mode, digest=digest, op=op)
         except TransferFailed as error:
             raise TransferFailed(self.masker.text(error.message), hint=error.hint) from error
 
     def _probe(self, command: str, timeout: float | None, env: Mapping[str, str] | None) -> CommandResult:
-        limit = self._limit(timeout)
-        with self.link.used():
-            return masked(self._transport.run(command, timeout=limit, env=env), self.masker)
+        return masked(self._transport.run(command, timeout=self._limit(timeout), env=env), self.masker)
 
     def _got(self, path: str) -> bytes:
         self._limit(None)
+        return self._transport.get(path)
+
+    def _look(self, kind: str, what: object, look: Callable[[], Any]) -> Any:
+        self._check_thread()
         with self.link.used():
-            return self._transport.get(path)
+            return self._trail.read(kind, what, look)
 
     def _begin(self, what: str) -> None:
         self._check_thread()

@@ -9,12 +9,12 @@ here the record is on the target itself.
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import takewhile
 from typing import Any
 
-from opsflow.errors import Diverged
+from opsflow.errors import Diverged, TransferFailed
 from opsflow.model import CommandResult, Job, Operation, Phase, Recorded
 
 _UNSIGNED = "-"
@@ -44,6 +44,11 @@ class Trail:
     def replaying(self) -> bool:
         """Whether the next operation is on record."""
         return self._number < len(self._recorded)
+
+    @property
+    def behind(self) -> bool:
+        """Whether operations are on record that were not asked for."""
+        return self.replaying or (self._unsigned and self._number == len(self._recorded))
 
     def operation(self, *what: object) -> Operation | None:
         """The next operation, which is `what` (JSON-able, secrets masked).
@@ -87,6 +92,7 @@ class Trail:
 
         Raises:
             Diverged: something else was read in its place.
+            TransferFailed: it could not be read; that is an answer too.
         """
         if not self._job.record:
             return look()
@@ -96,18 +102,24 @@ class Trail:
             if not self._answers or tuple(self._answers[0][:2]) != (kind, digest):
                 raise self._diverged(f"did not read at this place before operation {self._number + 1}", (kind, what))
             found = self._answers.pop(0)
-        value = found[2]["value"] if found is not None and "value" in found[2] else look()
-        kept: dict[str, Any] = {"value": value}
+        failed, value = None, None
+        try:
+            value = _answer(found[2] if found else {}, look)
+            kept: dict[str, Any] = {"value": value}
+        except TransferFailed as error:
+            failed, kept = error, {"failed": error.message, "hint": error.hint}
         if len(json.dumps(value)) > _KEPT:
             kept = {"hash": _digest(value)}
-            if found is not None and found[2] != kept:
-                raise self._diverged(f"read something else before operation {self._number + 1}", (kind, what))
+        if found is not None and found[2] != kept:
+            raise self._diverged(f"read something else before operation {self._number + 1}", (kind, what))
         self._reads.append((kind, digest, kept))
+        if failed:
+            raise failed
         return value
 
     def end(self) -> None:
         """The hook has returned. Raises `Diverged` if operations on record were not asked for."""
-        if self.replaying or (self._unsigned and self._number == len(self._recorded)):
+        if self.behind:
             raise self._diverged(f"went on with operation {self._number + 1}", ("the end of the hook",))
 
     def _next_answers(self) -> list[Any]:
@@ -123,6 +135,13 @@ class Trail:
             f"the task {job.task} is not deterministic: called again for {job.record}, it comes to {what!s:.200}; "
             f"the first time it {before}"
         )
+
+
+def _answer(kept: Mapping[str, Any], look: Callable[[], Any]) -> Any:
+    """What was kept of a read; what `look` sees, if that was only its hash or nothing."""
+    if "failed" in kept:
+        raise TransferFailed(kept["failed"], hint=kept["hint"])
+    return kept["value"] if "value" in kept else look()
 
 
 def _digest(what: object) -> str:

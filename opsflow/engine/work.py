@@ -217,9 +217,15 @@ def _broken(
     if isinstance(cause, Interrupted | Unreachable | KeyboardInterrupt):
         begun = job.replay or (ctx is not None and ctx.link.operations > 0)
         verdict = Verdict.UNKNOWN if begun else Verdict.UNREACHABLE
+    # The hook failed before it came to what it began the first time: that may have ended well, or run still.
+    behind = job.kind is JobKind.EXECUTE and job.replay and (ctx is None or ctx.behind)
+    if behind:
+        verdict = Verdict.UNKNOWN
     if isinstance(cause, Refused) and verdict is Verdict.UNKNOWN and not job.replay:
         verdict = Verdict.FAILED  # what came before it has ended, and it has not begun
-    if isinstance(cause, Cancelled) or (isinstance(cause, Interrupted) and cancellation.confirmed(_CONFIRMED_SECONDS)):
+    if (isinstance(cause, Cancelled) and not behind) or (
+        isinstance(cause, Interrupted) and cancellation.confirmed(_CONFIRMED_SECONDS)
+    ):
         verdict = Verdict.CANCELLED
     failure = _failure(cause, masker)
     return Outcome(job=job, verdict=verdict, failure=failure, exit_status=failure.exit_status)

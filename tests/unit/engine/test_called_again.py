@@ -1,0 +1,164 @@
+"""A hook that is called again, and does not come as far as it came the first time: nobody knows how that ended."""
+
+import dataclasses
+import threading
+
+import pytest
+from world import FakePool
+
+from opsflow.engine.context import HookContext
+from opsflow.engine.work import Worker
+from opsflow.errors import Diverged, HostsHeld, Interrupted, TaskFailed, TransferFailed
+from opsflow.model import Job, JobKind, Outcome, Preview, Verdict
+from opsflow.playbook import TemplateRenderer
+from opsflow.transport.fake import FakeTransport
+
+JOB = Job(
+    kind=JobKind.EXECUTE, run_id="r", node="s@h", step="s", host="h", task="task", record="r/s@h/execute/1", epoch=1,
+)  # fmt: skip
+
+
+class Task:
+    name, doc, source, digest, idempotent, reversible, has_plan = "task", "", "", "", False, True, False
+
+    def __init__(self, execute):
+        self._execute = execute
+
+    def execute(self, ctx, params, preview):
+        return self._execute(ctx) or {}
+
+    def plan(self, ctx, params):
+        return Preview.change("do")
+
+
+class Bench:
+    """A fake host on which an attempt was cut after its first command had its effect."""
+
+    def __init__(self):
+        self.host = FakeTransport(name="h", commands=[("", "done")])
+        self.machine = self.host.claim("r", 1)
+        self.host.interrupt(1, after_effect=True)
+        ctx = HookContext(JOB, self.host, emit=lambda _: None, secret=str)
+        with pytest.raises(Interrupted):
+            ctx.run("one")
+        self.job = dataclasses.replace(JOB, replay=True, machine=self.machine)
+
+    def worker(self, execute):
+        tasks = type("Tasks", (), {"get": lambda *_: Task(execute) if execute else None})()
+        pool = FakePool()
+        pool.made["h"] = self.host
+        renderer = TemplateRenderer(directory=".", hosts=lambda _: [])
+        return Worker(tasks=tasks, transports=pool, renderer=renderer, secret=no_secret)
+
+    def again(self, execute):
+        messages = []
+        self.worker(execute)(self.job, messages.append)
+        (outcome,) = (m for m in messages if isinstance(m, Outcome))
+        return outcome
+
+
+def no_secret(name):
+    raise TaskFailed(f"there is no secret {name}")
+
+
+@pytest.fixture
+def bench():
+    return Bench()
+
+
+def test_it_may_fail_behind_its_record(bench):
+    def execute(ctx):
+        ctx.run("one")
+        ctx.secret("env:PASSWORD")
+
+    assert bench.again(execute).verdict is Verdict.FAILED
+
+
+def test_it_may_not_fail_before_what_is_on_record(bench):
+    def execute(ctx):
+        ctx.secret("env:PASSWORD")  # it was there the first time
+        ctx.run("one")
+
+    outcome = bench.again(execute)
+    assert outcome.verdict is Verdict.UNKNOWN
+    assert outcome.failure.message == "there is no secret env:PASSWORD"
+
+
+def test_a_plugin_that_is_gone_tells_nothing_of_what_it_did(bench):
+    assert bench.again(None).verdict is Verdict.UNKNOWN
+
+
+def test_a_host_that_another_run_has_tells_nothing_of_what_was_done(bench, monkeypatch):
+    def held(*_):
+        raise HostsHeld("h is at work for run other", holders={})
+
+    monkeypatch.setattr(bench.host, "claim", held)
+    assert bench.again(lambda ctx: ctx.run("one")).verdict is Verdict.UNKNOWN
+
+
+def test_that_it_does_something_else_cannot_be_swallowed(bench):
+    def execute(ctx):
+        try:
+            ctx.run("other")
+        except BaseException:
+            ctx.run("one")
+
+    outcome = bench.again(execute)
+    assert (outcome.verdict, outcome.failure.kind) == (Verdict.UNKNOWN, "Diverged")
+
+
+def test_that_it_reads_something_else_cannot_be_swallowed(bench):
+    def execute(ctx):
+        try:
+            ctx.probe("look")
+        finally:
+            ctx.run("one")
+            return {"fine": True}  # noqa: B012 - what a careless plugin does
+
+    outcome = bench.again(execute)
+    assert (outcome.verdict, outcome.failure.kind) == (Verdict.UNKNOWN, "Diverged")
+
+
+def test_it_is_not_cancelled_before_the_host_says_that_nothing_runs(bench, monkeypatch):
+    """What an earlier session began may run still."""
+    monkeypatch.setattr("opsflow.engine.work._CONFIRMED_SECONDS", 0.05)
+    worker, messages = bench.worker(lambda ctx: ctx.run("one")), []
+    bench.host.unreachable = True
+    asking = threading.Thread(target=worker.cancel, args=(bench.job,))
+    asking.start()
+    worker._cancellations.of(bench.job)._wanted.wait()
+    worker(bench.job, messages.append)
+    asking.join()
+    assert messages[-1].verdict is Verdict.UNKNOWN
+
+
+def test_a_file_that_could_not_be_read_is_remembered_so():
+    host = FakeTransport(name="h", commands=[("", "done")])
+    said = []
+
+    def hook(ctx):
+        try:
+            ctx.get("/etc/it")
+        except TransferFailed as error:
+            said.append(error.message)
+        ctx.write("/etc/it", "new")
+
+    machine = host.claim("r", 1)
+    hook(HookContext(JOB, host, emit=lambda _: None, secret=str))
+    again = HookContext(dataclasses.replace(JOB, replay=True, machine=machine), host, emit=lambda _: None, secret=str)
+    hook(again)
+    again.end()
+    assert said[0] == said[1] == "cannot read /etc/it on h: No such file or directory"
+
+
+def test_a_long_file_that_is_gone_is_not_what_was_read():
+    """Of what is long only its hash is kept: it is read again."""
+    host = FakeTransport(name="h", commands=[("", "done")], files={"/etc/it": b"x" * 100_000})
+    machine = host.claim("r", 1)
+    first = HookContext(JOB, host, emit=lambda _: None, secret=str)
+    first.get("/etc/it")
+    first.run("one")
+    del host.files["/etc/it"]
+    again = HookContext(dataclasses.replace(JOB, replay=True, machine=machine), host, emit=lambda _: None, secret=str)
+    with pytest.raises(Diverged, match="read something else"):
+        again.get("/etc/it")
