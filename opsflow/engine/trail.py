@@ -177,12 +177,13 @@ def any_operation(job: Job) -> Operation:
 
 
 def before_revert(job: Job) -> list[Operation]:
-    """Names the attempts that must have ended before a revert begins: what it undoes, and the revert before it."""
+    """Names the attempts that must have ended before a revert begins: what it undoes, and all reverts before it.
+
+    All of them: the last one may not have reached the host, and so not have waited for those before.
+    """
     if not job.record:
         return []
     this = replace(any_operation(job), delivery=1)
     found = [replace(this, attempt=f"{job.run_id}/{job.node}/{Phase.EXECUTE}/{job.attempt}")]
     before, _, number = job.record.rpartition("/")
-    if int(number) > 1:
-        found.append(replace(this, attempt=f"{before}/{int(number) - 1}"))
-    return found
+    return found + [replace(this, attempt=f"{before}/{n}") for n in range(int(number) - 1, 0, -1)]

@@ -162,3 +162,12 @@ def test_a_long_file_that_is_gone_is_not_what_was_read():
     again = HookContext(dataclasses.replace(JOB, replay=True, machine=machine), host, emit=lambda _: None, secret=str)
     with pytest.raises(Diverged, match="read something else"):
         again.get("/etc/it")
+
+
+def test_a_revert_waits_for_all_reverts_before_it():
+    """The one just before it may not have reached the host, and the one before that be at work there still."""
+    host, fenced = FakeTransport(name="h"), []
+    host.fence = lambda operation: fenced.append(operation.attempt)
+    job = dataclasses.replace(JOB, kind=JobKind.REVERT, attempt=2, record="r/s@h/revert/4")
+    HookContext(job, host, emit=lambda _: None, secret=str).fence()
+    assert sorted(fenced) == ["r/s@h/execute/2", "r/s@h/revert/1", "r/s@h/revert/2", "r/s@h/revert/3"]
