@@ -30,7 +30,6 @@
 #   swept         when what runs left behind was last removed
 {
 unset -f command echo kill printf read sh true # those of a login shell: bash imports them
-umask 077
 set -f
 slots=4
 most=1048576 # bytes of a stream in one answer
@@ -259,9 +258,9 @@ supervise() {
 # It takes its stderr itself: what our shell says of its end ("Killed") is no output of it.
 payload() {
     case $input in
-    p) decoded "$body" | _opsflow=$1 $session sh -c "$inner" sh "$file" >&3 3>&- ;;
-    f) _opsflow=$1 $session sh -c "$inner" sh "$file" <"$file.in" >&3 3>&- ;;
-    *) _opsflow=$1 $session sh -c "$inner" sh "$file" </dev/null >&3 3>&- ;;
+    p) decoded "$body" | _opsflow=$1 $session sh -c "$inner" sh "$file" "$mask" >&3 3>&- ;;
+    f) _opsflow=$1 $session sh -c "$inner" sh "$file" "$mask" <"$file.in" >&3 3>&- ;;
+    *) _opsflow=$1 $session sh -c "$inner" sh "$file" "$mask" </dev/null >&3 3>&- ;;
     esac
 }
 
@@ -499,10 +498,13 @@ parents() {
     set -f
 }
 
-# Whether the payload runs of an operation that was looked at. Without its supervisor it is told by its arguments.
+# Whether the payload runs of an operation that was looked at. Without its supervisor it is told by its arguments, or, as
+# it may have become another program, by where its output goes.
 runs() {
     [ "$state" = r ] && [ "$life" = "$boot" ] || return 1
     alive "$life" "$owner" && return
+    # shellcheck disable=SC3013 # -ef: every shell that we know has it
+    if [ "/proc/$kid/fd/1" -ef "$dir/$1.out" ] || [ "/proc/$kid/fd/2" -ef "$dir/$1.err" ]; then return; fi
     case $(tr '\0' ' ' <"/proc/$kid/cmdline" || ps -o args= -p "$kid") in *" $dir/$1 "*) ;; *) return 1 ;; esac
 }
 
@@ -662,6 +664,7 @@ release() {
 inner='{ printf "r %-7s" "$$" 1<>"$1.go"; } 2>/dev/null
 if [ -e "$1.by" ]; then exit 143; fi
 exec 2>&4 4>&-
+umask "$2"
 set -- "$_opsflow"
 unset _opsflow
 eval "shift
@@ -680,9 +683,10 @@ boot=
 if ! identify || [ ! "$boot" ]; then refuse "processes cannot be told apart here"; fi
 machine=-
 { IFS= read -r machine </etc/machine-id; } 2>/dev/null
-uid=
-{ while IFS='	 ' read -r stat uid born && [ "$stat" != Uid: ]; do :; done </proc/self/status; } 2>/dev/null
-uid=${uid:-$(id -u)}
+uid='' mask=''
+{ while IFS='	 ' read -r stat uid born && [ "$stat" != Uid: ]; do [ "$stat" != Umask: ] || mask=$uid; done </proc/self/status; } 2>/dev/null
+uid=${uid:-$(id -u)} mask=${mask:-$(umask)}
+umask 077 # for what is kept here; commands get theirs back
 session=
 if command -v setsid >/dev/null; then
     session=setsid

@@ -128,8 +128,9 @@ def test_a_status_of_its_own_is_not_taken_from_what_was_cancelled(ground, transp
     assert isinstance(caught[0], Cancelled)
 
 
-def test_what_lost_its_supervisor_is_ended_too(ground, transport):
-    thread, _, op = begun(ground, transport, "echo $$ >payload; touch begun-1; sleep 60; true")
+@pytest.mark.parametrize("last", ["sleep 60; true", "exec sleep 60", "exec sleep 60 >/dev/null"])
+def test_what_lost_its_supervisor_is_ended_too(ground, transport, last):
+    thread, _, op = begun(ground, transport, f"echo $$ >payload; touch begun-1; {last}")
     os.kill(int(gate(ground, op).read_text().splitlines()[1].split()[2].split(":")[0]), signal.SIGKILL)
     thread.join(30)
     payload = int((ground.home / "payload").read_text())
