@@ -296,8 +296,11 @@ relay() {
         *' .') printf '%s\n' "${line% .}" >&4 ;;
         esac
     done
-    kill -KILL "$$" # the shell that waits for us, so that it keeps no stream open
+    hang_up
 }
+
+# End the shell that waits for us, so that it keeps no stream open. Whoever comes second may find its pid given away.
+hang_up() { ! alive "$boot" "$who" || kill -KILL "$$"; }
 
 start() {
     if late "${2%.*}" "$6"; then
@@ -342,7 +345,7 @@ mouth() {
             esac
         done
         # The connection is gone. Timeouts go on.
-        kill -KILL "$$"
+        hang_up
         exec >/dev/null
         [ "$due" ] || break
         read -r what op a b c <>"$home/mouth"
