@@ -65,6 +65,8 @@ def _effect(changes: NodeChanges, nodes: Sequence[NodeRecord]) -> str:
         (len(stay), "is done and would be done otherwise now", "are done and would be done otherwise now"),
     )
     said = [f"{number} {one if number == 1 else many}" for number, one, many in numbers if number]
+    if not said:
+        return "then none of its nodes that is done is done again"
     return f"then, of its nodes, {', '.join([*said, 'and none that is done is done again'])}"
 
 

@@ -36,7 +36,7 @@ def list_tasks(common: Common) -> int:
 
 @command(inventory, "list")
 def list_hosts(common: Common, inventory: Inventory = "") -> int:
-    """List the hosts of an inventory, how they are reached, and their groups."""
+    """List hosts, how they are reached, and their groups."""
     from opsflow import app
     from opsflow.cli.screen import write_data, write_lines
     from opsflow.errors import InputError

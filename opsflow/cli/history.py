@@ -14,7 +14,7 @@ group = typer.Typer()
 @command(group)
 def runs(
     common: Common,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, the newest first.")] = 50,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="How many, the newest first.")] = 50,
 ) -> int:
     """List the runs in the journal."""
     from opsflow import app

@@ -51,7 +51,10 @@ def mark(
     common: Common,
     run: OneRun,
     node: Annotated[str, typer.Argument(metavar="NODE", help="Id of the node, STEP@HOST.", show_default=False)],
-    verdict: Annotated[Verdict, typer.Argument(help="What is true of it.", show_default=False)],
+    verdict: Annotated[
+        Verdict,
+        typer.Argument(metavar="VERDICT", help="What is true of it.", show_default=False),
+    ],
     why: Annotated[str, typer.Option("--why", metavar="TEXT", help="How you know; kept.", show_default=False)],
     output: Annotated[
         list[str] | None,
@@ -64,11 +67,10 @@ def mark(
         ),
     ] = None,
 ) -> int:
-    """Say what became of a node that opsflow cannot tell.
+    """Say what became of a node: one of unknown fate, or one mended by hand.
 
-    Or what you have mended by hand. A node that is unknown can be marked in every way; one that failed succeeded,
-    skipped or reverted; one whose revert failed reverted. Then `opsflow resume` or `opsflow rollback` goes on from
-    there.
+    A node that is unknown can be marked in every way; one that failed succeeded, skipped or reverted; one whose revert
+    failed reverted. Then `opsflow resume` or `opsflow rollback` goes on from there.
     """
     from opsflow import app
 

@@ -46,13 +46,13 @@ def export(
     common: Common,
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN]...", help="Ids of runs, or how they begin; default: all.", show_default=False),
+        typer.Argument(metavar="RUN", help="Ids of runs, or how they begin; default: all.", show_default=False),
     ] = None,
 ) -> int:
-    """Write everything that the journal has of runs to stdout, as JSON lines; with --output json as one array.
+    """Write all there is of runs to stdout, as JSON lines.
 
-    Each is an object with `kind` (run, plan, node, rollback, request, output) and `run`. Secrets are references in it,
-    and masked in what was printed.
+    Each is an object with `kind` (run, plan, node, rollback, request, output) and `run`; with --output json they are
+    one array. Secrets are references in it, and masked in what was printed.
     """
     from opsflow import app
     from opsflow.report.stream import LastingStream
@@ -109,14 +109,15 @@ def unlock(
     common: Common,
     which: Annotated[
         str | None,
-        typer.Argument(metavar="[HOST|RUN]", help="A host that is held, or a run that holds some.", show_default=False),
+        typer.Argument(metavar="HOST|RUN", help="A host that is held, or a run that holds some.", show_default=False),
     ] = None,
     yes: Yes = False,
 ) -> int:
-    """Free the hosts that a dead run holds; alone, show what is held.
+    """Show which runs hold hosts; free what a dead one holds.
 
-    A run is dead if nobody drives it any more. It is named, and you are asked. What it left half done stays as it is:
-    `opsflow resume` or `opsflow rollback` are the better way to end it. Exit code 5: somebody drives that run.
+    A run is dead if nobody drives it any more. It is named, and you are asked, also without HOST or RUN if it is the
+    only one. What it left half done stays as it is, and what still runs of it goes on: `opsflow resume` or
+    `opsflow rollback` are the better way to end it. Exit code 5: somebody drives that run.
     """
     from opsflow import app
     from opsflow.cli.screen import Screen, write_data, write_lines

@@ -99,7 +99,7 @@ class Common:
 Playbook = Annotated[Path, typer.Argument(metavar="PLAYBOOK", help="The playbook's file.", show_default=False)]
 Run = Annotated[
     str | None,
-    typer.Argument(metavar="[RUN]", help="Id of the run, or how it begins; default: the newest.", show_default=False),
+    typer.Argument(metavar="RUN", help="Id of the run, or how it begins; default: the newest.", show_default=False),
 ]
 Inventory = Annotated[
     str,
@@ -115,7 +115,7 @@ Extra = Annotated[
     list[str] | None,
     typer.Option("--extra", "-e", metavar="K=V", help="Variable: k=TEXT, k:=TOML value, or @FILE of them. Repeatable."),
 ]
-Forks = Annotated[int | None, typer.Option(min=1, max=1000, help="Nodes at work at a time; default: 20.")]
+Forks = Annotated[int | None, typer.Option(min=1, max=1000, metavar="N", help="Nodes at work at a time; default: 20.")]
 Where = Annotated[
     Executor | None, typer.Option("--executor", help="Work on nodes in threads (default), or one after the other.")
 ]

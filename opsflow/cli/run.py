@@ -93,7 +93,7 @@ def plan(
 def apply(
     common: Common,
     playbook: Annotated[
-        Path | None, typer.Argument(metavar="[PLAYBOOK]", help="The playbook's file.", show_default=False)
+        Path | None, typer.Argument(metavar="PLAYBOOK", help="The playbook's file.", show_default=False)
     ] = None,
     inventory: Inventory = "",
     extra: Extra = None,
@@ -156,7 +156,7 @@ def resume(
 ) -> int:
     """Go on with a run that was interrupted, halted, or failed.
 
-    What was running is looked at first: nothing is done twice.
+    What has begun on the hosts is found out first, and followed to its end: nothing is done twice.
     """
     from opsflow import app
     from opsflow.cli.session import Session

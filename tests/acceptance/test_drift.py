@@ -64,6 +64,7 @@ def test_an_edited_playbook(halted):
     assert (difference["what"], difference["names"], difference["key"]) == ("step", ["last"], "with.run")
     lines = (halted.directory / "playbooks/test.toml").read_text().splitlines()
     assert "echo xx >> last" in lines[difference["position"]["line"] - 1]
+    assert "\nthen none of its nodes that is done is done again\n" in halted.opsflow("resume", code=2).err
 
 
 def test_an_edited_inventory(halted):
