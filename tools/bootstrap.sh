@@ -13,7 +13,7 @@ case ${1-} in
 demo) ;;
 test) # what tasks and commands have to get along with, database servers, and machines (containers) to be targets
     needed="$needed wget:wget bzip2:bzip2 xz:xz-utils busybox:busybox mksh:mksh ksh93:ksh93u+m
-        sudo:sudo tcsh:tcsh fish:fish perl:perl
+        sudo:sudo tcsh:tcsh fish:fish perl:perl shellcheck:shellcheck
         systemd-nspawn:systemd-container debootstrap:debootstrap ip:iproute2 iptables:iptables mkfs.ext4:e2fsprogs
         mariadbd:mariadb-server mariadb-install-db:mariadb-server mariadb:mariadb-client mariadb-dump:mariadb-client
         postgres:postgresql initdb:postgresql psql:postgresql-client openssl:openssl"

@@ -1,4 +1,4 @@
-"""The control machine's side of `runner.sh`: one connection to it, used by many threads."""
+"""The control machine's side of `runner/`: one connection to it, used by many threads."""
 
 import secrets
 import threading
@@ -6,17 +6,17 @@ import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.resources import files
 
 from opsflow.errors import HostsHeld, Interrupted, Refused, Unreachable
 from opsflow.transport.frames import Frame, Frames
-from opsflow.transport.opening import FIRST, GUARD, unopened
+from opsflow.transport.opening import FIRST, unopened
 from opsflow.transport.process import Process
+from opsflow.transport.program import program
 
 START = ("sh", "-c", f"{FIRST} exec sh")
-"""The command to which `runner.sh` is sent; every login shell understands it."""
+"""The command to which `runner/` is sent; every login shell understands it."""
 SLOTS = 4
-"""Operations at the same time on one connection, as `runner.sh` has it."""
+"""Operations at the same time on one connection, as `runner/` has it."""
 
 _GREETING = 30.0
 _HEARD = 4096
@@ -99,7 +99,7 @@ class Channel:
         self._open = set(self._heard)
         self.messages = 0
         try:
-            self._put(_program(nonce, run, epoch, holder, shared=shared))
+            self._put(program(nonce, run, epoch, holder, shared=shared))
             self.place = self._greeted()
         except Lost as error:
             failed = self._silence(error)
@@ -285,14 +285,3 @@ def escaped(content: str | bytes) -> str:
 
 
 _BYTES = [chr(n) if 32 <= n < 127 and n != 92 else f"\\0{n:03o}" for n in range(256)]
-
-
-def _program(nonce: str, run: str, epoch: int, holder: str, *, shared: bool) -> bytes:
-    """`runner.sh` with its words, comments left out."""
-    text = files("opsflow.transport").joinpath("runner.sh").read_text(encoding="utf-8")
-    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
-    with suppress(ValueError):
-        lines.remove("{")
-    name = "".join(c for c in holder if c.isalnum() or c in "@._-")
-    words = f"{nonce} {run} {epoch} '{name}'{' shared' if shared else ''}"
-    return "\n".join([GUARD, f"{{ set -- {words}", *lines]).encode() + b"\n"

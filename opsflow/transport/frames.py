@@ -12,7 +12,7 @@ class Frame:
     """One answer.
 
     Attributes:
-        kind: Its letter; see `runner.sh`.
+        kind: Its letter; see `runner/mouth.sh`.
         key: Id of the operation, or what else it is about.
         words: What follows.
         out, err: What came of an operation's streams.

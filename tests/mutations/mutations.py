@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-RUNNER = "opsflow/transport/runner.sh"
+RUNNER = "opsflow/transport/runner"
 _CONTRACT = "tests/contract/runner/"
 _SEVEN = _CONTRACT + "test_seven_failures.py::"
 _POWER = _CONTRACT + "test_power_lost.py::"
@@ -16,7 +16,7 @@ class Mutation:
 
     Attributes:
         name: What is taken away.
-        file: Where.
+        file: Where; a directory: in one of its files.
         edits: (text that stands there exactly once, what it becomes) each.
         tests: Of which at least one must fail.
     """

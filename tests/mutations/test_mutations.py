@@ -67,12 +67,12 @@ def test_the_tests_pass_where_nothing_is_taken_away(copies):
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
 def test_a_test_fails_without(copies, mutation):
     root = copies()
-    file = root / mutation.file
-    text = file.read_text()
+    place = root / mutation.file
+    files = sorted(place.glob("*.sh")) if place.is_dir() else [place]
     for old, new in mutation.edits:
-        assert text.count(old) == 1, f"{mutation.file} has changed: the mutation must be updated; not once in it: {old}"
-        text = text.replace(old, new)
-    file.write_text(text)
+        found = [file for file in files for _ in range(file.read_text().count(old))]
+        assert len(found) == 1, f"{mutation.file} has changed: the mutation must be updated; not once in it: {old}"
+        found[0].write_text(found[0].read_text().replace(old, new))
     code, text = run(root, mutation.tests)
     assert code == _FAILED, f"no test fails without {mutation.name}:\n{text}"
     assert "\nFAILED " in text, text
