@@ -67,7 +67,7 @@ def mark(
         ),
     ] = None,
 ) -> int:
-    """Say what became of a node: one of unknown fate, or one mended by hand.
+    """Say what became of a node: unknown, or mended by hand.
 
     A node that is unknown can be marked in every way; one that failed succeeded, skipped or reverted; one whose revert
     failed reverted. Then `opsflow resume` or `opsflow rollback` goes on from there.
