@@ -90,7 +90,8 @@ class Forward:
     @property
     def waits(self) -> list[float | None]:
         """Seconds until a node may try again; None: none waits."""
-        return self._again.waits
+        tries, reverts = self._again.waits
+        return [None if self.halted else tries, reverts]
 
     def reverts(self, node: str) -> bool:
         """Whether a node's attempts are reverted so that it can try again."""

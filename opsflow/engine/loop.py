@@ -97,13 +97,14 @@ class Engine:
         self._say_started("resume")
         self._undo.restore()
         goes_on = ended(self._run)
-        reopen(self._run, self._undo.closed, self._spread)
+        stay = reopen(self._run, self._undo.closed, self._spread)
         if goes_on:
             renew(self._run, self._undo.closed)
         self._undo.take_up()
         self._ways.go_forward()
         for node in failed_before(self._run, self._undo.closed):
-            self._failed(node, [])
+            if node not in stay:
+                self._failed(node, [])
         return self._drive()
 
     def rollback(self) -> int:
@@ -204,7 +205,9 @@ class Engine:
                 self._run.say(RunStopping(run_id=self._run.id, running=tuple(self._flying)))
 
     def _patience(self) -> float:
-        waits = [self._run.due, *self._ways.waits]
+        waits = [self._run.due]
+        if not self._stop.requested:  # else nobody looks at them any more
+            waits += self._ways.waits
         return min([w for w in waits if w is not None] + [_POLL])
 
     def _take(self, message: Message) -> None:

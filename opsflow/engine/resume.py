@@ -20,10 +20,13 @@ def end_interrupted(run: Run) -> None:
             _lose(run, node)
 
 
-def reopen(run: Run, closed: Callable[[str], bool], spread: Spread) -> None:
+def reopen(run: Run, closed: Callable[[str], bool], spread: Spread) -> frozenset[str]:
     """Make pending again what may go on; what is in a closed scope stays and is put back.
 
     A revert that was interrupted is called again: it is idempotent.
+
+    Returns:
+        Nodes that stay failed because what they need was rolled back: nothing more follows from that.
     """
     failed_run = run.state is RunState.FAILED
     if run.state is RunState.PLANNED:
@@ -33,17 +36,19 @@ def reopen(run: Run, closed: Callable[[str], bool], spread: Spread) -> None:
     for node_id in run.plan.retired:
         if run.nodes[node_id].state in _RETIRES and not closed(node_id):
             run.move(node_id, "retire")
+    failed: list[str] = []
     for node in list(run.nodes.values()):
         _end_attempts(run, node.id, Phase.REVERT)
         if closed(node.id):
             _lose(run, node)
         elif failed_run and node.state is NodeState.FAILED and policy(run, node.id) is not OnFailure.ROLLBACK:
-            run.move(node.id, "retry")
-    bad = [n.id for n in run.nodes.values() if n.state in _STOPS or closed(n.id)]
-    stay = set(bad).union(spread.dependants(bad))
-    for node_id in run.in_state(NodeState.BLOCKED):
+            failed.append(node.id)
+    bad = {n.id for n in run.nodes.values() if n.state in _STOPS or closed(n.id)}.difference(failed)
+    stay = bad.union(spread.dependants(bad))
+    for node_id in (*failed, *run.in_state(NodeState.BLOCKED)):
         if node_id not in stay:
             run.move(node_id, "retry")
+    return frozenset(stay.intersection(failed))
 
 
 def failed_before(run: Run, closed: Callable[[str], bool]) -> list[str]:

@@ -68,7 +68,9 @@ class SqlJournal:
         self._held[run_id] = self._hold(work, run_id, lambda c: writer.hosts_of(c, reader.key_of(c, run_id)))
 
     def epoch(self, run_id: str) -> int:
-        """How often the run has changed hands, from 1."""
+        """How often the run has changed hands, from 1; for its writer, also one that has lost it, its own number."""
+        if held := self._held.get(run_id):
+            return held.epoch
         return self._database.read(lambda c: lease.epoch(c, reader.key_of(c, run_id)))
 
     def commit(self, run_id: str, changes: Sequence[Change]) -> None:

@@ -23,6 +23,7 @@ class Held:
     Attributes:
         numbers: What its names stand for in the tables.
         token: Proof of ownership.
+        epoch: Number of the ownership, from 1.
         serial: Number of commits so far.
         printed: Number of rows of output so far.
         streams: How the output of its attempts stands.
@@ -32,6 +33,7 @@ class Held:
 
     numbers: rows.Numbers
     token: str
+    epoch: int = 1
     serial: int = 0
     printed: int = 0
     streams: dict[str, dict[str, Kept]] = field(default_factory=dict)
@@ -124,11 +126,12 @@ def resume(connection: Connection, run_id: str, operator: str, token: str, *, ho
         lease.hold(connection, key, hosts_of(connection, key))
     places = {row.id: row.n for row in connection.execute(select(nodes.c.id, nodes.c.n).where(nodes.c.run == key))}
     last = connection.scalar(select(func.max(printed.c.n)).where(printed.c.run == key))
-    serial = connection.scalar(select(owners.c.serial).where(owners.c.run == key))
+    owner = connection.execute(select(owners.c.epoch, owners.c.serial).where(owners.c.run == key)).one()
     return Held(
         numbers=rows.Numbers(run_id=run_id, run=key, places=places),
         token=token,
-        serial=int(serial or 0),
+        epoch=owner.epoch,
+        serial=owner.serial,
         printed=int(last or 0),
         streams=keeping.read(connection, run_id, key),
     )

@@ -37,7 +37,10 @@ class Journal(Protocol):
         """
 
     def epoch(self, run_id: str) -> int:
-        """How often the run has changed hands, from 1: the later of two writers has the higher number."""
+        """How often the run has changed hands, from 1: the later of two writers has the higher number.
+
+        A writer is told its own, also when another one has taken the run over.
+        """
 
     def commit(self, run_id: str, changes: Sequence[Change]) -> None:
         """Apply all changes or none, durably.

@@ -128,6 +128,14 @@ def test_a_run_is_resumed_at_once_when_its_writer_is_dead(open_journal, samples,
     second.resume(run.id, BOB)
 
 
+def test_a_writer_that_has_lost_its_run_does_not_take_the_number_of_the_one_that_has_it(open_journal, samples):
+    first, second = open_journal(), open_journal()
+    run = samples.begin(first)
+    _elsewhere(first, silent=61)
+    second.resume(run.id, BOB)
+    assert (first.epoch(run.id), second.epoch(run.id), open_journal().epoch(run.id)) == (1, 2, 2)
+
+
 def test_a_living_writer_is_not_disturbed(open_journal, samples):
     first, second = open_journal(), open_journal()
     run = samples.begin(first, hosts=("web-1", "web-2"))
