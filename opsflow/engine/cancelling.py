@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 
-from opsflow.engine.trail import any_operation, before_revert
+from opsflow.engine.trail import any_operation, before_revert, must_end
 from opsflow.errors import Cancelled, Interrupted, OpsflowError
 from opsflow.model import Job, Operation, Phase
 from opsflow.ports import Transport
@@ -77,7 +77,7 @@ class Cancellations:
         """End a job: its hook goes no further, and what of it runs on its host is ended, once the host answers."""
         cancellation = self.of(job)
         cancellation.want()
-        for _ in range(_TRIES if job.record else 0):
+        for _ in range(_TRIES if _operations(job) else 0):
             try:
                 end_operations(job, transport())
             except (OpsflowError, Interrupted):
@@ -90,11 +90,13 @@ class Cancellations:
 
 def end_operations(job: Job, transport: Transport) -> None:
     """End what runs on a host of a job's attempt, and for a revert of what it waits for. Raises as `Transport` does."""
-    for operation in _operations(job) if job.record else ():
+    for operation in _operations(job):
         transport.cancel(operation)
 
 
 def _operations(job: Job) -> list[Operation]:
+    if not job.record:
+        return must_end(job)
     reverts = job.record.split("/")[-2] == Phase.REVERT
     return [any_operation(job), *(before_revert(job) if reverts else ())]
 

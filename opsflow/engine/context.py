@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from opsflow.engine.cancelling import Cancellation
 from opsflow.engine.lent import Earlier, RenderedVars, Tee
 from opsflow.engine.link import Link
-from opsflow.engine.trail import Trail, any_operation, before_revert, packed, result_data, unpacked
+from opsflow.engine.trail import Trail, any_operation, must_end, packed, result_data, unpacked
 from opsflow.engine.veiled import failed, fingerprint, masked, reveals, shown
 from opsflow.errors import TaskFailed, TransferFailed
 from opsflow.model import CommandResult, Job, JobKind, Log, Message, Phase, Progress
@@ -249,11 +249,13 @@ class HookContext:
         """Whether something is on record that the hook, called again, has not come to."""
         return self._trail.behind
 
-    def fence(self) -> None:
-        """Before a revert: what it undoes, and reverts before it, have ended and go no further."""
+    def fence(self) -> bool:
+        """What the job may not meet at work has ended and goes no further. Whether there was such a thing."""
+        awaited = must_end(self._job)
         with self.link.used():
-            for operation in before_revert(self._job):
+            for operation in awaited:
                 self._transport.fence(operation)
+        return bool(awaited)
 
     def end(self) -> None:
         """The hook has returned. Raises `Diverged` if it did less than the first time."""

@@ -15,7 +15,7 @@ from itertools import takewhile
 from typing import Any
 
 from opsflow.errors import Diverged, TransferFailed
-from opsflow.model import CommandResult, Job, Operation, Phase, Recorded
+from opsflow.model import CommandResult, Job, JobKind, Operation, Phase, Recorded
 
 _UNSIGNED = "-"
 """The hash of an operation of which the target knows only that it began: its record did not get to the disk."""
@@ -187,3 +187,18 @@ def before_revert(job: Job) -> list[Operation]:
     found = [replace(this, attempt=f"{job.run_id}/{job.node}/{Phase.EXECUTE}/{job.attempt}")]
     before, _, number = job.record.rpartition("/")
     return found + [replace(this, attempt=f"{before}/{n}") for n in range(int(number) - 1, 0, -1)]
+
+
+def must_end(job: Job) -> list[Operation]:
+    """Names the attempts that a job waits for, whatever comes of them."""
+    if job.kind is JobKind.REVERT:
+        return before_revert(job)
+    return _before_look(job) if job.kind in {JobKind.PREPARE, JobKind.SETTLE} else []
+
+
+def _before_look(job: Job) -> list[Operation]:
+    """Names the attempt that must have ended before it is seen what it did, or before another one begins."""
+    last = job.attempt if job.kind is JobKind.SETTLE else job.attempt - 1
+    if not job.epoch or not last:
+        return []
+    return [replace(any_operation(job), attempt=f"{job.run_id}/{job.node}/{Phase.EXECUTE}/{last}", delivery=1)]

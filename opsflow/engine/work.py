@@ -116,6 +116,9 @@ class Worker:
         if job.kind is JobKind.SETTLE:
             # Without a plan hook nobody can tell what became of it.
             found = task.plan(ctx, job.params) if task.has_plan else preview
+            # The attempt may be at work still. One that is not done is left so that it can go on.
+            if found.action is Action.UNCHANGED and ctx.fence():
+                found = task.plan(ctx, job.params)
             return _looked(job, found, job.params, ctx)
         if job.kind is JobKind.EXECUTE:
             outputs = task.execute(ctx, job.params, preview)
@@ -147,6 +150,7 @@ class Worker:
         except TemplateError as error:
             raise TemplateError(error.message, hint=error.hint or _without_outputs(job, error.message)) from error
         self._refuse_changed_files(job, task, params)
+        ctx.fence()
         preview = task.plan(ctx, params)
         _refuse_secrets(params, "parameter", ctx.masker)
         _refuse_secrets(job.turn.values if job.turn else {}, "variable of `retry.vary`", ctx.masker)

@@ -171,3 +171,48 @@ def test_a_revert_waits_for_all_reverts_before_it():
     job = dataclasses.replace(JOB, kind=JobKind.REVERT, attempt=2, record="r/s@h/revert/4")
     HookContext(job, host, emit=lambda _: None, secret=str).fence()
     assert sorted(fenced) == ["r/s@h/execute/2", "r/s@h/revert/1", "r/s@h/revert/2", "r/s@h/revert/3"]
+
+
+class AtWork(FakeTransport):
+    """A host where a command of an attempt is still at work, until somebody waits for it."""
+
+    def __init__(self, attempt):
+        super().__init__(name="h", files={"/it": b"half"})
+        self.attempt = attempt
+
+    def fence(self, operation):
+        assert operation.attempt == self.attempt
+        self.files["/it"] = b"whole"
+
+
+def looked(host, **more):
+    """What a task sees whose plan hook is content as soon as there is something."""
+    seen, messages = [], []
+
+    def plan(ctx, params):
+        seen.append(ctx.get("/it"))
+        return Preview.unchanged("it is there")
+
+    task = Task(None)
+    task.has_plan, task.plan = True, plan
+    pool = FakePool()
+    pool.made["h"] = host
+    renderer = TemplateRenderer(directory=".", hosts=lambda _: [])
+    tasks = type("Tasks", (), {"get": lambda *_: task})()
+    job = dataclasses.replace(JOB, record="", **more)
+    Worker(tasks=tasks, transports=pool, renderer=renderer, secret=str)(job, messages.append)
+    assert messages[-1].verdict is Verdict.UNCHANGED
+    return seen
+
+
+def test_what_an_attempt_of_unknown_fate_has_done_is_told_once_it_has_ended():
+    """Its command may be at work still, when its host answers again."""
+    assert looked(AtWork("r/s@h/execute/1"), kind=JobKind.SETTLE)[-1] == b"whole"
+
+
+def test_another_attempt_looks_once_the_one_before_has_ended():
+    assert looked(AtWork("r/s@h/execute/1"), kind=JobKind.PREPARE, attempt=2) == [b"whole"]
+
+
+def test_the_first_attempt_waits_for_none():
+    assert looked(AtWork(""), kind=JobKind.PREPARE) == [b"half"]
