@@ -219,8 +219,8 @@ def show_resume(world: World) -> None:
     check("the same run has succeeded", holds=shown["run"]["state"] == "succeeded")
     check("four game servers answer with release 3.0", holds=running(world, "3.0"))
     check("both databases have the new schema", holds=migrated(world))
-    once = [node for node in shown["nodes"] if node["step"] != "migrate" and len(node["attempts"]) > 1]
-    check("no step but the interrupted migrations ran a second time", holds=not once)
+    again = [node for node in shown["nodes"] if len(node["attempts"]) > 1]
+    check("no step ran a second time: the migrations went on without their controller", holds=not again)
 
 
 def migrated(world: World) -> bool:
