@@ -58,6 +58,7 @@ class HookContext:
         self._ends = None if job.timeout is None else time.monotonic() + job.timeout
         self._thread = threading.get_ident()
         self._earlier = Earlier(job.printed)
+        self.exit_status: int | None = None  # of the last command
         self._trail = Trail(job, transport.record(any_operation(job)) if job.replay else ())
         self.link = Link(cancellation or Cancellation(), self._trail.withdraw)
 
@@ -143,6 +144,7 @@ class HookContext:
             op = self._trail.operation(*what)
             result = self._transport.run(command, input=given, timeout=limit, env=env, cwd=cwd, sink=sink, op=op)
         result = masked(result, self.masker)
+        self.exit_status = result.exit_status
         if result.timed_out or (check and not result.ok):
             raise failed(command, result, limit, self.masker)
         return result

@@ -123,11 +123,12 @@ class Worker:
         if job.kind is JobKind.EXECUTE:
             outputs = task.execute(ctx, job.params, preview)
             ctx.end()
-            return Outcome(job=job, verdict=Verdict.SUCCEEDED, outputs=ctx.masker.data(dict(outputs)))
+            outputs = ctx.masker.data(dict(outputs))
+            return Outcome(job=job, verdict=Verdict.SUCCEEDED, outputs=outputs, exit_status=ctx.exit_status)
         ctx.fence()
         task.revert(ctx, job.params, preview, job.outputs)
         ctx.end()
-        return Outcome(job=job, verdict=Verdict.SUCCEEDED)
+        return Outcome(job=job, verdict=Verdict.SUCCEEDED, exit_status=ctx.exit_status)
 
     def _turned(self, job: Job) -> Job:
         """The job with its turn of what varies; its condition comes first, and sees nothing of that."""

@@ -108,7 +108,7 @@ def test_a_procedure_comes_to_the_same_with_every_executor(project, executor):
     assert [(t["n"], t["state"], t["exit_status"]) for t in tries] == [
         (1, "failed", 1),
         (2, "failed", 1),
-        (3, "succeeded", None),
+        (3, "succeeded", 0),
     ]
     assert tries[0]["finished"] < tries[1]["started"] < tries[2]["started"]
     assert run.nodes["here@localhost"]["outputs"]["stdout"] == "made here"
@@ -219,7 +219,7 @@ def test_the_journals_documents_have_the_shape_that_scripts_rely_on(project):
     (failed,) = (node for node in document["nodes"] if node["step"] == "fails")
     assert [(a["phase"], a["n"], a["state"], a["exit_status"]) for a in failed["attempts"]] == [
         ("execute", 1, "failed", 3),
-        ("revert", 1, "succeeded", None),
+        ("revert", 1, "succeeded", 0),
     ]
     assert failed["error"]["exit_status"] == 3
 
