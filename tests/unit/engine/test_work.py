@@ -138,14 +138,14 @@ def test_success_brings_the_outputs(bench):
     assert (outcome.verdict, outcome.outputs, outcome.failure) == (Verdict.SUCCEEDED, {"a": 1}, None)
 
 
-def test_success_brings_the_status_of_the_last_command_if_there_was_one(bench):
+def test_success_brings_the_status_of_the_last_command_if_there_was_one():
     def hook(ctx):
         ctx.run("fails", check=False)
         ctx.probe("echo")
         return {}
 
-    assert bench.work(Task(execute=hook)).exit_status == 7
-    assert bench.work(Task(execute=lambda _: {})).exit_status is None
+    assert Bench().work(Task(execute=hook)).exit_status == 7
+    assert Bench().work(Task(execute=lambda _: {})).exit_status is None
 
 
 def test_a_revert_that_returns_has_succeeded(bench):
