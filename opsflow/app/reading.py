@@ -13,12 +13,13 @@ from opsflow.ports import Inventory, Task
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunDetail:
-    """All that the journal knows of a run, output excepted."""
+    """All that the journal knows of a run, output excepted. `driven`: a living process drives it."""
 
     run: RunRecord
     nodes: Sequence[NodeRecord]
     rollbacks: Sequence[RollbackRecord]
     requests: Sequence[RequestRecord]
+    driven: bool
 
 
 def validate(request: Request, settings: Settings) -> None:
@@ -46,6 +47,7 @@ def show(run: str | None, settings: Settings) -> RunDetail:
             nodes=journal.nodes(found.id),
             rollbacks=journal.rollbacks(found.id),
             requests=journal.requests(found.id),
+            driven=journal.driven(found.id),
         )
 
 

@@ -45,7 +45,7 @@ def show(common: Common, run: Run = None) -> int:
         write_data(show_data(found.run, found.nodes, found.rollbacks, found.requests), common)
     else:
         paint = Paint.of(sys.stdout, allowed=not common.no_color)
-        options = {"verbose": common.verbose, "debug": common.debug}
+        options = {"driven": found.driven, "verbose": common.verbose, "debug": common.debug}
         lines = show_lines(found.run, found.nodes, found.rollbacks, paint, requests=found.requests, **options)
         write_lines(lines)
     return 0

@@ -50,10 +50,11 @@ def show_lines(
     paint: Paint,
     *,
     requests: Iterable[RequestRecord] = (),
+    driven: bool = False,
     verbose: bool = False,
     debug: bool = False,
 ) -> list[str]:
-    """One run: head, nodes with their attempts, rollbacks, what operators asked for, failures in full."""
+    """One run: head, nodes with their attempts, rollbacks, what operators asked for, failures, and what comes next."""
     counts = Counter(node.state for node in nodes)
     total = ", ".join(f"{counts[state]:,} {paint.state(state)}" for state in NodeState if counts[state])
     each = verbose or len(nodes) <= _EACH
@@ -66,7 +67,7 @@ def show_lines(
         *(_rollback_line(rollback, nodes) for rollback in rollbacks),
         *map(_request_line, requests),
         *_failures(run, nodes, paint, debug=debug, limit=None if each else 10),
-        *_next(run, paint),
+        *(_meanwhile(run, paint) if driven else _next(run, paint)),
     ]
 
 
@@ -142,6 +143,12 @@ def _failures(
 
 def _failed_itself(node: NodeRecord) -> bool:
     return node.state in BROKEN or (node.state is NodeState.REVERTED and any(a.error for a in node.attempts))
+
+
+def _meanwhile(run: RunRecord, paint: Paint) -> list[str]:
+    """What can be done while a process drives the run."""
+    follow, stop = paint(f"opsflow logs {run.id} -f", BOLD), paint(f"opsflow cancel {run.id}", BOLD)
+    return ["", f"next: {follow}   or   {stop}"]
 
 
 def _next(run: RunRecord, paint: Paint) -> list[str]:

@@ -178,6 +178,8 @@ def test_what_an_attempt_was_given_is_shown(run, start):
 def test_a_run_that_is_rolled_back_but_for_its_end_is_to_be_resumed(run):
     left = replace(run, state=RunState.ROLLED_BACK, exit_code=1)
     assert show_lines(left, [], [], PLAIN)[-1] == "next: opsflow resume 01RUN"
+    meanwhile = show_lines(left, [], [], PLAIN, driven=True)[-1]
+    assert meanwhile == "next: opsflow logs 01RUN -f   or   opsflow cancel 01RUN"
     assert "next" not in "\n".join(show_lines(replace(left, exit_code=3), [], [], PLAIN))
 
 
