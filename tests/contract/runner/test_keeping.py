@@ -133,3 +133,14 @@ def connect_once(ground):
 def age(path, days):
     when = time.time() - days * _DAY - 3600
     os.utime(path, (when, when))
+
+
+def test_a_run_with_more_records_than_a_program_takes_arguments_is_let_go(ground):
+    transport = ground.transport()
+    transport.run("true", op=ground.operation("a", 1))
+    kept = ground.base / ground.run
+    for number in range(25_000):
+        (kept / f"o{number:024d}.1.go").touch()
+    transport.release()
+    transport.close()
+    until(lambda: [path.name for path in kept.iterdir()] == ["epoch"], 60)
