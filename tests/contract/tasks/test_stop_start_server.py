@@ -101,7 +101,7 @@ def held_by(pid):
 @pytest.fixture
 def port():
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind(("", 0))
         return probe.getsockname()[1]
 
 
