@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import cost
 import distant
 import engine
 import machine
@@ -47,6 +48,7 @@ def _benchmarks() -> dict[str, Callable[[Path, argparse.Namespace], list[Report]
     return {
         "many": lambda work, a: many.measure(work, hosts=a.hosts, forks=a.forks, runs=a.runs),
         "distant": lambda work, a: distant.measure(work, runs=a.runs),
+        "cost": lambda work, a: cost.measure(work, runs=a.runs),
         "engine": lambda work, a: engine.measure(work, sizes=[int(s) for s in a.sizes.split(",")], runs=a.runs),
         "starting": lambda work, a: starting.measure(work, runs=max(a.runs, 9)),
         "transfer": lambda work, a: transfer.measure(work, size=a.mebibytes, runs=a.runs),
