@@ -12,7 +12,7 @@ from opsflow.engine.jobs import Jobs
 from opsflow.engine.last import ended, renew
 from opsflow.engine.machine import loop_machine
 from opsflow.engine.requests import Requests
-from opsflow.engine.resume import end_interrupted, failed_before, policy, reopen
+from opsflow.engine.resume import end_interrupted, failed_before, policy, reopen, stopped_before
 from opsflow.engine.run import Run
 from opsflow.engine.stop import Stop
 from opsflow.engine.ways import Ways
@@ -102,7 +102,8 @@ class Engine:
             renew(self._run, self._undo.closed)
         self._undo.take_up()
         self._ways.go_forward()
-        for node in failed_before(self._run, self._undo.closed):
+        blocked = self._ways.block_behind(stopped_before(self._run, self._undo.closed))
+        for node in (*failed_before(self._run, self._undo.closed), *blocked):
             if node not in stay:
                 self._failed(node, [])
         return self._drive()

@@ -56,6 +56,11 @@ def failed_before(run: Run, closed: Callable[[str], bool]) -> list[str]:
     return [n for n in run.in_state(NodeState.FAILED) if not closed(n) and policy(run, n) is not OnFailure.CONTINUE]
 
 
+def stopped_before(run: Run, closed: Callable[[str], bool]) -> list[str]:
+    """Nodes behind which nothing may be begun: an operator may have said so after they had been waited for."""
+    return [n for n in run.in_state(*_STOPS) if not closed(n)]
+
+
 def policy(run: Run, node: str) -> OnFailure:
     """What a node that failed does to its run; what runs at the end does nothing to it, nor does what is retired.
 

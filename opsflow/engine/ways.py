@@ -45,6 +45,13 @@ class Ways:
         """Begin with what is ready."""
         self.forward = self._forward(self._run.nodes.keys() - self._run.plan.at_end, self.back.closed)
 
+    def block_behind(self, nodes: Collection[str]) -> list[str]:
+        """Block what waits for nodes that failed or were put back; the ones it did. Only on the way forward."""
+        assert self.forward is not None
+        return self.forward.block(
+            self._spread.dependants(nodes), "something that it needs failed or was put back before"
+        )
+
     def next(self, free: int, *, calm: bool) -> list[Job]:
         """Up to `free` jobs to submit after the next flush. `calm`: nothing is at work."""
         at_end = self._run.plan.at_end

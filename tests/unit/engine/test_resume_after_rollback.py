@@ -1,7 +1,9 @@
-"""What goes on, and what cannot any more, when a part of a run was rolled back."""
+"""What goes on, and what cannot any more, when a part of a run failed or was put back."""
 
+import pytest
 from world import Stage, World, host, make_plan, step
 
+from opsflow.engine.stop import Stop
 from opsflow.model import Need, NodeState, OnFailure
 
 HOSTS = [host("a1", shard="a"), host("b1", shard="b")]
@@ -57,3 +59,24 @@ def test_nor_does_its_failure_halt_the_run_once_more(tmp_path):
         assert ("execute", "halts@a1") not in world.log
         assert s.states()["later7@b1"] is NodeState.SUCCEEDED
     assert found
+
+
+@pytest.mark.parametrize(("verdict", "state"), [("failed", NodeState.FAILED), ("reverted", NodeState.REVERTED)])
+@pytest.mark.parametrize("at_end", [False, True])
+def test_what_waits_for_a_node_that_is_marked_is_blocked_where_it_waited_again(tmp_path, verdict, state, at_end):
+    world = World()
+    world.lose = {"first@a1"}
+    steps = [
+        step("first", "a1", task="blind", on_failure=OnFailure.CONTINUE, at_end=at_end),
+        step("then", "a1", needs=["first"], on_failure=OnFailure.CONTINUE, at_end=at_end),
+    ]
+    s = Stage(tmp_path, make_plan(steps, HOSTS, world, flow="graph"), world)
+    assert s.apply() == 4
+    s.stop.request()
+    assert s.resume() == 130  # it looked forward to finding out
+    assert s.states() == {"first@a1": NodeState.UNKNOWN, "then@a1": NodeState.PENDING}
+    s.mark("first@a1", verdict)
+    s.stop = Stop()
+    s.resume()
+    assert ("execute", "then@a1") not in world.log
+    assert s.states() == {"first@a1": state, "then@a1": NodeState.BLOCKED}
