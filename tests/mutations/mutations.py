@@ -106,7 +106,7 @@ MUTATIONS = (
     Mutation(
         name="the recorded reads, in a replay",
         file="opsflow/engine/trail.py",
-        edits=(('found[2]["value"] if found is not None and "value" in found[2] else look()', "look()"),),
+        edits=(("value = _answer(found[2] if found else {}, look)", "value = look()"),),
         tests=(_REPLAY + "test_an_answer_that_an_operation_changed_is_the_one_of_the_first_time",),
     ),
     Mutation(

@@ -115,7 +115,9 @@ def test_what_a_command_does_to_itself_is_its_own_affair(does, command, expected
     found = does(command)
     assert found[:2] == expected[:2]
     assert expected[2] is None or found[2] == expected[2]
-    assert does("pwd; umask; echo $((1 + 1))") == (0, f"{does('echo $HOME')[1]}0077\n2\n", "")
+    mask = os.umask(0)  # the one that a login has here: sshd has it from us
+    os.umask(mask)
+    assert does("pwd; umask; echo $((1 + 1))") == (0, f"{does('echo $HOME')[1]}{mask:04o}\n2\n", "")
 
 
 def test_who_kills_its_supervisor_leaves_its_fate_unknown_and_the_connection_of_use(ground, does, op):
