@@ -1,6 +1,7 @@
 """Commands that do strange things: to themselves, to who watches over them, and to what is kept of them."""
 
 import itertools
+import os
 import signal
 from pathlib import Path
 
