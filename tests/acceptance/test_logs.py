@@ -75,7 +75,7 @@ def peak(pid):
 
 
 def test_a_command_that_prints_much_costs_no_memory(project):
-    flood = step("flood", "yes 'what an unending loop prints' | head -c 400000000", hosts="localhost", undo="true")
+    flood = step("flood", "yes 'what an unending loop prints' | head -c 1000000000", hosts="localhost", undo="true")
     with project.started("apply", project.playbook(flood), "--yes") as process:
         most = 0  # not what the kernel says at the end: that counts what the process was before it was this program
         while process.poll() is None:
