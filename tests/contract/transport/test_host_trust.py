@@ -1,7 +1,7 @@
 """Which host keys are taken: unknown ones only if so said, changed, revoked and other ones never."""
 
-import shutil
 import subprocess
+import sys
 import threading
 
 import pytest
@@ -198,7 +198,7 @@ def test_processes_that_append_to_a_file_lose_no_line(tmp_path, user):
         "    with appending(Path(sys.argv[2])) as append: append(f'host-{sys.argv[3]}-{n}', key, False)\n"
     )
     file = tmp_path / "known"
-    command = [shutil.which("python") or "python3", "-c", program, str(key), str(file)]
+    command = [sys.executable, "-c", program, str(key), str(file)]
     writers = [subprocess.Popen([*command, str(n)]) for n in range(4)]
     assert [writer.wait() for writer in writers] == [0] * 4
     lines = file.read_text().splitlines()
