@@ -62,7 +62,7 @@ class PrivatePostgreSQL(PrivateServer):
             RuntimeError: a statement failed.
         """
         options = ["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--field-separator=\t"]
-        where = [f"--host={self._home}", f"--port={self.port}", f"--username={self.user}", "--set=ON_ERROR_STOP=1"]
+        where = ["--host=127.0.0.1", f"--port={self.port}", f"--username={self.user}", "--set=ON_ERROR_STOP=1"]
         environment = os.environ | {"PGPASSWORD": self.password, "PGOPTIONS": "-c client_min_messages=warning"}
         command = [self._find("psql"), *options, *where, f"--dbname={database or 'postgres'}", "--file=-"]
         return self._run(command, input=sql, env=environment)
@@ -103,7 +103,7 @@ class PrivatePostgreSQL(PrivateServer):
         )
 
     def _command(self) -> Sequence[str]:
-        flags = [*_FLAGS, f"unix_socket_directories={self._home}"]
+        flags = [*_FLAGS, "unix_socket_directories="]  # their paths may be too long
         if self.certificate:
             flags += ["ssl=on", f"ssl_cert_file={self.certificate}", f"ssl_key_file={self._home / 'key.pem'}"]
         options = [option for flag in flags for option in ("-c", flag)]

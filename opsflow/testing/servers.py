@@ -24,7 +24,7 @@ class PrivateServer(ABC):
     """A server that runs while the `with` block does, and leaves nothing behind.
 
     Attributes:
-        user: Name of an account with all privileges, from 127.0.0.1 and over the socket.
+        user: Name of an account with all privileges, from 127.0.0.1.
         password: Its password.
         port: TCP port on 127.0.0.1; a restart keeps it.
         certificate: The server's own, self-signed for 127.0.0.1; None: it speaks no TLS.

@@ -4,7 +4,7 @@ import os
 import subprocess
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from opsflow.model import Connection, Host
@@ -86,21 +86,21 @@ def block(alias, fleet, name, *more):
     return "\n    ".join(lines) + "\n"
 
 
-def left_open():
-    """What this process holds: sockets, and threads of connections."""
-    sockets = sum(os.readlink(path).startswith("socket:") for path in _descriptors())
-    return sockets, sum(type(thread).__module__.startswith("paramiko") for thread in threading.enumerate())
+def taken():
+    """What this process holds, each by itself: sockets, and threads of connections."""
+    sockets = {name for name in _descriptors() if name.startswith("socket:")}
+    return sockets | {thread for thread in threading.enumerate() if type(thread).__module__.startswith("paramiko")}
 
 
-def settled(wanted):
-    """What is open once nothing more is being closed."""
+def left_since(before):
+    """What was taken since, and is not let go of; what there was before may go meanwhile."""
     ends = time.monotonic() + 10
-    while left_open() != wanted and time.monotonic() < ends:
+    while (left := taken() - before) and time.monotonic() < ends:
         time.sleep(0.02)
-    return left_open()
+    return left
 
 
 def _descriptors():
     for path in Path("/proc/self/fd").iterdir():
-        if path.is_symlink():
-            yield path
+        with suppress(FileNotFoundError):
+            yield os.readlink(path)

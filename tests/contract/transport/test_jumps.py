@@ -5,7 +5,7 @@ import threading
 import time
 
 import pytest
-from ssh_ground import User, addresses, block, left_open, settled
+from ssh_ground import User, addresses, block, left_since, taken
 
 from opsflow.errors import HostKeyRejected, Unreachable
 from opsflow.model import Operation
@@ -156,18 +156,19 @@ def test_the_key_of_every_hop_is_checked(chain, user, stranger):
 
 
 def test_nothing_stays_open_of_a_way_that_ends_in_the_middle(chain, user):
-    before = left_open()
+    before = taken()
     with pytest.raises(Unreachable, match="the machine before it does not get through"):
         user.to(**through(chain, *HOPS, port=9, connect_timeout=1.0)).run("true")
-    assert settled(before) == before
+    assert left_since(before) == set()
 
 
 @pytest.mark.parametrize("lost", HOPS)
 def test_a_command_behind_a_hop_that_dies_is_followed_to_its_end(chain, user, tmp_path, lost):
     transport = user.to(**through(chain, *HOPS))
-    before = left_open()
-    place = transport.claim("run-1", 1)
-    op = Operation(run="run-1", epoch=1, attempt=f"attempt-{lost}", number=1, digest="d", place=place)
+    before = taken()
+    run = f"run-{lost}"
+    place = transport.claim(run, 1)
+    op = Operation(run=run, epoch=1, attempt=f"attempt-{lost}", number=1, digest="d", place=place)
     witness = chain.home("target") / f"witness-{lost}"
     caught = []
     thread = threading.Thread(
@@ -183,5 +184,5 @@ def test_a_command_behind_a_hop_that_dies_is_followed_to_its_end(chain, user, tm
     assert witness.read_text() == "ran\n"
     transport.release()
     transport.close()
-    assert settled(before) == before
+    assert left_since(before) == set()
     shutil.rmtree(chain.home("target") / ".opsflow", ignore_errors=True)

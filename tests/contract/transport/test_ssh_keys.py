@@ -3,7 +3,7 @@
 import subprocess
 
 import pytest
-from ssh_ground import User, addresses, agent, left_open, settled
+from ssh_ground import User, addresses, agent, left_since, taken
 
 from opsflow.errors import AuthenticationFailed
 from opsflow.testing import SshdFleet
@@ -154,11 +154,11 @@ def test_a_server_that_wants_more_than_a_key_is_told(user, tmp_path):
 def test_nothing_stays_open_after_a_login_or_a_refusal(user, own, monkeypatch):
     key = user.key("key")
     with agent(key, monkeypatch=monkeypatch):
-        before = left_open()
+        before = taken()
         with pytest.raises(AuthenticationFailed):
             to(user, own).run("true")
-        assert settled(before) == before
+        assert left_since(before) == set()
         authorize(user, key)
         assert to(user, own).run("true").ok
         user.close()
-        assert settled(before) == before
+        assert left_since(before) == set()
