@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
+from opsflow.engine.acting import begin_execute
 from opsflow.engine.graph import Frontier, Spread
 from opsflow.engine.jobs import Jobs
 from opsflow.engine.lanes import Lanes, Queue
@@ -11,7 +12,6 @@ from opsflow.engine.retrying import Retrying
 from opsflow.engine.reverting import say_finished
 from opsflow.engine.run import INTERRUPTED, Run, outcome_state
 from opsflow.engine.unsettled import Unsettled, may_repeat
-from opsflow.events import NodeStarted
 from opsflow.model import (
     AttemptRecord,
     AttemptState,
@@ -24,7 +24,6 @@ from opsflow.model import (
     Phase,
     Step,
     Verdict,
-    said_with,
 )
 
 _OPEN = frozenset({NodeState.PENDING, NodeState.RUNNING})
@@ -118,7 +117,8 @@ class Forward:
         while self._prepared and len(found) < free:
             outcome = self._prepared.popleft()
             if self._pending(outcome.job.node):
-                found.append(self._act(outcome))
+                found.append(begin_execute(self._run, self._jobs, outcome))
+                self._again.tries.begun(outcome.job.node)
             else:
                 self._lanes.give(outcome.job.step)
         while len(found) < free and (node := self._ready.take(self._pending)):
@@ -188,23 +188,6 @@ class Forward:
         """A node is through."""
         if self._frontier.reached(node):  # else it is passed when it is reached
             self._reach(self._frontier.settle(node))
-
-    def _act(self, outcome: Outcome) -> Job:
-        node = outcome.job.node
-        assert outcome.preview is not None
-        attempt = self._run.begin_attempt(
-            node,
-            Phase.EXECUTE,
-            params=outcome.params,
-            preview=outcome.preview,
-            machine=outcome.machine,
-            turn=outcome.job.turn,
-        )
-        self._run.move(node, "start")
-        self._again.tries.begun(node)
-        summary = said_with(outcome.preview.summary, attempt.turn)
-        self._run.say(NodeStarted(run_id=self._run.id, node=node, phase=Phase.EXECUTE, n=attempt.n, summary=summary))
-        return self._jobs.execute(attempt)
 
     def _take_preparation(self, outcome: Outcome) -> None:
         node = outcome.job.node
