@@ -24,6 +24,9 @@ EMPTY_GATE = 5.0
 INLINE = 8 * 1024
 """Bytes of input that travel with the start; more is spooled on the target beforehand."""
 
+PIPED = 4 * 1024
+"""Bytes of input that a target can give to a command without a process that writes them, if they are lines of text."""
+
 LONG = 8 * 1024
 """Characters of a script that goes to its shell through a pipe; a shorter one does in its environment."""
 
@@ -75,13 +78,21 @@ class Call:
             lines.append(f"L {escaped(self.text)}")
         else:
             lines += [f"T {line}" for line in self.text.split("\n")]
-        how = "f" if self.spooled else "-"
-        if self.body is not None:
-            lines.append(f"I {escaped(self.body)}")
-            how = "p"
+        how, given = self._given()
+        lines += given
         if self.reads:
             lines.append(f"R {self.reads}")
         return [*lines, f"S {slot} {self.id} {self.digest} {self.timeout} {how} {self.delivery} ."]
+
+    def _given(self) -> tuple[str, list[str]]:
+        """How it gets its input, and the lines that bring it."""
+        body = self.body
+        if body is None:
+            return ("f" if self.spooled else "-"), []
+        if len(body) <= PIPED and body.endswith(b"\n") and b"\0" not in body:
+            text = body[:-1].decode("utf-8", "surrogateescape")
+            return "h", [f"H {line}" for line in text.split("\n")]
+        return "p", [f"I {escaped(body)}"]
 
 
 def call_of(op: Operation | None, text: str, out: Capture, err: Capture) -> Call:

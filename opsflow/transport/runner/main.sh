@@ -43,7 +43,7 @@ relay() {
     message=
     while IFS= read -r line; do
         case $line in
-        [TLIR]' '*) message=$message$line$newline ;;
+        [TLHIR]' '*) message=$message$line$newline ;;
         'S '*' .')
             # shellcheck disable=SC2086 # words
             set -- $line # S slot op hash timeout input delivery .

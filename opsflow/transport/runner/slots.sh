@@ -11,6 +11,7 @@ slot() {
         case $line in
         'T '*) text=$text${line#T }$newline ;;
         'L '*) long=${line#L } ;;
+        'H '*) body=$body${line#H }$newline ;;
         'I '*) body=${line#I } ;;
         'R '*) seen=${line#R } ;;
         *)
@@ -69,9 +70,13 @@ supervise() {
 # What it is to do is in its environment, until it has read that.
 # It takes its stderr itself: what our shell says of its end ("Killed") is no output of it.
 payload() {
-    case $input in
-    p) decoded "$body" | _opsflow=$1 $session sh -c "$inner" sh "$file" "$mask" >&3 3>&- ;;
-    f) _opsflow=$1 $session sh -c "$inner" sh "$file" "$mask" <"$file.in" >&3 3>&- ;;
+    case $input$here in
+    h1) _opsflow=$1 $session sh -c "$inner" sh "$file" "$mask" >&3 3>&- <<. ;;
+${body%?}
+.
+    h) raw "${body%?}" | _opsflow=$1 $session sh -c "$inner" sh "$file" "$mask" >&3 3>&- ;;
+    p*) decoded "$body" | _opsflow=$1 $session sh -c "$inner" sh "$file" "$mask" >&3 3>&- ;;
+    f*) _opsflow=$1 $session sh -c "$inner" sh "$file" "$mask" <"$file.in" >&3 3>&- ;;
     *) _opsflow=$1 $session sh -c "$inner" sh "$file" "$mask" </dev/null >&3 3>&- ;;
     esac
 }

@@ -130,7 +130,8 @@ def apart(tmp_path, monkeypatch):
         pytest.param("echo said", {}, 1, id="output"),
         pytest.param("echo said; echo said >&2", {}, 1, id="both streams"),
         pytest.param("printf %02000d 0", {}, 2, id="larger output"),  # somebody reads that
-        pytest.param("read -r x", {"input": b"given\n"}, 2, id="input"),  # somebody writes that
+        pytest.param("read -r x", {"input": b"given\n"}, 1, id="input"),
+        pytest.param("read -r x || :", {"input": b"given"}, 2, id="input without an end"),  # somebody writes that
     ],
 )
 def test_processes_of_an_operation(apart, command, asked, number_of):

@@ -63,6 +63,43 @@ def test_input(ground, transport, size):
     assert (ground.home / "got").read_bytes() == content
 
 
+TEXTS = {
+    "a line": b"some input\n",
+    "an empty line": b"\n",
+    "empty lines": b"\n\n\n",
+    "every byte but NUL": EVERY[1:] + b"\n",
+    "every byte twice": bytes(b for b in EVERY[1:] for _ in "12") + b"\n",
+    "what a shell would expand": b"  $A ${A} `id` $(id) \\ \\\\ \\\n\\$A \"'\n.\n .\nS 1 . .\n\t\n",
+    "letters": "Grüße, 世界 .\n".encode() * 20,
+    "as much as a pipe takes at once": b"x" * 4095 + b"\n",
+    "more": b"x" * 4096 + b"\n",
+    "no end of line": b"a\nb",
+}
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_input_that_is_text(ground, transport, monkeypatch, locale):
+    """With a short script and with one that comes through a pipe itself."""
+    transport.close()
+    monkeypatch.setenv("LC_ALL", locale)
+    for attempt, long in (("a", ""), ("b", " #" + "x" * 9_000)):
+        for number, content in enumerate(TEXTS.values(), 1):
+            assert transport.run(f"cat >got{long}", input=content, op=ground.operation(attempt, number)).ok
+            assert (ground.home / "got").read_bytes() == content
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_input_comes_through_a_pipe_and_never_by_a_file(ground, transport, monkeypatch, old):
+    """Some shells write here-documents to temporary files: bash before 5.1 too, whose ways it has with BASH_COMPAT."""
+    transport.close()
+    if old:
+        monkeypatch.setenv("BASH_COMPAT", "50")
+    for number, content in enumerate(TEXTS.values(), 1):
+        command = "if [ -p /proc/self/fd/0 ]; then cat; fi"
+        said = transport.run(command, input=content, op=ground.operation("a", number)).stdout
+        assert said == content.decode("utf-8", "replace")
+
+
 def test_nothing_of_how_it_was_started_is_left_in_a_command(ground, transport):
     """Its arguments are empty, the text is not in its environment, and no descriptor is open that it may use itself."""
     for number, long in ((1, ""), (2, "#" * 9_000)):
