@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from hosts import PROGRAMS
+from hosts import APART, PROGRAMS, home
 from measuring import Bar, Report, Sample, median, run_process, shown, take_turns
 from programs.cost import KINDS
 
@@ -15,7 +15,8 @@ def measure(work: Path, *, runs: int) -> list[Report]:
     """CPU milliseconds of the target's processes per command, of each kind."""
 
     def contender(kind: str) -> Sample:
-        return run_process([sys.executable, PROGRAMS / "cost.py", kind, str(_COMMANDS), work], cwd=work)
+        with home(work) as directory:
+            return run_process([sys.executable, PROGRAMS / "cost.py", kind, str(_COMMANDS), directory], cwd=work)
 
     found = take_turns({kind: lambda kind=kind: contender(kind) for kind in KINDS}, runs)
     figures = {
@@ -26,8 +27,8 @@ def measure(work: Path, *, runs: int) -> list[Report]:
         Report(
             title="What a command costs its host: CPU milliseconds",
             notes=(
-                f"{_COMMANDS} commands one after another on one connection, with this machine's `sh` and disk; all"
-                " processes of the host counted. Bare: `sh -c` by fork and exec."
+                f"{_COMMANDS} commands one after another on one connection, with this machine's `sh`; all processes of"
+                f" the host counted. Bare: `sh -c` by fork and exec. {APART}"
             ),
             head=("", "bare `sh -c`", "as an operation", "more"),
             rows=[[k, f"{b:.2f}", f"{r:.2f}", f"{r - b:.2f}"] for k, (b, r) in figures.items()],

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
-from hosts import PROGRAMS, Hosts, apply, fleet, playbook
+from hosts import APART, PROGRAMS, Hosts, apply, fleet, home, playbook
 from measuring import Bar, Contender, Report, Sample, median, run_process, shown, spread, take_turns
 
 HOSTS = 20
@@ -21,7 +21,7 @@ FEW, MANY = 2, 12
 
 def measure(work: Path, *, runs: int) -> list[Report]:
     """Wall time over a proxy, and round trips per step."""
-    with fleet(work / "fleet", HOSTS) as targets:
+    with home(work) as homes, fleet(homes, HOSTS) as targets:
         with _far(work, targets, ROUND_TRIP) as far:
             samples = take_turns(_contenders(work, far, STEPS), runs)
         with _far(work, targets.first(1), LONG) as far:
@@ -37,7 +37,7 @@ def measure(work: Path, *, runs: int) -> list[Report]:
             title=f'{HOSTS} hosts x {STEPS} commands, {ROUND_TRIP * 1000:g} ms round trip, per = "host"',
             notes=(
                 "A proxy delays each direction by half and charges a round trip for connecting. Round trips per step:"
-                f" what a step more costs on one host {LONG * 1000:g} ms away."
+                f" what a step more costs on one host {LONG * 1000:g} ms away. {APART}"
             ),
             head=("", "wall: median (least to most)", "own CPU", "round trips per step", "times opsflow"),
             rows=[_row(name, found, trips[name], own) for name, found in samples.items()],

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import peers
-from hosts import PROGRAMS, Hosts, apply, fleet, playbook
+from hosts import APART, PROGRAMS, Hosts, apply, fleet, home, playbook
 from measuring import TIMING_HEAD, Bar, Contender, Report, Sample, median, run_process, take_turns, timing_rows
 
 STEPS = 5
@@ -19,7 +19,7 @@ OWN_BARRIERS = "opsflow, a barrier after every step"
 
 def measure(work: Path, *, hosts: int, forks: int, runs: int) -> list[Report]:
     """The whole process of each contender, on the same hosts."""
-    with fleet(work / "fleet", hosts) as targets, tempfile.TemporaryDirectory(prefix="cp-") as short:
+    with home(work) as homes, fleet(homes, hosts) as targets, tempfile.TemporaryDirectory(prefix="cp-") as short:
         contenders = {
             OWN: _opsflow(work, targets, forks, "host"),
             OWN_BARRIERS: _opsflow(work, targets, forks, "all"),
@@ -36,6 +36,7 @@ def measure(work: Path, *, hosts: int, forks: int, runs: int) -> list[Report]:
             notes=(
                 "Whole processes. opsflow previews, writes every intent and outcome to its journal (SQLite, durable)"
                 " and reports; the others write nothing down. Most of it is the hosts' own sshd on the same cores."
+                f" {APART}"
             ),
             head=TIMING_HEAD,
             rows=timing_rows(samples, OWN),

@@ -27,6 +27,8 @@ def main() -> int:
         _program()()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
+    finally:
+        gc.freeze()  # all goes with the process: to look through it for garbage once more takes a tenth of a second
     return 0
 
 

@@ -13,7 +13,8 @@ from opsflow.transport.fake import FakeTransport
 from opsflow.transport.local import LocalTransport
 from opsflow.transport.shell import ShellTransport
 
-_AT_ONCE = 16
+_AT_ONCE = 64
+"""Hosts that are let go at the same time: they only wait for the other side."""
 
 
 class HostTransports:
