@@ -3,12 +3,11 @@
 import json
 import os
 import signal
-import threading
-from contextlib import closing, contextmanager, suppress
-from pathlib import Path
+from contextlib import closing, contextmanager
 
 import pytest
 from command_line import Project, eventually, step
+from watching import Watched
 
 from opsflow.journal import SqlJournal
 from opsflow.testing.accounts import Accounts, missing
@@ -59,30 +58,6 @@ def ground():
         with made.project:
             yield made
 
-
-class Watched:
-    """What could be read of all processes while it watched: their command lines and environments."""
-
-    def __init__(self):
-        self.seen = set()
-        self._end = threading.Event()
-
-    def __enter__(self):
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._end.set()
-        self._thread.join()
-
-    def _watch(self):
-        while not self._end.wait(0.02):
-            for entry in os.listdir("/proc"):
-                for name in ("cmdline", "environ") if entry.isdigit() else ():
-                    with suppress(OSError):
-                        self.seen.add(Path("/proc", entry, name).read_bytes())
-
     def hold(self, text):
         return any(text.encode() in line for line in self.seen)
 
@@ -91,7 +66,7 @@ class Watched:
 def no_password_leaks(ground):
     """Nothing that the block does shows the password. Yields a list for what was printed."""
     printed = []
-    with Watched() as watched:
+    with Watched("cmdline", "environ") as watched:
         yield printed
     assert PASSWORD not in "".join(printed)
     assert not watched.hold(PASSWORD), "a process showed the password"

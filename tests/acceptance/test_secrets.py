@@ -5,14 +5,12 @@ The site's databases are two private MariaDB servers, so that a password is need
 
 import hashlib
 import json
-import os
-import threading
-from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from command_line import step
 from upgrade_site import DATABASES, PLAYBOOK, playing
+from watching import Watched
 
 from opsflow.testing.mariadb import PrivateMariaDB, installed
 
@@ -39,30 +37,6 @@ class MariaDatabase:
         tables = [name for (name,) in self.execute("SHOW TABLES") if "opsflow" not in name]
         return {t: (self.execute(f"SHOW CREATE TABLE {t}"), self.execute(f"SELECT * FROM {t}")) for t in tables}
 
-
-class CommandLines:
-    """What could be read of all processes of this machine while it watched."""
-
-    def __init__(self):
-        self.seen = set()
-        self._end = threading.Event()
-
-    def __enter__(self):
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._end.set()
-        self._thread.join()
-
-    def _watch(self):
-        while not self._end.wait(0.02):
-            for entry in os.listdir("/proc"):
-                if entry.isdigit():
-                    with suppress(OSError):
-                        self.seen.add(Path("/proc", entry, "cmdline").read_bytes())
-
     def hold(self, text):
         return any(text.encode() in line for line in self.seen)
 
@@ -88,7 +62,7 @@ def no_secret_leaks(site):
     """Nothing that the block does shows a secret. Yields a list for what was printed."""
     secrets = [TOKEN, *(database.server.password for database in site.databases.values())]
     printed = []
-    with CommandLines() as lines:
+    with Watched("cmdline") as lines:
         yield printed
     for secret in secrets:
         assert secret not in "".join(printed)
