@@ -33,7 +33,10 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodePlanned(Event):
-    """A dry run has looked at a node. `at_end`: it runs when nothing else is left (`finally`)."""
+    """A dry run has looked at a node. `at_end`: it runs when nothing else is left (`finally`).
+
+    `gate`: it will wait for an approval; `summary` says of what.
+    """
 
     node: str
     step: str
@@ -44,6 +47,7 @@ class NodePlanned(Event):
     diff: str
     needs: Sequence[str]
     at_end: bool = False
+    gate: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +113,15 @@ class NodeFinished(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodeWaiting(Event):
+    """A node has come to its turn and waits until somebody approves. `question`: what."""
+
+    node: str
+    step: str
+    question: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RollbackBegan(Event):
     """A scope is rolled back. `nodes`: what will be reverted, first one first."""
 
@@ -139,11 +152,13 @@ class RunStopping(Event):
     """A stop was asked for: nothing more is started.
 
     `running`: nodes that are waited for; with `kill` they are ended. `by`: who asked from elsewhere; empty: a signal.
+    `why`: what he said.
     """
 
     running: Sequence[str]
     by: str = ""
     kill: bool = False
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

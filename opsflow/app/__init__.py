@@ -1,14 +1,18 @@
 """The use cases, and the one place where the parts are wired together."""
 
-from opsflow.app.asking import Answer, cancel, mark
+from opsflow.app.approving import approve
+from opsflow.app.asking import Answer
 from opsflow.app.driving import RunSummary
 from opsflow.app.housekeeping import Pruned, Unlocked, export, prune, unlock, upgrade_journal
 from opsflow.app.logs import Logs
+from opsflow.app.marking import mark
 from opsflow.app.reading import RunDetail, hosts, runs, show, tasks, validate
 from opsflow.app.resuming import resume, rollback
 from opsflow.app.running import Request, apply, preview
 from opsflow.app.saved import SavedPlan, saved_plan
 from opsflow.app.settings import Settings, settings
+from opsflow.app.stopping import cancel, pause
+from opsflow.app.wiring import operator
 from opsflow.engine.stop import Stop
 from opsflow.model import Mark
 
@@ -25,10 +29,13 @@ __all__ = [
     "Stop",
     "Unlocked",
     "apply",
+    "approve",
     "cancel",
     "export",
     "hosts",
     "mark",
+    "operator",
+    "pause",
     "preview",
     "prune",
     "resume",

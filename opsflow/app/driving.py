@@ -13,7 +13,7 @@ from opsflow.errors import JournalUnavailable
 from opsflow.events import Listener, NodePlanned
 from opsflow.journal import SqlJournal
 from opsflow.model import NodeState, RunRecord, RunState
-from opsflow.ports import Executor, Transports
+from opsflow.ports import Approver, Executor, Transports
 
 NOT_CONFIRMED = 1
 """Exit code of a use case to which the operator said no."""
@@ -47,10 +47,17 @@ def load(record: RunRecord, stored: StoredPlan, listeners: Sequence[Listener]) -
 
 
 def drive(
-    run: Run, executor: Executor, transports: Transports, journal: SqlJournal, stop: Stop, command: str
+    run: Run,
+    executor: Executor,
+    transports: Transports,
+    journal: SqlJournal,
+    stop: Stop,
+    command: str,
+    approver: Approver | None = None,
 ) -> RunSummary:
     """Drive a run that this process writes: `apply`, `resume` or `rollback` it."""
-    engine = Engine(run, executor=executor, journal=journal, renderer=wiring.renderer_for(run.plan), stop=stop)
+    renderer = wiring.renderer_for(run.plan)
+    engine = Engine(run, executor=executor, journal=journal, renderer=renderer, stop=stop, approver=approver)
     try:
         code = {"apply": engine.apply, "resume": engine.resume, "rollback": engine.rollback}[command]()
     except JournalUnavailable as error:

@@ -7,19 +7,29 @@ from opsflow import inventory as inventories
 from opsflow.app import wiring
 from opsflow.app.running import Request
 from opsflow.app.settings import Settings
+from opsflow.journal import SqlJournal
 from opsflow.model import NodeRecord, RequestRecord, RollbackRecord, RunRecord
+from opsflow.plan import Accepted, Plan, differences
 from opsflow.ports import Inventory, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunDetail:
-    """All that the journal knows of a run, output excepted. `driven`: a living process drives it."""
+    """All that the journal knows of a run, output excepted.
+
+    Attributes:
+        driven: A living process drives it.
+        at_end: Steps that run when nothing else is left (`finally`).
+        accepted: The plans that took the place of the first, with what was different.
+    """
 
     run: RunRecord
     nodes: Sequence[NodeRecord]
     rollbacks: Sequence[RollbackRecord]
     requests: Sequence[RequestRecord]
     driven: bool
+    at_end: frozenset[str]
+    accepted: Sequence[Accepted]
 
 
 def validate(request: Request, settings: Settings) -> None:
@@ -48,7 +58,18 @@ def show(run: str | None, settings: Settings) -> RunDetail:
             rollbacks=journal.rollbacks(found.id),
             requests=journal.requests(found.id),
             driven=journal.driven(found.id),
+            at_end=frozenset(step["id"] for step in journal.plan(found.id)["playbook"]["steps"] if step.get("at_end")),
+            accepted=_accepted(found.id, journal),
         )
+
+
+def _accepted(run_id: str, journal: SqlJournal) -> list[Accepted]:
+    later = journal.later_plans(run_id)
+    plans = [Plan.from_json(journal.plan(run_id, number)) for number in range(len(later) + 1)] if later else []
+    return [
+        Accepted(number=plan.number, at=plan.at, operator=plan.operator, differences=differences(before, after))
+        for plan, before, after in zip(later, plans[:-1], plans[1:], strict=True)
+    ]
 
 
 def tasks(settings: Settings) -> Sequence[Task]:

@@ -25,7 +25,7 @@ from opsflow.events import Listener, NodePlanned
 from opsflow.journal import SqlJournal
 from opsflow.model import SCOPE_RUN, Action, RunRecord, RunState
 from opsflow.plan import Plan, merged, node_changes
-from opsflow.ports import Confirm
+from opsflow.ports import Approver, Confirm
 
 _OVER = frozenset({RunState.SUCCEEDED, RunState.ROLLED_BACK})
 
@@ -37,6 +37,7 @@ def resume(
     *,
     accept_changes: bool = False,
     stop: Stop | None = None,
+    approver: Approver | None = None,
 ) -> RunSummary:
     """Go on with a run that was interrupted, suspended, halted or failed; None: the newest.
 
@@ -47,6 +48,7 @@ def resume(
         accept_changes: Also if its files say something else now: it goes on with that, and nothing that is done is
             done again. If they are not there any more, or it only goes back, it follows its stored plan.
         stop: The operator's wish to stop.
+        approver: Asks at the terminal for approvals that steps wait for; None: nobody is there, and the run suspends.
 
     Raises:
         UnknownRun: there is no such run.
@@ -74,7 +76,7 @@ def resume(
         if new:
             _replan(loaded, stored, new, found.differences)
         with wiring.executor(settings, loaded.plan, tasks, listeners, pins=seen_keys(loaded)) as (executor, transports):
-            return drive(loaded, executor, transports, journal, stop or Stop(), "resume")
+            return drive(loaded, executor, transports, journal, stop or Stop(), "resume", approver)
 
 
 def rollback(

@@ -20,7 +20,7 @@ from opsflow.journal import SqlJournal, new_run_id
 from opsflow.model import LOCALHOST, Action, NodeRecord, NodeState, OnFailure, RunRecord, RunState
 from opsflow.plan import Plan
 from opsflow.plugins.registry import TaskRegistry
-from opsflow.ports import Confirm, Executor
+from opsflow.ports import Approver, Confirm, Executor
 
 _INTERRUPTED = 130
 
@@ -83,6 +83,7 @@ def apply(
     *,
     confirm: Confirm | None,
     stop: Stop | None = None,
+    approver: Approver | None = None,
 ) -> RunSummary:
     """Preview, ask, run.
 
@@ -92,6 +93,7 @@ def apply(
         listeners: Hear of everything; plugins hear of the run.
         confirm: Asks the operator; None: nobody needs to be asked.
         stop: The operator's wish to stop.
+        approver: Asks at the terminal for approvals that steps wait for; None: nobody is there, and the run suspends.
 
     Raises:
         InputError: everything that is wrong with the files.
@@ -115,7 +117,7 @@ def apply(
                 journal.abandon(abandoned.id)
             record = _begin(plan, journal)
             run = Run(record, plan, journal, [*listeners, *tasks.listeners()])
-            return drive(run, executor, transports, journal, stop, "apply")
+            return drive(run, executor, transports, journal, stop, "apply", approver)
 
 
 def _planned(request: Request, settings: Settings) -> tuple[Plan, TaskRegistry, Settings]:

@@ -42,10 +42,23 @@ def show(common: Common, run: Run = None) -> int:
 
     found = app.show(run, common.settings())
     if common.machine:
-        write_data(show_data(found.run, found.nodes, found.rollbacks, found.requests), common)
+        data = show_data(
+            found.run, found.nodes, found.rollbacks, found.requests, at_end=found.at_end, accepted=found.accepted
+        )
+        write_data(data, common)
     else:
         paint = Paint.of(sys.stdout, allowed=not common.no_color)
-        options = {"driven": found.driven, "verbose": common.verbose, "debug": common.debug}
-        lines = show_lines(found.run, found.nodes, found.rollbacks, paint, requests=found.requests, **options)
+        lines = show_lines(
+            found.run,
+            found.nodes,
+            found.rollbacks,
+            paint,
+            requests=found.requests,
+            at_end=found.at_end,
+            accepted=found.accepted,
+            driven=found.driven,
+            verbose=common.verbose,
+            debug=common.debug,
+        )
         write_lines(lines)
     return 0

@@ -1,4 +1,4 @@
-"""cancel, mark: what an operator says to a run from elsewhere. Imports wait until the command runs."""
+"""pause, cancel, approve, mark: what an operator says to a run from elsewhere. Imports wait until the command runs."""
 # ruff: noqa: PLC0415
 
 import sys
@@ -16,6 +16,8 @@ group = typer.Typer()
 
 OneRun = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run, or how it begins.", show_default=False)]
 
+Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="For those who ask later; kept.", show_default=False)]
+
 
 class Verdict(StrEnum):
     """What an operator may say of a node; the names of `opsflow.model.Mark`."""
@@ -24,6 +26,18 @@ class Verdict(StrEnum):
     FAILED = "failed"
     SKIPPED = "skipped"
     REVERTED = "reverted"
+
+
+@command(group)
+def pause(common: Common, run: OneRun, why: Why = "") -> int:
+    """Let a running run begin nothing more, and suspend it.
+
+    What is at work comes to its end, a rollback that is under way stops too, and nothing is put back. The run keeps its
+    hosts; `opsflow resume` goes on.
+    """
+    from opsflow import app
+
+    return _told(app.pause(run, common.settings(), why=why), common)
 
 
 @command(group)
@@ -44,6 +58,28 @@ def cancel(
     from opsflow import app
 
     return _told(app.cancel(run, common.settings(ask_become_pass=ask_become_pass), kill=kill), common)
+
+
+@command(group)
+def approve(
+    common: Common,
+    run: OneRun,
+    step: Annotated[
+        str | None,
+        typer.Argument(metavar="STEP", help="Which step, if more than one waits.", show_default=False),
+    ] = None,
+    reject: Annotated[
+        bool, typer.Option("--reject", help="Refuse: the step fails, and its `on_failure` follows.")
+    ] = False,
+    why: Why = "",
+) -> int:
+    """Open the gate at which a run waits, or refuse it.
+
+    Who said it, when and why is kept. If a process drives the run it goes on at once; otherwise `opsflow resume` does.
+    """
+    from opsflow import app
+
+    return _told(app.approve(run, step, common.settings(), reject=reject, why=why), common)
 
 
 @command(group)

@@ -120,7 +120,7 @@ def apply(
     Ctrl-C once stops after what is running; twice leaves it to itself. Both can be resumed.
 
     Exit codes: 0 done, 1 failed and resumable, 2 wrong input, 3 failed and rolled back, 4 needs a person, 5 hosts are
-    held by another run, 6 no journal, 7 nobody could be asked, 130 interrupted and resumable.
+    held by another run, 6 no journal, 7 somebody has to approve or to be asked, 130 interrupted and resumable.
     """
     from opsflow import app
     from opsflow.cli.session import Session
@@ -140,7 +140,14 @@ def apply(
         return session.drive(lambda: app.preview(request, session.settings, session.listeners, stop=session.stop))
     confirm = None if yes else session.confirm
     return session.drive(
-        lambda: app.apply(request, session.settings, session.listeners, confirm=confirm, stop=session.stop)
+        lambda: app.apply(
+            request,
+            session.settings,
+            session.listeners,
+            confirm=confirm,
+            stop=session.stop,
+            approver=session.approver,
+        )
     )
 
 
@@ -171,7 +178,14 @@ def resume(
         ),
     )
     return session.drive(
-        lambda: app.resume(run, session.settings, session.listeners, accept_changes=accept_changes, stop=session.stop)
+        lambda: app.resume(
+            run,
+            session.settings,
+            session.listeners,
+            accept_changes=accept_changes,
+            stop=session.stop,
+            approver=session.approver,
+        )
     )
 
 

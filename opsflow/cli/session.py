@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from opsflow import app
+from opsflow.cli.gate import TerminalApprover
 from opsflow.cli.options import Common, Output
 from opsflow.cli.screen import Screen, write_data, write_lines
 from opsflow.cli.signals import stopping
@@ -37,6 +38,11 @@ class Session:
         """Ask the operator; `ports.Confirm`."""
         return self._screen.confirm(question)
 
+    @property
+    def approver(self) -> TerminalApprover | None:
+        """Asks for approvals that steps wait for; None: nobody is at the terminal."""
+        return TerminalApprover.of(self._screen)
+
     def drive(self, use_case: Callable[[], app.RunSummary]) -> int:
         """Do it while signals stop it; show what came of it; the exit code."""
         try:
@@ -56,7 +62,14 @@ class Session:
         if not self._screen.finished:
             return plan_data(summary.planned)
         detail = app.show(summary.run_id, self.settings)
-        return show_data(detail.run, detail.nodes, detail.rollbacks, detail.requests)
+        return show_data(
+            detail.run,
+            detail.nodes,
+            detail.rollbacks,
+            detail.requests,
+            at_end=detail.at_end,
+            accepted=detail.accepted,
+        )
 
     def _last_words(self, summary: app.RunSummary) -> list[str]:
         if not summary.hint or (self._common.output is Output.QUIET and not summary.exit_code):

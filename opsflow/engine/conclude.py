@@ -2,20 +2,27 @@
 
 from opsflow.engine.last import with_last
 from opsflow.engine.run import Run
-from opsflow.model import SCOPE_RUN, NodeState, OnFailure, RunState
+from opsflow.model import SCOPE_RUN, NodeState, OnFailure, RunState, question_of
 
+_IN_DOUBT = (NodeState.UNKNOWN, NodeState.REVERT_FAILED)
 _GOOD = frozenset({NodeState.SUCCEEDED, NodeState.UNCHANGED, NodeState.SKIPPED})
 
 
-def conclude(run: Run, *, interrupted: bool, wanted_back: bool = False) -> int:
+def conclude(run: Run, *, interrupted: bool, waiting: bool = False, wanted_back: bool = False) -> int:
     """Move the run to the state in which it stops here; the exit code.
 
     Args:
         run: The run; nothing of it is at work, unless it was interrupted.
         interrupted: The operator stopped it.
+        waiting: Nothing is left to do until somebody approves.
         wanted_back: The operator asked for the rollback, so that its success is a success.
     """
-    event, code = ("suspend", 130) if interrupted else with_last(run, *_verdict(run, wanted_back=wanted_back))
+    if interrupted:
+        event, code = "suspend", 130
+    elif waiting:
+        event, code = "suspend", 4 if run.in_state(*_IN_DOUBT) else 7
+    else:
+        event, code = with_last(run, *_verdict(run, wanted_back=wanted_back))
     # In the same commit: a process that dies after it must not leave hosts held by a run that is over.
     run.move_run(event, exit_code=code, frees=not _holds_hosts(run, event))
     return code
@@ -27,20 +34,43 @@ def left_standing(run: Run) -> list[str]:
     return [n for n in frozen if run.nodes[n].to_revert()]
 
 
+def put_back_by_hand(run: Run) -> bool:
+    """Whether an operator has marked something reverted outside of a rollback: only a rollback leads to an end then."""
+    rolled = {n for r in (*run.earlier, *run.rollbacks.values()) for n in r.nodes}
+    return any(n not in rolled for n in run.in_state(NodeState.REVERTED))
+
+
 def next_command(run: Run, exit_code: int) -> str:
     """What the operator does next; empty if nothing is left to do."""
     if run.state is RunState.ROLLBACK_INCOMPLETE:
-        if run.in_state(NodeState.REVERT_FAILED):
-            return f"opsflow show {run.id}; mend what the reverts failed at, then opsflow rollback {run.id}"
-        if run.in_state(NodeState.UNKNOWN):
-            by_hand = "put back by hand what is unknown, and mark it reverted"
-            return f"opsflow show {run.id}; {by_hand}; then opsflow rollback {run.id}"
-        return f"opsflow show {run.id}; put back by hand what is left, then apply with --abandon {run.id}"
+        return _mend(run)
+    if run.state is RunState.SUSPENDED and (steps := _at_gates(run)):
+        others = "" if len(steps) == 1 else f", and {', '.join(steps[1:])}"
+        return (
+            f"opsflow approve {run.id} {steps[0]}   or, with --reject, refuse it{others}; then opsflow resume {run.id}"
+        )
     if run.state is RunState.SUSPENDED or (run.state is RunState.FAILED and exit_code in {1, 4}):
-        return f"opsflow resume {run.id}   or   opsflow rollback {run.id}"
+        ways = ("rollback",) if put_back_by_hand(run) else ("resume", "rollback")
+        return "   or   ".join(f"opsflow {way} {run.id}" for way in ways)
     if run.state is RunState.ROLLED_BACK and exit_code == 1:
         return f"opsflow show {run.id}; mend what failed at the end, then opsflow resume {run.id}"
     return ""
+
+
+def _mend(run: Run) -> str:
+    """What the operator does after a rollback that is incomplete."""
+    if run.in_state(NodeState.REVERT_FAILED):
+        return f"opsflow show {run.id}; mend what the reverts failed at, then opsflow rollback {run.id}"
+    if run.in_state(NodeState.UNKNOWN):
+        by_hand = "put back by hand what is unknown, and mark it reverted"
+        return f"opsflow show {run.id}; {by_hand}; then opsflow rollback {run.id}"
+    return f"opsflow show {run.id}; put back by hand what is left, then apply with --abandon {run.id}"
+
+
+def _at_gates(run: Run) -> list[str]:
+    """Steps that wait for an approval."""
+    waiting = (n.step for n in run.nodes.values() if question_of(n.state, n.error) is not None)
+    return list(dict.fromkeys(waiting))
 
 
 def _verdict(run: Run, *, wanted_back: bool) -> tuple[str, int]:

@@ -2,18 +2,17 @@
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
 
 from opsflow.engine.acting import begin_execute
+from opsflow.engine.gates import Gates
 from opsflow.engine.graph import Frontier, Spread
 from opsflow.engine.jobs import Jobs
 from opsflow.engine.lanes import Lanes, Queue
 from opsflow.engine.retrying import Retrying
 from opsflow.engine.reverting import say_finished
 from opsflow.engine.run import INTERRUPTED, Run, outcome_state
-from opsflow.engine.unsettled import Unsettled, may_repeat
+from opsflow.engine.unsettled import Unsettled, end_unseen, may_repeat
 from opsflow.model import (
-    AttemptRecord,
     AttemptState,
     Failure,
     Job,
@@ -68,6 +67,7 @@ class Forward:
         self._unsettled = Unsettled(run, jobs, lost)
         between = [n for n in open_ if not run.nodes[n].in_doubt]
         self._again = Retrying(run, jobs, lanes, closed=closed, fail=self._fail, undone=self._pass, begun=between)
+        self._gates = Gates(run)
         self._frontier = Frontier(run.plan, self._through)
         self.halted = False
 
@@ -91,6 +91,19 @@ class Forward:
         """Seconds until a node may try again; None: none waits."""
         tries, reverts = self._again.waits
         return [None if self.halted else tries, reverts]
+
+    @property
+    def gates(self) -> Mapping[str, str]:
+        """What somebody has to approve before it goes on, by node."""
+        return {} if self.halted else self._gates.waiting
+
+    def decided(self, node: str) -> None:
+        """A gate was opened or refused; its state says which."""
+        status = self._run.nodes[node]
+        if status.state is NodeState.FAILED:
+            self._fall(node)
+        else:
+            self._done(node, f"approved by {status.outputs['by']}")
 
     def reverts(self, node: str) -> bool:
         """Whether a node's attempts are reverted so that it can try again."""
@@ -195,7 +208,8 @@ class Forward:
             self._lanes.give(outcome.job.step)
             self._give_up(node)
             return
-        if outcome.verdict is Verdict.PREPARED and not self.halted:
+        waits = outcome.verdict is Verdict.PREPARED and not self.halted and self._gates.stop(outcome)
+        if outcome.verdict is Verdict.PREPARED and not self.halted and not waits:
             self._prepared.append(outcome)
             return
         self._lanes.give(outcome.job.step)
@@ -251,27 +265,23 @@ class Forward:
         rule = self._step(node).on_unknown
         asked = outcome.verdict is Verdict.PREPARED or outcome.preview is not None
         if outcome.verdict is Verdict.UNCHANGED:
-            self._end(attempt, AttemptState.SUCCEEDED, outcome.outputs)
+            end_unseen(self._run, attempt, AttemptState.SUCCEEDED, outcome.outputs)
             self._run.move(node, "succeed", outputs=outcome.outputs)
             self._done(node, "found done")
         elif self._closed(node):
-            self._end(attempt, AttemptState.UNKNOWN)
+            end_unseen(self._run, attempt, AttemptState.UNKNOWN)
             self._lose(node, INTERRUPTED)
         elif asked and rule is OnUnknown.RERUN and may_repeat(self._run, attempt):
-            self._end(attempt, AttemptState.FAILED)
+            end_unseen(self._run, attempt, AttemptState.FAILED)
             self._run.move(node, "retry")
             if self._frontier.reached(node):
                 self._ready.add(node)
         elif asked and rule is OnUnknown.REVERT:
-            self._end(attempt, AttemptState.UNKNOWN)
+            end_unseen(self._run, attempt, AttemptState.UNKNOWN)
             self._fail(node, INTERRUPTED)
         else:
-            self._end(attempt, AttemptState.UNKNOWN)
+            end_unseen(self._run, attempt, AttemptState.UNKNOWN)
             self._lose(node, outcome.failure or self._unsettled.why(node) or INTERRUPTED)
-
-    def _end(self, attempt: AttemptRecord, state: AttemptState, outputs: Mapping[str, Any] | None = None) -> None:
-        error = None if state is AttemptState.SUCCEEDED else attempt.error or INTERRUPTED
-        self._run.end_attempt(attempt, state, outputs=outputs, error=error)
 
     def _try_again(self, node: str, failure: Failure | None) -> None:
         if self.halted:
@@ -281,6 +291,9 @@ class Forward:
 
     def _fail(self, node: str, failure: Failure | None) -> None:
         self._run.move(node, "fail", error=failure)
+        self._fall(node)
+
+    def _fall(self, node: str) -> None:
         say_finished(self._run, node, Phase.EXECUTE)
         blocked = self.block(self._spread.dependants([node]), f"it needs {node}, which failed")
         self._failed(node, blocked)

@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from functools import partial
 
 from opsflow.engine.conclude import conclude, left_standing, next_command
+from opsflow.engine.gates import Desk
 from opsflow.engine.graph import Spread
 from opsflow.engine.jobs import Jobs
 from opsflow.engine.last import ended, renew
 from opsflow.engine.machine import loop_machine
 from opsflow.engine.requests import Requests
-from opsflow.engine.resume import end_interrupted, failed_before, policy, reopen, stopped_before
+from opsflow.engine.resume import end_interrupted, policy, reopen, stopped_before
 from opsflow.engine.run import Run
 from opsflow.engine.stop import Stop
 from opsflow.engine.ways import Ways
@@ -33,7 +34,7 @@ from opsflow.model import (
     RequestRecord,
     RunState,
 )
-from opsflow.ports import Executor, Journal, Renderer
+from opsflow.ports import Approver, Executor, Journal, Renderer
 
 _POLL = 0.25
 """Seconds in which a wish to stop is seen at the latest."""
@@ -52,9 +53,19 @@ class Engine:
         journal: For the heartbeat.
         renderer: For the values that scopes are made of.
         stop: The operator's wish to stop.
+        approver: Asks at the terminal for approvals; None: nobody is there.
     """
 
-    def __init__(self, run: Run, *, executor: Executor, journal: Journal, renderer: Renderer, stop: Stop) -> None:
+    def __init__(
+        self,
+        run: Run,
+        *,
+        executor: Executor,
+        journal: Journal,
+        renderer: Renderer,
+        stop: Stop,
+        approver: Approver | None = None,
+    ) -> None:
         self._run = run
         self._executor = executor
         self._journal = journal
@@ -74,6 +85,7 @@ class Engine:
         self._spread = spread
         self._ways = Ways(run, jobs, spread, renderer, self._failed)
         self._undo = self._ways.back
+        self._desk = Desk(run, journal, approver)
         self._requests = Requests(
             run,
             jobs=jobs,
@@ -83,6 +95,8 @@ class Engine:
             engaged=lambda node: bool(self._ways.last) or node in self._at_work() or self._undo.waiting(node),
             marked_failed=self._marked_failed,
             again=self._ways.again,
+            gates=lambda: self._ways.gates,
+            decided=self._ways.decided,
         )
 
     def apply(self) -> int:
@@ -102,10 +116,13 @@ class Engine:
             renew(self._run, self._undo.closed)
         self._undo.take_up()
         self._ways.go_forward()
-        blocked = self._ways.block_behind(stopped_before(self._run, self._undo.closed))
-        for node in (*failed_before(self._run, self._undo.closed), *blocked):
-            if node not in stay:
-                self._failed(node, [])
+        for node in stopped_before(self._run, self._undo.closed):
+            behind = self._ways.block_behind(node)
+            if self._run.nodes[node].state is not NodeState.FAILED:
+                for blocked in behind:
+                    self._failed(blocked, [])
+            elif node not in stay:
+                self._failed(node, behind)
         return self._drive()
 
     def rollback(self) -> int:
@@ -181,7 +198,9 @@ class Engine:
         self._submit(acts)
         if self._stop.detach:
             return False
-        return bool(self._flying) or (not self._stopping and not self._ways.idle)
+        if self._flying or self._stopping:
+            return bool(self._flying)
+        return not self._ways.idle or self._desk.attend(self._ways.gates)
 
     def _hear(self) -> Iterable[Message]:
         heard = list(self._executor.messages(self._patience()))
@@ -276,9 +295,10 @@ class Engine:
         )
 
     def _finish(self, *, wanted_back: bool) -> int:
-        unfinished = bool(self._flying) or not self._ways.idle
+        waiting = bool(self._ways.gates)
+        interrupted = self._stop.requested and (bool(self._flying) or not self._ways.idle or waiting)
         self._say_stopping()
-        code = conclude(self._run, interrupted=self._stop.requested and unfinished, wanted_back=wanted_back)
+        code = conclude(self._run, interrupted=interrupted, waiting=waiting, wanted_back=wanted_back)
         self._run.say(
             RunFinished(
                 run_id=self._run.id,

@@ -23,6 +23,8 @@ NODE_TABLE: tuple[tuple[NodeState, str, NodeState], ...] = (
     (NodeState.PENDING, "skip", NodeState.SKIPPED),
     (NodeState.PENDING, "settle", NodeState.UNCHANGED),
     (NodeState.PENDING, "satisfy", NodeState.SUCCEEDED),  # an earlier attempt began, and all is in place now
+    (NodeState.PENDING, "wait", NodeState.PENDING),  # at a gate
+    (NodeState.PENDING, "approve", NodeState.SUCCEEDED),
     (NodeState.PENDING, "start", NodeState.RUNNING),
     (NodeState.PENDING, "fail", NodeState.FAILED),
     (NodeState.PENDING, "block", NodeState.BLOCKED),

@@ -86,7 +86,8 @@ class DryRun:
     def _begin(self, node: str) -> None:
         if self._hangs_on_change(node):
             # Its parameters hang on outputs that are not there yet.
-            self._report(node, Action.UNKNOWN, _UNTIL_RUN)
+            gate = self._plan.task_of(node).gate
+            self._report(node, Action.UNKNOWN, f"waits for approval; its question {_UNTIL_RUN}" if gate else _UNTIL_RUN)
             return
         self._executor.submit(self._jobs.prepare(node))
         self._flying += 1
@@ -112,6 +113,9 @@ class DryRun:
         if node in self._tainted and doubtful:
             self._report(node, Action.UNKNOWN, f"{_UNTIL_RUN}; now: {summary}")
             return
+        if action is Action.CHANGE and self._plan.task_of(node).gate:
+            self._report(node, Action.UNKNOWN, f"waits for approval: {summary}")
+            return
         reversible = self._plan.task_of(node).reversible and (preview is None or preview.reversible)
         self._report(
             node,
@@ -130,7 +134,9 @@ class DryRun:
         if changing or action is Action.FAIL:
             self._changing.add(node)
             self._changing_steps.add(self._nodes[node].step)
-        if changing or node in self._tainted:
+        # A gate changes nothing; but who approves, and when, are outputs that are not there yet.
+        gate = plan.task_of(node).gate and action is Action.UNKNOWN
+        if (changing and not gate) or node in self._tainted:
             self._taint(plan.graph.successors(node))
         self.planned[node] = NodePlanned(
             run_id=self._run_id,
@@ -143,6 +149,7 @@ class DryRun:
             diff=diff,
             needs=plan.needs_of(node),
             at_end=node in plan.at_end,
+            gate=gate,
         )
         self._reach(self._frontier.settle(node))
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from opsflow.engine.gates import decide_as_asked
 from opsflow.engine.jobs import Jobs
 from opsflow.engine.mark import mark_as_asked
 from opsflow.engine.run import NodeStatus, Run
@@ -39,6 +40,8 @@ class Requests:
         engaged: Whether a node is at work or about to be.
         marked_failed: Told of a node that was marked failed.
         again: Makes a node whose attempt was cancelled ready for the next.
+        gates: What waits for an approval, by node.
+        decided: Told of a node at a gate that was opened or refused.
     """
 
     def __init__(
@@ -52,6 +55,8 @@ class Requests:
         engaged: Callable[[str], bool],
         marked_failed: Callable[[str], None],
         again: Callable[[str], None],
+        gates: Callable[[], Mapping[str, str]],
+        decided: Callable[[str], None],
     ) -> None:
         self._run = run
         self._jobs = jobs
@@ -61,6 +66,8 @@ class Requests:
         self._engaged = engaged
         self._marked_failed = marked_failed
         self._again = again
+        self._gates = gates
+        self._decided = decided
         self.stopping = False  # somebody asked for it, and listeners know
         self._killer = ""
         self._taken: set[int] = set()
@@ -75,7 +82,12 @@ class Requests:
         if request.id in self._taken:
             return
         self._taken.add(request.id)
-        answers = {Asked.CANCEL: self._cancel, Asked.MARK: self._mark}
+        answers = {
+            Asked.CANCEL: self._cancel,
+            Asked.PAUSE: self._cancel,
+            Asked.MARK: self._mark,
+            Asked.APPROVE: self._decide,
+        }
         self._run.answer(request, answers[request.what](request))
 
     # Cancelling
@@ -119,7 +131,8 @@ class Requests:
             left = [attempt for attempt in found if attempt]
             self._left.extend(left)
         at_work = [*self._flying, *(attempt.node for attempt in left)]
-        self._run.say(RunStopping(run_id=self._run.id, running=tuple(at_work), by=request.operator, kill=kill))
+        why = str(request.data.get("why", ""))
+        self._run.say(RunStopping(run_id=self._run.id, running=tuple(at_work), by=request.operator, kill=kill, why=why))
         return {"at_work": at_work, "kill": kill}
 
     def _undone(self, attempt: AttemptRecord) -> AttemptRecord | None:
@@ -135,6 +148,14 @@ class Requests:
         answer = mark_as_asked(self._run, request)
         if answer.get("state") == NodeState.FAILED:
             self._marked_failed(node)
+        return answer
+
+    # Approving
+
+    def _decide(self, request: RequestRecord) -> dict[str, Any]:
+        answer = decide_as_asked(self._run, request, self._gates())
+        for node in answer.get("nodes", ()):
+            self._decided(node)
         return answer
 
 

@@ -51,13 +51,8 @@ def reopen(run: Run, closed: Callable[[str], bool], spread: Spread) -> frozenset
     return frozenset(stay.intersection(failed))
 
 
-def failed_before(run: Run, closed: Callable[[str], bool]) -> list[str]:
-    """Nodes whose failure was written down, but not yet what follows from it."""
-    return [n for n in run.in_state(NodeState.FAILED) if not closed(n) and policy(run, n) is not OnFailure.CONTINUE]
-
-
 def stopped_before(run: Run, closed: Callable[[str], bool]) -> list[str]:
-    """Nodes behind which nothing may be begun: an operator may have said so after they had been waited for."""
+    """Nodes behind which nothing may be begun, though that is not written down yet: an operator may have said so."""
     return [n for n in run.in_state(*_STOPS) if not closed(n)]
 
 

@@ -1,12 +1,13 @@
 """Attempts whose end nobody saw, because a session before this one ended first."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from opsflow.engine.jobs import Jobs
-from opsflow.engine.run import Run
+from opsflow.engine.run import INTERRUPTED, Run
 from opsflow.events import NodeFollowed
-from opsflow.model import AttemptRecord, Failure, Job, Phase
+from opsflow.model import AttemptRecord, AttemptState, Failure, Job, Phase
 
 
 def may_repeat(run: Run, attempt: AttemptRecord) -> bool:
@@ -15,6 +16,12 @@ def may_repeat(run: Run, attempt: AttemptRecord) -> bool:
         return False
     # A task says it for all its uses, or has a parameter by which the playbook says it for one.
     return run.plan.task_of(attempt.node).idempotent or attempt.params.get("idempotent") is True
+
+
+def end_unseen(run: Run, attempt: AttemptRecord, state: AttemptState, outputs: Mapping[str, Any] | None = None) -> None:
+    """Write down how such an attempt ended, as far as it is known."""
+    error = None if state is AttemptState.SUCCEEDED else attempt.error or INTERRUPTED
+    run.end_attempt(attempt, state, outputs=outputs, error=error)
 
 
 class Unsettled:

@@ -1,6 +1,6 @@
 """The ways that a run goes: forward, back, and what it does at the end."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from opsflow.engine.forward import Forward
 from opsflow.engine.graph import Spread
@@ -45,17 +45,15 @@ class Ways:
         """Begin with what is ready."""
         self.forward = self._forward(self._run.nodes.keys() - self._run.plan.at_end, self.back.closed)
 
-    def block_behind(self, nodes: Collection[str]) -> list[str]:
-        """Block what waits for nodes that failed or were put back; the ones it did. Only on the way forward."""
+    def block_behind(self, node: str) -> list[str]:
+        """Block what waits for a node that failed or was put back; the ones it did. Only on the way forward."""
         assert self.forward is not None
-        return self.forward.block(
-            self._spread.dependants(nodes), "something that it needs failed or was put back before"
-        )
+        return self.forward.block(self._spread.dependants([node]), f"it needs {node}, which failed or was put back")
 
     def next(self, free: int, *, calm: bool) -> list[Job]:
         """Up to `free` jobs to submit after the next flush. `calm`: nothing is at work."""
         at_end = self._run.plan.at_end
-        if calm and at_end and self.last is None and self._all_else_idle:
+        if calm and at_end and self.last is None and self._all_else_idle and not self.gates:
             self.last = self._forward(at_end, lambda _: False)
         found = self.back.next(free)
         for part in self._parts:
@@ -70,6 +68,11 @@ class Ways:
         elif part:
             part.take(outcome)
 
+    def decided(self, node: str) -> None:
+        """A gate was opened or refused."""
+        assert self.forward is not None
+        self.forward.decided(node)
+
     def again(self, node: str) -> None:
         """The attempt of a node was cancelled: it may have another, in this session or the next."""
         if part := self._part_of(node):
@@ -80,7 +83,13 @@ class Ways:
     @property
     def idle(self) -> bool:
         """Whether nothing waits to be started."""
-        return self._all_else_idle and (self.last.idle if self.last else not self._run.plan.at_end)
+        at_end = self.last.idle if self.last else bool(self.gates) or not self._run.plan.at_end
+        return self._all_else_idle and at_end
+
+    @property
+    def gates(self) -> Mapping[str, str]:
+        """What somebody has to approve before it goes on, by node."""
+        return self.forward.gates if self.forward else {}
 
     @property
     def waits(self) -> list[float | None]:

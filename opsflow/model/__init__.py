@@ -1,5 +1,6 @@
 """Plain data: frozen, no behaviour beyond what follows from its own fields, no I/O."""
 
+from opsflow.model.gate import Answer, approval, question_of
 from opsflow.model.hosts import LOCALHOST, Connection, Host, localhost, split_address
 from opsflow.model.housekeeping import Holder, Kept, Old, Upgrade
 from opsflow.model.playbook import (
@@ -71,6 +72,7 @@ __all__ = [
     "SCOPE_HOST",
     "SCOPE_RUN",
     "Action",
+    "Answer",
     "Asked",
     "AttemptFinished",
     "AttemptRecord",
@@ -122,7 +124,9 @@ __all__ = [
     "Turn",
     "Upgrade",
     "Verdict",
+    "approval",
     "localhost",
+    "question_of",
     "record_of",
     "said_with",
     "split_address",

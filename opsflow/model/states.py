@@ -82,6 +82,8 @@ class Asked(StrEnum):
     """What another process may ask of whoever drives a run."""
 
     CANCEL = "cancel"
+    PAUSE = "pause"
+    APPROVE = "approve"
     MARK = "mark"
 
 

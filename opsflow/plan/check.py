@@ -25,6 +25,19 @@ def step_problem(step: Step, key: str, message: str, hint: str = "") -> Problem:
     return Problem(message=f"step {step.id!r}: {message}", position=position, hint=hint)
 
 
+def _gate_problems(step: Step) -> list[Problem]:
+    """What does not go with a step that waits for an approval."""
+    found = []
+    if step.at_end:
+        hint = "what runs at the end hangs on nobody's word: put the question before it, or take it out"
+        found.append(step_problem(step, "finally", f"the task {step.task!r} waits for an approval", hint))
+    for key in ("retry", "timeout", "revert_timeout", "become", "at_once", "irreversible", "on_unknown"):
+        if key in step.positions:
+            message = f"`{key}` says nothing of the task {step.task!r}, which only waits for an approval"
+            found.append(step_problem(step, key, message, "take it out"))
+    return found
+
+
 class ParameterCheck:
     """Renders and checks the parameters of all nodes, as far as they do not hang on outputs of other steps."""
 
@@ -76,6 +89,7 @@ class ParameterCheck:
             if step.retry.revert_between and not task.reversible:
                 why = f"a failed attempt of the task {step.task!r} cannot be reverted"
                 found.append(step_problem(step, "retry.revert_between", why, "take it out, or use another task"))
+            found += _gate_problems(step) if task.gate else []
             found += self._step_problems(step, task, of_step.get(step.id, []))
         return found
 

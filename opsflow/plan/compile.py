@@ -274,7 +274,11 @@ class _Compiler:
         task = self.tasks.get(name)
         assert task is not None
         return TaskFacts(
-            digest=task.digest, idempotent=task.idempotent, reversible=task.reversible, has_plan=task.has_plan
+            digest=task.digest,
+            idempotent=task.idempotent,
+            reversible=task.reversible,
+            has_plan=task.has_plan,
+            gate=task.gate,
         )
 
 

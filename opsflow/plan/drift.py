@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from opsflow.errors import Difference
@@ -24,6 +25,16 @@ class _Leaf:
     path: tuple[str, ...]
     before: Any
     after: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """A plan took the place of the one before in a run. `at`: UTC; `operator`: who accepted the differences."""
+
+    number: int
+    at: datetime
+    operator: str
+    differences: tuple[Difference, ...]
 
 
 def differences(before: Plan, after: Plan) -> tuple[Difference, ...]:

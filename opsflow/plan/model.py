@@ -40,12 +40,13 @@ class Edge(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFacts:
-    """What the engine has to know of a task without loading it."""
+    """What the engine has to know of a task without loading it. `gate`: it is done once somebody approves."""
 
     digest: str
     idempotent: bool
     reversible: bool
     has_plan: bool
+    gate: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

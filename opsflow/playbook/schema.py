@@ -5,13 +5,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from opsflow.model import Turn
+from opsflow.model import LOCALHOST, Turn
 from opsflow.tomlfile import Border
 from opsflow.units import Duration
 
 InputType = Literal["string", "integer", "number", "boolean", "list", "table"]
 Text = Annotated[str, Field(min_length=1)]
 PositiveDuration = Annotated[Duration, Field(gt=0)]
+_ON_CONTROLLER = frozenset({"approve"})
+"""Tasks of the control machine, done once unless a step says where."""
+
 _EXPRESSION = re.compile(r"\s*\{\{(?:(?!\}\}).)*\}\}\s*", re.DOTALL)
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]*")
 
@@ -107,6 +110,12 @@ class StepTable(Common):
     vars: dict[str, Any] = Field(default_factory=dict)
     notes: str = ""
     at_end: bool = Field(default=False, alias="finally")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _where(cls, value: Any) -> Any:
+        alone = isinstance(value, dict) and value.get("task") in _ON_CONTROLLER and "hosts" not in value
+        return {**value, "hosts": LOCALHOST} if alone else value
 
     @field_validator("run_once", mode="plain")
     @classmethod

@@ -57,11 +57,23 @@ def _check_module(plugin: Plugin, hooks: Mapping[str, Mapping[str, Any]]) -> Ite
     for name in (*TASK_HOOKS, "opsflow_event", "opsflow_secret"):
         if name in plugin.functions and name not in hooks:
             yield name, f"`{name}` is not decorated: write @hookimpl above it"
+    for name in ("idempotent", "gate"):
+        if not isinstance(getattr(plugin.module, name, False), bool):
+            yield "", f"`{name}` must be True or False"
+    if getattr(plugin.module, "gate", False) is True:
+        yield from _check_gate(plugin.module)
+        return
     undecorated = "execute" in plugin.functions and "execute" not in hooks
     if not undecorated and (is_task(plugin.module) or not hooks) and not implements(plugin.module, "execute"):
         yield "", "it has no `execute` hook" if hooks else "it has no hook: nothing in it is decorated with @hookimpl"
-    if not isinstance(getattr(plugin.module, "idempotent", False), bool):
-        yield "", "`idempotent` must be True or False"
+
+
+def _check_gate(module: ModuleType) -> Iterator[tuple[str, str]]:
+    if not implements(module, "plan"):
+        yield "", "it is a gate and has no `plan` hook, which says what is to be approved"
+    for name in ("execute", "revert"):
+        if implements(module, name):
+            yield name, f"`{name}`: a gate does nothing itself; put what it does into a step after it"
 
 
 def _check_hook(name: str, function: Callable[..., Any], options: Mapping[str, Any], plugin: Plugin) -> Iterator[str]:

@@ -6,6 +6,9 @@ entry point in the group `opsflow.tasks` (the entry point's name is the task's) 
 (`@hookimpl(wrapper=True)`) of `execute` or `revert` in any other plugin is called around every task's.
 
 `idempotent = True` in the module says that executing twice is harmless; it permits `on_unknown = "rerun"`.
+
+`gate = True` says that the task is a question: what its `plan` intends needs somebody's approval, and with that it is
+done. It has no `execute` and no `revert`. A preview that says `unchanged` opens the gate without asking.
 """
 
 from collections.abc import Mapping

@@ -83,7 +83,8 @@ class PluginTask:
         self.digest = plugin.digest
         self.idempotent: bool = getattr(module, "idempotent", False)
         self.has_plan = implements(module, "plan")
-        self.reversible = implements(module, "revert")
+        self.gate: bool = getattr(module, "gate", False)
+        self.reversible = self.gate or implements(module, "revert")
         self._model: type[BaseModel] = module.params() if implements(module, "params") else NoParams
         self._hooks = hooks
         self._verdicts = verdicts

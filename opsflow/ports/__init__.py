@@ -4,9 +4,10 @@ from opsflow.ports.files import Inventory, Renderer
 from opsflow.ports.journal import Journal
 from opsflow.ports.reaching import OutputSink, Transport, Transports
 from opsflow.ports.tasks import Context, Task, Tasks
-from opsflow.ports.working import Confirm, Executor, Perform
+from opsflow.ports.working import Approver, Confirm, Executor, Perform
 
 __all__ = [
+    "Approver",
     "Confirm",
     "Context",
     "Executor",

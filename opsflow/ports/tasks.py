@@ -142,7 +142,8 @@ class Task(Protocol):
         digest: SHA-256 of that file, for the fingerprint.
         idempotent: Whether executing twice is harmless.
         has_plan: Whether it has a `plan` hook.
-        reversible: Whether it has a `revert` hook.
+        reversible: Whether it has a `revert` hook, or nothing that would have to be reverted.
+        gate: Whether it only waits until somebody approves; then it has no `execute`.
     """
 
     name: str
@@ -152,6 +153,7 @@ class Task(Protocol):
     idempotent: bool
     has_plan: bool
     reversible: bool
+    gate: bool
 
     def check(
         self, params: Mapping[str, Any], *, ignore: Iterable[str] = ()

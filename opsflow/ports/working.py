@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from opsflow.model import Job, Message
+from opsflow.model import Answer, Job, Message
 
 
 class Executor(Protocol):
@@ -41,3 +41,22 @@ class Confirm(Protocol):
 
     def __call__(self, question: str) -> bool:
         """Whether the answer is yes. Raises `ApprovalNeeded` if nobody can be asked."""
+
+
+class Approver(Protocol):
+    """Asks for approvals at a terminal while a run goes on; nothing here waits.
+
+    Attributes:
+        name: Who is asked, `USER@MACHINE`.
+    """
+
+    name: str
+
+    def ask(self, node: str, question: str) -> None:
+        """Put a question; the one before is over."""
+
+    def withdraw(self) -> None:
+        """Nobody needs to answer the question any more."""
+
+    def answer(self) -> Answer | None:
+        """What was answered; None: nothing yet."""

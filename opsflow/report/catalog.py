@@ -24,6 +24,7 @@ def task_data(task: Task) -> dict[str, Any]:
         "has_plan": task.has_plan,
         "reversible": task.reversible,
         "idempotent": task.idempotent,
+        "gate": task.gate,
         "schema": dict(task.schema()),
     }
 

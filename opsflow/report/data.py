@@ -2,14 +2,15 @@
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
 from opsflow.errors import InputError, OpsflowError, PlanDrift
 from opsflow.events import Event, NodePlanned
-from opsflow.model import AttemptRecord, Failure, NodeRecord, RequestRecord, RollbackRecord, RunRecord
+from opsflow.model import AttemptRecord, Failure, NodeRecord, RequestRecord, RollbackRecord, RunRecord, question_of
+from opsflow.plan import Accepted
 
 Data = dict[str, Any]
 
@@ -35,11 +36,23 @@ def show_data(
     nodes: Iterable[NodeRecord],
     rollbacks: Iterable[RollbackRecord],
     requests: Iterable[RequestRecord] = (),
+    *,
+    at_end: Collection[str] = (),
+    accepted: Iterable[Accepted] = (),
 ) -> Data:
-    """One run in full."""
+    """One run in full. `at_end`: its steps with `finally`."""
     return {
         "run": run_data(run),
-        "nodes": [_node_data(node) for node in nodes],
+        "nodes": [_node_data(node) | {"finally": node.step in at_end} for node in nodes],
+        "plans": [
+            {
+                "number": plan.number,
+                "operator": plan.operator,
+                "accepted": timestamp(plan.at),
+                "differences": plain(plan.differences),
+            }
+            for plan in accepted
+        ],
         "rollbacks": [
             {
                 "id": rollback.id,
@@ -70,7 +83,9 @@ def plan_data(planned: Sequence[NodePlanned]) -> Data:
     keys = ("step", "host", "action", "reversible", "summary", "diff", "needs")
     return {
         "nodes": [
-            {"id": node.node} | {key: plain(getattr(node, key)) for key in keys} | {"finally": node.at_end}
+            {"id": node.node}
+            | {key: plain(getattr(node, key)) for key in keys}
+            | {"finally": node.at_end, "approval": node.gate}
             for node in planned
         ]
     }
@@ -140,6 +155,7 @@ def _node_data(node: NodeRecord) -> Data:
         "state": str(node.state),
         "outputs": dict(node.outputs),
         "error": _failure_data(node.error),
+        "approval": question_of(node.state, node.error),
         "attempts": [_attempt_data(attempt) for attempt in node.attempts],
     }
 

@@ -1,7 +1,8 @@
 """Runs of the journal for people."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from shlex import quote
 
 from opsflow.events import NodeFinished
 from opsflow.model import (
@@ -14,10 +15,13 @@ from opsflow.model import (
     RollbackRecord,
     RunRecord,
     RunState,
+    question_of,
 )
+from opsflow.plan import Accepted
 from opsflow.report.lines import BROKEN, Lines
-from opsflow.report.text import BOLD, DIM, Paint, columns, duration, moment, one_line, some
+from opsflow.report.text import BOLD, DIM, WARN, Paint, clean, columns, duration, moment, one_line, some
 
+_DIFFERENCES = 10
 _EACH = 100
 """Nodes up to which each one gets a line of its own."""
 
@@ -50,24 +54,41 @@ def show_lines(
     paint: Paint,
     *,
     requests: Iterable[RequestRecord] = (),
+    at_end: Collection[str] = (),
+    accepted: Iterable[Accepted] = (),
     driven: bool = False,
     verbose: bool = False,
     debug: bool = False,
 ) -> list[str]:
-    """One run: head, nodes with their attempts, rollbacks, what operators asked for, failures, and what comes next."""
+    """One run: head, nodes with their attempts, rollbacks, what operators asked for, failures, and what comes next.
+
+    Args:
+        run: The run.
+        nodes: Its nodes, in the order of the plan.
+        rollbacks: Its rollbacks.
+        paint: Colours.
+        requests: What operators asked for.
+        at_end: Steps that run when nothing else is left (`finally`).
+        accepted: Changes of its plan.
+        driven: A process drives it.
+        verbose: Say it of every node, however many there are.
+        debug: With tracebacks.
+    """
     counts = Counter(node.state for node in nodes)
     total = ", ".join(f"{counts[state]:,} {paint.state(state)}" for state in NodeState if counts[state])
     each = verbose or len(nodes) <= _EACH
     return [
         *_head(run, paint),
         "",
-        *(_node_lines(nodes, paint) if each else _step_lines(nodes)),
+        *(_node_lines(nodes, at_end, paint) if each else _step_lines(nodes, at_end)),
         "",
         f"nodes: {total or 'none'}",
         *(_rollback_line(rollback, nodes) for rollback in rollbacks),
+        *(line for plan in accepted for line in _accepted_lines(plan)),
         *map(_request_line, requests),
+        *_waiting_lines(run, nodes, paint),
         *_failures(run, nodes, paint, debug=debug, limit=None if each else 10),
-        *(_meanwhile(run, paint) if driven else _next(run, paint)),
+        *(_meanwhile(run, paint) if driven else _next(run, nodes, rollbacks, paint)),
     ]
 
 
@@ -85,15 +106,29 @@ def _head(run: RunRecord, paint: Paint) -> list[str]:
     return [title, *columns(facts, indent="  ")]
 
 
-def _node_lines(nodes: Iterable[NodeRecord], paint: Paint) -> list[str]:
-    rows = [(paint.state(n.state), n.id, n.task, " · ".join(map(_attempt, n.attempts))) for n in nodes]
+def _node_lines(nodes: Iterable[NodeRecord], at_end: Collection[str], paint: Paint) -> list[str]:
+    rows = [
+        (paint.state(n.state), f"{n.id} (finally)" if n.step in at_end else n.id, n.task, _history(n)) for n in nodes
+    ]
     return columns(rows, indent="  ")
 
 
-def _step_lines(nodes: Iterable[NodeRecord]) -> list[str]:
+def _history(node: NodeRecord) -> str:
+    if question_of(node.state, node.error) is not None:
+        return "waits for approval"
+    by = node.outputs.get("by") if node.state is NodeState.SUCCEEDED and not node.attempts else None
+    return (
+        f"approved by {one_line(str(by))} at {node.outputs.get('at')}"
+        if by
+        else " · ".join(map(_attempt, node.attempts))
+    )
+
+
+def _step_lines(nodes: Iterable[NodeRecord], at_end: Collection[str]) -> list[str]:
     steps: dict[str, Counter[NodeState]] = {}
     for node in nodes:
-        steps.setdefault(node.step, Counter())[node.state] += 1
+        name = f"{node.step} (finally)" if node.step in at_end else node.step
+        steps.setdefault(name, Counter())[node.state] += 1
     rows = [(step, ", ".join(f"{n:,} {state}" for state, n in sorted(c.items()))) for step, c in steps.items()]
     return columns(rows, indent="  ")
 
@@ -115,10 +150,16 @@ def _rollback_line(rollback: RollbackRecord, nodes: Iterable[NodeRecord]) -> str
 
 def _request_line(request: RequestRecord) -> str:
     data = request.data
-    if request.what is Asked.MARK:
-        what = f"{one_line(str(data.get('node')))} marked {data.get('verdict')}"
-    else:
-        what = "asked to stop" + (", and what ran to be ended" if data.get("kill") else "")
+    match request.what:
+        case Asked.MARK:
+            what = f"{one_line(str(data.get('node')))} marked {data.get('verdict')}"
+        case Asked.APPROVE:
+            said = "rejected" if data.get("reject") else "approved"
+            what = f"{some(map(one_line, data.get('nodes', ())), 5)} {said}"
+        case Asked.PAUSE:
+            what = "asked to pause"
+        case _:
+            what = "asked to stop" + (", and what ran to be ended" if data.get("kill") else "")
     why = f": {one_line(str(data['why']))}" if data.get("why") else ""
     refused = f" (refused: {one_line(str(request.answer['refused']))})" if request.answer.get("refused") else ""
     unheard = "" if request.applied else " (nobody took it up)"
@@ -151,7 +192,31 @@ def _meanwhile(run: RunRecord, paint: Paint) -> list[str]:
     return ["", f"next: {follow}   or   {stop}"]
 
 
-def _next(run: RunRecord, paint: Paint) -> list[str]:
+def _accepted_lines(plan: Accepted) -> list[str]:
+    lines = [f"plan {plan.number}: its changes accepted by {one_line(plan.operator)} at {moment(plan.at)}"]
+    lines += [f"    {clean(str(difference))}" for difference in plan.differences[:_DIFFERENCES]]
+    more = len(plan.differences) - _DIFFERENCES
+    return [*lines, f"    and {more} more (--output json tells all)"] if more > 0 else lines
+
+
+def _waiting_lines(run: RunRecord, nodes: Iterable[NodeRecord], paint: Paint) -> list[str]:
+    """What somebody has to approve, and how."""
+    steps: dict[str, tuple[str, str]] = {}
+    for node in nodes:
+        if (question := question_of(node.state, node.error)) is not None:
+            steps.setdefault(node.step, (node.id, question))
+    lines: list[str] = []
+    for step, (node_id, question) in steps.items():
+        how = f"opsflow approve {run.id} {quote(step)}"
+        lines += [
+            "",
+            f"{paint('waiting', WARN)} {one_line(node_id)}: {one_line(question)}",
+            f"    approve  {paint(how, BOLD)}   (--reject refuses it)",
+        ]
+    return lines
+
+
+def _next(run: RunRecord, nodes: Sequence[NodeRecord], rollbacks: Iterable[RollbackRecord], paint: Paint) -> list[str]:
     commands = {
         RunState.RUNNING: "resume",
         RunState.SUSPENDED: "resume",
@@ -160,6 +225,12 @@ def _next(run: RunRecord, paint: Paint) -> list[str]:
         RunState.ROLLBACK_INCOMPLETE: "rollback",
     }
     command = None if run.exit_code == 3 else commands.get(run.state)
+    rolled_back = {node for rollback in rollbacks for node in rollback.nodes}
+    by_hand = any(node.state is NodeState.REVERTED and node.id not in rolled_back for node in nodes)
+    if command and by_hand:
+        command = "rollback"  # nothing begins over what was put back: there is no other end
+    if command == "resume" and any(question_of(node.state, node.error) is not None for node in nodes):
+        return ["", f"then: {paint(f'opsflow resume {run.id}', BOLD)}"]
     if run.state is RunState.ROLLED_BACK and run.exit_code == 1:
         command = "resume"  # what runs at the end has failed
     return ["", f"next: {paint(f'opsflow {command} {run.id}', BOLD)}"] if command else []

@@ -63,6 +63,15 @@ class Lines:
         return self.rest(event.node) + (self.failure(event) if event.state in BROKEN else [self.finished(event)])
 
     @say.register
+    def _(self, event: events.NodeWaiting) -> list[str]:
+        head = self._paint("waiting".ljust(_WIDTH), WARN)
+        how = f"opsflow approve {event.run_id} {quote(event.step)}"
+        return [
+            f"{head} {event.node}: {one_line(event.question)}",
+            *self._fact("approve", f"{how}   (--reject refuses it)"),
+        ]
+
+    @say.register
     def _(self, event: events.NodeRetrying) -> list[str]:
         why = _about(event.error.message) if event.error else ""
         head = self._paint("retrying".ljust(_WIDTH), WARN)
@@ -96,6 +105,7 @@ class Lines:
     @say.register
     def _(self, event: events.RunStopping) -> list[str]:
         head = self._paint("stopping", WARN) + (f", as {one_line(event.by)} asked" if event.by else "")
+        head += f" ({one_line(event.why)})" if event.why else ""
         if not event.running:
             return [head]
         does = "ending" if event.kill else "waiting for"

@@ -78,7 +78,8 @@ def _diff_line(line: str, paint: Paint) -> str:
 
 def _warnings(planned: Sequence[NodePlanned], paint: Paint, limit: int) -> list[str]:
     said = {
-        "not known before the run": [node.node for node in planned if node.action is Action.UNKNOWN],
+        "not known before the run": [node.node for node in planned if node.action is Action.UNKNOWN and not node.gate],
+        "waits for approval": [node.node for node in planned if node.gate],
         "cannot be undone": [node.node for node in planned if _final(node)],
         "would fail": [node.node for node in planned if node.action is Action.FAIL],
     }

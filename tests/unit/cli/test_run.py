@@ -175,7 +175,7 @@ def test_a_run_from_elsewhere_says_where_its_journal_is(project, opsflow, monkey
 def test_options_reach_the_use_case(project, opsflow, monkeypatch):
     seen = {}
 
-    def apply(request, settings, listeners, *, confirm, stop):
+    def apply(request, settings, listeners, *, confirm, stop, approver):
         seen.update(request=request, settings=settings, confirm=confirm)
         return app.RunSummary(exit_code=4)
 

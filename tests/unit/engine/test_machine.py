@@ -137,11 +137,12 @@ def test_a_run_on_its_way_back_never_reads_succeeded_again():
     assert RunState.SUCCEEDED not in {after for b, _, after in RUN_TABLE if b is RunState.ROLLING_BACK}
 
 
-def test_only_a_running_or_unknown_node_can_end_as_succeeded_or_one_that_began_before():
+def test_only_a_running_or_unknown_node_can_end_as_succeeded_or_one_that_began_before_or_was_approved():
     assert {(before, event) for before, event, after in FOUND_OUT if after is NodeState.SUCCEEDED} == {
         (NodeState.RUNNING, "succeed"),
         (NodeState.UNKNOWN, "succeed"),
         (NodeState.PENDING, "satisfy"),
+        (NodeState.PENDING, "approve"),
     }
 
 

@@ -107,6 +107,7 @@ class PlayTask:
         self.idempotent = name == "again"
         self.has_plan = name != "blind"
         self.reversible = name != "firm"
+        self.gate = name == "ask"
 
     def check(self, params, *, ignore=()):
         return []
@@ -128,10 +129,10 @@ class PlayTask:
 
 
 class PlayTasks:
-    """`act` can be undone, `firm` cannot, `again` is idempotent, `blind` has no plan hook."""
+    """`act` can be undone, `firm` cannot, `again` is idempotent, `blind` has no plan hook, `ask` is a gate."""
 
     def __init__(self, world):
-        self.tasks = {name: PlayTask(name, world) for name in ("act", "firm", "again", "blind")}
+        self.tasks = {name: PlayTask(name, world) for name in ("act", "firm", "again", "blind", "ask")}
 
     def names(self):
         return sorted(self.tasks)
@@ -223,6 +224,7 @@ class Stage:
         self.listeners = [self.events.append]
         self.run_id = None
         self.stop = Stop()
+        self.approver = None
         self.pool = None  # hosts that outlast a session, and what is recorded on them
 
     def session(self, what, *, seed=0, crash_at=None, threads=False):
@@ -239,7 +241,8 @@ class Stage:
             )
             executor = ThreadExecutor(worker, forks=4) if threads else ShuffledExecutor(worker, seed=seed)
             self.executor = executor
-            engine = Engine(run, executor=executor, journal=journal, renderer=self.renderer, stop=self.stop)
+            more = {"stop": self.stop, "approver": self.approver}
+            engine = Engine(run, executor=executor, journal=journal, renderer=self.renderer, **more)
             self.run = run
             return getattr(engine, what)()
         finally:

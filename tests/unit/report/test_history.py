@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import pytest
 
-from opsflow.errors import HostsHeld, InputError, Position, Problem
+from opsflow.errors import Difference, HostsHeld, InputError, Position, Problem
 from opsflow.model import (
     Asked,
     AttemptRecord,
@@ -17,7 +17,9 @@ from opsflow.model import (
     RunRecord,
     RunState,
     Turn,
+    approval,
 )
+from opsflow.plan import Accepted
 from opsflow.report.data import error_data, run_data, show_data
 from opsflow.report.history import runs_lines, show_lines
 from opsflow.report.text import Paint
@@ -254,3 +256,63 @@ def test_the_json_form_of_errors():
         "hint": "",
         "problems": [],
     }
+
+
+def open_node(step, state=NodeState.PENDING, **fields):
+    return NodeRecord(id=f"{step}@h", step=step, host="h", task="command", state=state, **fields)
+
+
+def test_what_runs_at_the_end_is_marked(run):
+    nodes = [open_node("one"), open_node("bye")]
+    shown = "\n".join(show_lines(run, nodes, [], PLAIN, at_end={"bye"}))
+    assert "bye@h (finally)" in shown
+    assert "one@h (finally)" not in shown
+    assert [node["finally"] for node in show_data(run, nodes, [], at_end={"bye"})["nodes"]] == [False, True]
+    many = [replace(open_node("bye"), id=f"bye@h{n}") for n in range(101)]
+    assert any("bye (finally)" in line for line in show_lines(run, many, [], PLAIN, at_end={"bye"}))
+
+
+def test_accepted_changes_of_the_plan_are_listed_with_who_accepted_them(run, start):
+    changes = tuple(
+        Difference(what="step", names=("two",), change="changed", key="with.run", before='"\x1b[2J"', after=f'"{n}"')
+        for n in range(12)
+    )
+    accepted = Accepted(number=1, at=start, operator="ops@far", differences=changes)
+    lines = show_lines(run, [], [], PLAIN, accepted=[accepted])
+    assert "plan 1: its changes accepted by ops@far at 2026-11-24T20:00:00Z" in lines
+    assert '    ~ step two, with.run: "\\x1b[2J" → "0"' in lines
+    assert "    and 2 more (--output json tells all)" in lines
+    (told,) = show_data(run, [], [], accepted=[accepted])["plans"]
+    assert (told["number"], told["operator"], len(told["differences"])) == (1, "ops@far", 12)
+
+
+def test_a_gate_says_what_it_asks_and_how_to_answer(run):
+    waits = open_node("go live", error=approval("is it\nwell?"))
+    left = replace(run, state=RunState.SUSPENDED, exit_code=7)
+    lines = show_lines(left, [waits, open_node("two")], [], PLAIN)
+    assert "waiting go live@h: is it well?" in lines
+    assert "    approve  opsflow approve 01RUN 'go live'   (--reject refuses it)" in lines
+    assert lines[-1] == "then: opsflow resume 01RUN"
+    assert show_data(left, [waits], [])["nodes"][0]["approval"] == "is it\nwell?"
+
+
+def test_who_approved_refused_or_paused_is_told(run, start):
+    def asked(n, what, **data):
+        return RequestRecord(id=n, run_id="01RUN", what=what, operator="ops@far", at=start, applied=start, data=data)
+
+    requests = [
+        asked(1, Asked.PAUSE, why="odd"),
+        asked(2, Asked.APPROVE, nodes=["go@h"], reject=True, why="no"),
+        asked(3, Asked.APPROVE, nodes=["go@h"], reject=False, why=""),
+    ]
+    by = "by ops@far at 2026-11-24T20:00:00Z"
+    opened = open_node("go", NodeState.SUCCEEDED, outputs={"by": "ops@far", "at": "2026-11-24T20:00:00Z", "why": ""})
+    lines = show_lines(run, [opened], [], PLAIN, requests=requests)
+    assert [f"asked to pause {by}: odd", f"go@h rejected {by}: no", f"go@h approved {by}"] == lines[-5:-2]
+    assert any(line.endswith(f"approved {by}") for line in lines[:10])
+
+
+def test_what_was_put_back_by_hand_leaves_only_the_rollback(run):
+    left = replace(run, state=RunState.FAILED, exit_code=1)
+    nodes = [open_node("one", NodeState.REVERTED), open_node("two", NodeState.BLOCKED)]
+    assert show_lines(left, nodes, [], PLAIN)[-1] == "next: opsflow rollback 01RUN"

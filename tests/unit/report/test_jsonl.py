@@ -77,6 +77,7 @@ def test_every_kind_of_event_can_be_written(story):
         story(events.NodeOutput, node="a@h", stream="log", text="x"),
         story(events.NodeProgressed, node="a@h", done=1, total=2),
         story(events.NodeRetrying, node="a@h", n=1, delay=1.5, error=None),
+        story(events.NodeWaiting, node="a@h", step="a", question="well?"),
         story(events.RollbackBegan, scope="run", nodes=("a@h",), cause="x"),
         story(events.PlanChanged, differences=(CHANGED,), added=("b@h",), removed=(), kept=()),
         story(events.RunStopping, running=()),

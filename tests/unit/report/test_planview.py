@@ -100,6 +100,7 @@ def test_the_json_form_has_the_names_of_the_contract(plan):
         "diff": "",
         "needs": ["stop@web-1", "stop@web-2"],
         "finally": False,
+        "approval": False,
     }
 
 
@@ -112,3 +113,14 @@ def test_what_runs_at_the_end_is_shown_last_and_marked():
         "     ~ change     web  say so",
     ]
     assert [node["finally"] for node in plan_data(nodes)["nodes"]] == [True, False]
+
+
+def test_what_waits_for_an_approval_is_said_apart_from_what_is_not_known():
+    nodes = [
+        planned("ask@localhost", Action.UNKNOWN, gate=True, summary="waits for approval: well?"),
+        planned("two@web", Action.UNKNOWN),
+    ]
+    lines = plan_lines(nodes, PLAIN)
+    assert "waits for approval: ask@localhost" in lines
+    assert "not known before the run: two@web" in lines
+    assert plan_data(nodes)["nodes"][0]["approval"] is True
