@@ -58,9 +58,6 @@ def ground():
         with made.project:
             yield made
 
-    def hold(self, text):
-        return any(text.encode() in line for line in self.seen)
-
 
 @contextmanager
 def no_password_leaks(ground):

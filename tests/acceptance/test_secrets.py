@@ -37,9 +37,6 @@ class MariaDatabase:
         tables = [name for (name,) in self.execute("SHOW TABLES") if "opsflow" not in name]
         return {t: (self.execute(f"SHOW CREATE TABLE {t}"), self.execute(f"SELECT * FROM {t}")) for t in tables}
 
-    def hold(self, text):
-        return any(text.encode() in line for line in self.seen)
-
 
 @pytest.fixture(scope="module")
 def site(make_site, tmp_path_factory):

@@ -23,6 +23,9 @@ class Watched:
         self._end.set()
         self._thread.join()
 
+    def hold(self, text):
+        return any(text.encode() in line for line in self.seen)
+
     def _watch(self):
         while not self._end.wait(0.02):
             for entry in os.listdir("/proc"):
