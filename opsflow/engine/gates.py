@@ -109,6 +109,6 @@ def decide_as_asked(run: Run, request: RequestRecord, waiting: Mapping[str, str]
         if reject:
             run.move(node, "fail", error=Failure(kind="Rejected", message=f"rejected {said}"))
         else:
-            outputs = {"by": request.operator, "at": request.at.isoformat(timespec="seconds").replace("+00:00", "Z"), "why": why}
-            run.move(node, "approve", outputs=outputs)
+            at = request.at.isoformat(timespec="seconds").replace("+00:00", "Z")
+            run.move(node, "approve", outputs={"by": request.operator, "at": at, "why": why})
     return {"nodes": nodes, "state": str(NodeState.FAILED if reject else NodeState.SUCCEEDED)}

@@ -55,6 +55,13 @@ BROKEN = {
         9,
         "no argument `ctx`; there are: none",
     ),
+    "gate": (GOOD + "\ngate = 'yes'\n", 1, "`gate` must be True or False"),
+    "gate_that_asks_nothing": ("gate = True\n", 1, "it is a gate and has no `plan` hook"),
+    "gate_that_does": (
+        "gate = True\n" + GOOD.replace("execute(ctx, params, preview)", "plan(ctx, params)") + GOOD,
+        12,
+        "`execute`: a gate does nothing itself",
+    ),
     "idempotent": (GOOD + "\nidempotent = 'yes'\n", 1, "`idempotent` must be True or False"),
 }
 
