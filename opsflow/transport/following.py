@@ -121,6 +121,7 @@ class Following:
         self._call = call
         self._slot = 0
         self._last = ""
+        self._again = call.sent > 0
         channel.expect(call.id)
 
     def close(self) -> None:
@@ -182,8 +183,11 @@ class Following:
             case "F":
                 raise Interrupted(f"{self._channel.where}: another session has taken over, or the attempt was ended")
             case "X":
+                why = f"{self._channel.where} cannot take the operation: {' '.join(frame.words)}".rstrip()
+                if self._again and not call.read:
+                    raise Interrupted(f"{why}; it was sent before, and may have begun then")
                 call.sent = 0.0  # certainly not begun
-                raise refused(f"{self._channel.where} cannot take the operation: {' '.join(frame.words)}".rstrip())
+                raise refused(why)
         if frame.kind not in "ERL" or frame.words[-1] == "-":
             return False
         if frame.words[-3:-1] != (str(call.out.count), str(call.err.count)):

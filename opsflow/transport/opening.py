@@ -13,10 +13,10 @@ from opsflow.transport.process import Capture
 GUARD = "exit 97 #"
 """How the first line begins: `sh`, `csh` and `fish` end with it."""
 FIRST = (
-    "unset -f command echo kill printf read sh true; read -r a b c n t; "
-    '[ "$a $b $c" = "exit 97 #" ] || { echo "something else read its input" >&2; exit 97; };'
+    "unset -f command echo kill printf read sh true; read -r _o1 _o2 _o3 _on _ot; "
+    '[ "$_o1 $_o2 $_o3" = "exit 97 #" ] || { echo "something else read its input" >&2; exit 97; };'
 )
-"""What a command of ours begins with: the rest of the line is `n` and `t`. Where `sh` is bash, a login shell may have
+"""What a command of ours begins with: the rest of the line is `_on` and `_ot`. Where `sh` is bash, a login shell may have
 given it functions with names of builtins."""
 
 _KEPT = 4096

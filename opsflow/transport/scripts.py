@@ -22,20 +22,20 @@ from opsflow.transport.opening import FIRST
 INNER = 'exec 2>&3 3>&-; IFS= read -r _opsflow && eval "$(printf %b "$_opsflow")"'
 OUTER = f"""
 {FIRST}
-x=; echo "$n"; echo "$n" >&2;
-if [ "$t" ]; then
-    trap x=1 USR1; trap : TERM;
+_ox=; echo "$_on"; echo "$_on" >&2;
+if [ "$_ot" ]; then
+    trap _ox=1 USR1; trap : TERM;
     (
         trap "kill -9 \\$! 2>/dev/null; exit" HUP; trap "" TERM USR1;
-        sleep "$t" & wait $!; kill -s USR1 $$; kill -s TERM 0;
+        sleep "$_ot" & wait $!; kill -s USR1 $$; kill -s TERM 0;
         sleep 5 & wait $!; kill -s KILL 0
-    ) </dev/null >/dev/null 2>&1 & w=$!;
+    ) </dev/null >/dev/null 2>&1 & _ow=$!;
 fi;
 exec 3>&2 2>/dev/null;
-sh -c "$1" 3>&3; r=$?;
-if [ "$x" ]; then sleep 1; kill -s KILL 0; fi;
-if [ "$t" ]; then kill -s HUP "$w"; fi;
-exit "$r"
+sh -c "$1" 3>&3; _or=$?;
+if [ "$_ox" ]; then sleep 1; kill -s KILL 0; fi;
+if [ "$_ot" ]; then kill -s HUP "$_ow"; fi;
+exit "$_or"
 """
 OUTER = " ".join(OUTER.split())  # one line: csh as a login shell takes no more
 ARGUMENTS = ("sh", "-c", OUTER, "sh", INNER)

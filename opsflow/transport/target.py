@@ -163,6 +163,7 @@ class Target:
         """Let nothing more of an attempt start, and wait for what of it runs; with `end`, end that.
 
         Raises:
+            Interrupted: a later owner of the run has been there.
             Unreachable: the target does not say, or not any more, that nothing runs.
         """
         key = record_of(attempt)
@@ -173,6 +174,8 @@ class Target:
         began = time.monotonic()
         while True:
             (frame,) = self._answers(key, f"N {key} {asks} .")
+            if frame.kind == "F":
+                raise Interrupted(f"{self.where}: a later session has taken over run {self.run_id}")
             runs = frame.words[0]
             unsigned = set(runs) == {"."} and time.monotonic() - began > following.EMPTY_GATE
             if runs == "over" or unsigned:

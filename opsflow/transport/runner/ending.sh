@@ -38,9 +38,8 @@ fence() {
         [ "$2" != k ] || stop "$op" k
         look "$op"
         case $state in
-        '') left=$left. ;; # made, and not yet said by whom
-        -) ! alive "$life" "$owner" || left=${left}b ;;
-        r) ! runs "$op" || left=${left}r ;;
+        '') ! fresh "$op" || left=$left. ;;
+        *) ! works "$op" || left=${left}r ;;
         esac
     done
     set -f

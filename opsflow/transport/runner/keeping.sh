@@ -26,6 +26,7 @@ tidy() {
             set -- "$@" "$dir/$attempt.$n.out" "$dir/$attempt.$n.err" "$dir/$attempt.$n.in" "$dir/$attempt.$n.by"
             case $attempt in r*) set -- "$@" "$dir/$attempt.$n.go" ;; esac # reads: only operations need to be remembered
             n=$((n + 1))
+            [ $# -lt 200 ] || { rm -f "$@" && set --; } # a program takes only so many
         done
     done
     finished='' count=0 written=0
@@ -55,9 +56,7 @@ sweep() {
 
 # The run is over: nobody starts anything in its name again, unless a later epoch comes.
 release() {
-    last=
-    read -r last <"$dir/epoch"
-    if [ "$last" != "$epoch" ]; then # a later owner works here
+    if ! ours; then # a later owner works here
         say Z "$run"
         return
     fi
@@ -69,7 +68,7 @@ release() {
     set +f
     for file in "$dir"/*; do
         case $file in */epoch) ;; *) set -- "$@" "$file" ;; esac
-        [ $# -lt 200 ] || { rm -rf "$@" && set --; } # a program takes only so many
+        [ $# -lt 200 ] || { rm -rf "$@" && set --; }
     done
     set -f
     if [ $# = 0 ] || rm -rf "$@"; then say Z "$run"; fi

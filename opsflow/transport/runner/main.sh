@@ -12,7 +12,8 @@
 # They talk by named pipes, in lines shorter than PIPE_BUF. When the connection ends, the relay sees the end of its input;
 # idle slots and the mouth then end too. A slot at work sees to the end of its operation first: it outlives its connection.
 #
-# What is kept, below $HOME/.opsflow/ops (HOME, for root too, so that hosts which share a machine are apart):
+# What is kept, below $HOME/.opsflow/ops/MACHINE-ID (HOME, for root too, so that hosts which share a machine are apart; the
+# machine, so that machines which share a home are):
 #
 #   id            random, made with the directory
 #   claim         RUN EPOCH: the only ones for whom operations are started. Shared hosts have it below RUN
@@ -27,6 +28,7 @@
 #   RUN/OP.out, OP.err, OP.in              output, spooled input
 #   RUN/OP.N.tmp                           name of a temporary file, of an upload that is not over
 #   RUN/ATTEMPT.no, ATTEMPT.de             nothing more of the attempt is started; its deliveries but the first
+#   boot.BOOT     made with the first connection since the machine was booted
 #   swept         when what runs left behind was last removed
 
 slots=4
@@ -85,7 +87,8 @@ boot=
 { IFS= read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null || boot=$(sysctl -n kern.bootsessionuuid)
 if ! identify || [ ! "$boot" ]; then refuse "processes cannot be told apart here"; fi
 machine=-
-{ IFS= read -r machine </etc/machine-id; } 2>/dev/null
+{ read -r machine </etc/machine-id; } 2>/dev/null
+case $machine in '' | *[!0-9A-Za-z]*) machine=- ;; esac # it becomes a name
 uid='' mask=''
 { while IFS='	 ' read -r stat uid born && [ "$stat" != Uid: ]; do [ "$stat" != Umask: ] || mask=$uid; done </proc/self/status; } 2>/dev/null
 uid=${uid:-$(id -u)} mask=${mask:-$(umask)}

@@ -15,9 +15,9 @@ mouth() {
             P) follow "$op" && answer "$op" "$a" "$b" "$c" ;;
             B) clock && due="$due $op:$((now + a + 1))" && wake $((a + 1)) ;;
             T) ring ;;
-            N) fence "$op" "$a" ;;
+            N) if ours; then fence "$op" "$a"; else say F "$op"; fi ;;
             Q) if late "$op" "$a"; then say F "$op"; else recall "$op"; fi ;;
-            C) clean "$op $a $b $c" ;;
+            C) ! ours || clean "$op $a $b $c" ;;
             Z) release ;;
             F | X) forget "$op" && say "$what" "$op" "$a $b $c" ;;
             esac
@@ -95,7 +95,9 @@ answer() {
         return
     fi
     case $state in
-    '') say G "$1" ;; # made, and not yet said by whom
+    '') # made, and not said by whom
+        if fresh "$1"; then say G "$1"; else outputs L "$1" "reboot -" "$3" "$4"; fi
+        ;;
     f) say F "$1" ;;
     *)
         [ "$2" = "$hash" ] || [ "$2" = - ] || {

@@ -29,12 +29,12 @@ named() {
     [ "$id" ]
 }
 
-# The directory of records, nobody else's and not led elsewhere.
+# The directory of records, nobody else's and not led elsewhere. Machines may share a home: each has one of its own.
 settle() {
-    base=${HOME-}/.opsflow/ops
-    case $base in /.opsflow/ops | [!/]*) refuse "no home directory" ;; esac
+    above=${HOME-}/.opsflow base=${HOME-}/.opsflow/ops/$machine
+    case $above in /.opsflow | [!/]*) refuse "no home directory" ;; esac
     [ -d "$HOME/" ] || refuse "there is no home directory $HOME"
-    for dir in "${base%/ops}" "$base"; do
+    for dir in "$above" "$above/ops" "$base"; do
         [ ! -L "$dir" ] || refuse "$dir is a symbolic link"
         [ -d "$dir" ] || why=$(LC_ALL=C mkdir "$dir" 2>&1) || [ -d "$dir" ] || refuse "$dir cannot be made: ${why##*: }"
         # shellcheck disable=SC3067 # -O: every shell that we know has it
@@ -42,7 +42,7 @@ settle() {
     done
     # shellcheck disable=SC3067
     if [ ! -O "$base/id" ]; then # we have not been here yet, or somebody else was
-        chmod go-rwx "${base%/ops}" "$base" || refuse "$base cannot be made private"
+        chmod go-rwx "$above" "$above/ops" "$base" || refuse "$base cannot be made private"
     fi
     [ ! -e "$base/id" ] || named || rm -f "$base/id" # it had not reached the disk when power was lost
     if [ ! -e "$base/id" ]; then
@@ -51,24 +51,35 @@ settle() {
         ln "$base/id.$$" "$base/id" 2>/dev/null # somebody else may have been first
         rm -f "$base/id.$$"
     fi
-    named && return
-    refuse "$base has no id"
+    named || refuse "$base has no id"
+    [ -e "$base/boot.$boot" ] || booted
+}
+
+# We are the first since the machine was booted: what is older than this mark, which is made once, is from before that.
+booted() {
+    set +f
+    for old in "$base"/boot.*; do [ ! -e "$old" ] || rm -f "$old"; done
+    set -f
+    (set -C && true >"$base/boot.$boot") 2>/dev/null
+    true
 }
 
 # Whether a run is at work here: connected, or an operation of it runs.
 busy() {
+    own=$dir dir=$base/$1 found=1
     set +f
-    for record in "$base/$1"/c.*/who "$base/$1"/*.go; do
+    for record in "$dir"/c.*/who "$dir"/*.go; do
         set -f
         case $record in
-        *.go) { read -r state && read -r stat life owner; } <"$record" ;;
-        *) state=r && read -r life owner <"$record" ;;
-        esac 2>/dev/null || continue
-        case $state in e* | f*) continue ;; esac
-        alive "$life" "$owner" && return 0
+        *.go) op=${record##*/} && op=${op%.go} && look "$op" && works "$op" ;;
+        *) { read -r life owner <"$record"; } 2>/dev/null && alive "$life" "$owner" ;;
+        esac || continue
+        found=0
+        break
     done
     set -f
-    return 1
+    dir=$own
+    return $found
 }
 
 # Make the host this run's and this epoch's, unless another run is at work or a later epoch has it.
@@ -88,6 +99,13 @@ claim() {
     refuse_write "$home"
 }
 
+# Whether no later owner of the run has been here.
+ours() {
+    last=
+    read -r last <"$dir/epoch"
+    [ "$last" = "$epoch" ]
+}
+
 # Make a line the content of a file. Where there is one, a full disk must not lose it.
 replace() {
     if [ -e "$1" ]; then
@@ -102,6 +120,18 @@ look() {
     state='' kid='' flag='' hash='' life='' owner=''
     { read -r state kid flag && read -r hash life owner; } 2>/dev/null <"$dir/$1.go"
     [ -e "$dir/$1.go" ]
+}
+
+# Whether a gate without content is of this boot: its maker may be about to say who it is.
+# shellcheck disable=SC3013 # -ot: every shell that we know has it
+fresh() { ! [ "$dir/$1.go" -ot "$base/boot.$boot" ]; }
+
+# Whether an operation that was looked at has begun and not ended: its payload is about to run, or runs.
+works() {
+    case $state in
+    -) alive "$life" "$owner" ;;
+    *) runs "$1" ;;
+    esac
 }
 
 # Whether the payload runs of an operation that was looked at. Without its supervisor it is told by its arguments, or, as

@@ -2,6 +2,23 @@
 
 unset -f command echo kill printf read sh true # those of a login shell: bash imports them
 set -f
+
+# Variables of ours are none of commands, and a login's that have the same names are: they are put aside, and given back
+# by the words in `_opsflow_back`.
+_opsflow_back=
+for _opsflow_name in \
+    a above alarm asked at attempt b base body boot born by c claims count day dir due ends entry epoch \
+    err file finished first flag found gate has hash here home id inner input kept kid known last latest \
+    left life line long machine made mask message mine more most n newline nonce note now old op opened \
+    other out over own owner pid record rings run seen session slot slots small stat state status text \
+    through tool uid what who whom why written; do
+    eval "_opsflow_there=\${$_opsflow_name+there}"
+    [ "$_opsflow_there" ] || continue
+    eval "export _opsflow_$_opsflow_name=\"\$$_opsflow_name\""
+    unset "$_opsflow_name"
+    _opsflow_back="$_opsflow_back export $_opsflow_name=\"\$_opsflow_$_opsflow_name\"; unset _opsflow_$_opsflow_name;"
+done
+
 newline='
 '
 

@@ -96,7 +96,7 @@ outlast() {
 
 # What a payload's shell does first: say who it is, see whether it is to be, forget what it was told.
 # shellcheck disable=SC2016 # it is expanded there
-inner='{ printf "r %-7s" "$$" 1<>"$1.go"; } 2>/dev/null
+inner=$_opsflow_back'{ printf "r %-7s" "$$" 1<>"$1.go"; } 2>/dev/null
 if [ -e "$1.by" ]; then exit 143; fi
 exec 2>&4 4>&-
 umask "$2"

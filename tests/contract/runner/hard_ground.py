@@ -7,6 +7,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
+from runner_ground import base_of
 
 from opsflow.model import Host, Operation, record_of
 from opsflow.testing import SshdFleet
@@ -48,7 +49,7 @@ class HardGround:
 
     @property
     def base(self):
-        return self.home / ".opsflow" / "ops"
+        return base_of(self.home)
 
     def use_shell(self, program):
         """Let another program be the host's `sh`."""

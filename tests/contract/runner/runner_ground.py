@@ -28,6 +28,12 @@ def installed(shell):
     return shutil.which(SHELLS[shell].split()[1]) is not None
 
 
+def base_of(home):
+    """Where this machine keeps records in a home directory."""
+    machine = Path("/etc/machine-id")
+    return Path(home, ".opsflow", "ops", machine.read_text().strip() if machine.exists() else "-")
+
+
 class Ground:
     """A target whose `sh` is of a certain kind, and what its operations did.
 
@@ -49,7 +55,7 @@ class Ground:
 
     @property
     def base(self):
-        return self.home / ".opsflow" / "ops"
+        return base_of(self.home)
 
     def operation(self, attempt, number, place=""):
         return Operation(

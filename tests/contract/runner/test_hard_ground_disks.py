@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 from hard_ground import HardGround, fill, need, take_inodes
-from runner_ground import in_thread, until
+from runner_ground import base_of, in_thread, until
 
 from opsflow.errors import Interrupted, Refused, TransferFailed
 
 FULL = r"\.opsflow/ops\S* cannot be written: No space left on device"
+PARTS = (".opsflow", ".opsflow/ops", str(base_of("")))
 SAYS_MUCH = "i=0; while [ $i -lt 3000 ]; do echo '{}'; i=$((i+1)); done 2>/dev/null; exit 5".format("x" * 200)
 
 
@@ -156,21 +157,21 @@ def test_nothing_is_executed_from_the_home(ground):
     assert (ground.home / "put").read_text() == "y" * 20_000
 
 
-@pytest.mark.parametrize("part", [".opsflow", ".opsflow/ops"])
+@pytest.mark.parametrize("part", PARTS)
 def test_records_that_lead_elsewhere_are_refused(ground, tmp_path, part):
     ground.start()
     (tmp_path / "elsewhere").mkdir()
-    (ground.home / part).parent.mkdir(exist_ok=True)
+    (ground.home / part).parent.mkdir(parents=True, exist_ok=True)
     (ground.home / part).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(Refused, match=rf"{part} is a symbolic link"):
         ground.run("true")
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
-@pytest.mark.parametrize("part", [".opsflow", ".opsflow/ops"])
+@pytest.mark.parametrize("part", PARTS)
 def test_records_of_another_user_are_refused(ground, part):
     ground.start()
-    (ground.home / ".opsflow/ops").mkdir(parents=True)
+    ground.base.mkdir(parents=True)
     os.chown(ground.home / part, 65534, 65534)
     with pytest.raises(Refused, match=rf"{part} belongs to another user"):
         ground.run("true")
@@ -178,12 +179,12 @@ def test_records_of_another_user_are_refused(ground, part):
 
 def test_records_that_everybody_may_write_are_made_private(ground):
     ground.start()
-    for part in (".opsflow", ".opsflow/ops"):
+    for part in PARTS:
         (ground.home / part).mkdir()
         (ground.home / part).chmod(0o777)
     assert ground.run("true").ok
-    assert [(ground.home / part).stat().st_mode & 0o022 for part in (".opsflow", ".opsflow/ops")] == [0, 0]
-    assert (ground.home / ".opsflow/ops").stat().st_mode & 0o777 == 0o700
+    assert [(ground.home / part).stat().st_mode & 0o077 for part in PARTS] == [0, 0, 0]
+    assert ground.base.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_home_that_belongs_to_somebody_else_will_do(ground):

@@ -144,3 +144,17 @@ def test_a_run_with_more_records_than_a_program_takes_arguments_is_let_go(ground
     transport.release()
     transport.close()
     until(lambda: [path.name for path in kept.iterdir()] == ["epoch"], 60)
+
+
+def test_an_attempt_with_more_records_than_a_program_takes_arguments_is_cleaned(ground, transport):
+    transport.run("true", op=ground.operation("b", 1))
+    kept = ground.base / ground.run
+    record = record_of("a")
+    for number in range(1, 5_001):
+        (kept / f"{record}.{number}.go").touch()
+        (kept / f"{record}.{number}.out").touch()
+    transport.forget(["a"])
+    transport.run("true", op=ground.operation("b", 2))
+    transport.close()
+    until(lambda: not list(kept.glob(f"{record}.*.out")), 60)
+    assert len(list(kept.glob(f"{record}.*.go"))) == 5_000

@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,6 +101,21 @@ def test_a_gate_whose_content_was_lost_with_an_earlier_boot_says_so(ground, tran
     op = ground.operation("a", 1, json.dumps(place | {"boot": "before"}))
     gate(ground, op).touch()
     assert "the machine was booted as the operation began" in fate(transport, op)
+
+
+def test_a_gate_whose_content_was_lost_with_an_earlier_boot_is_not_waited_for(ground, transport, monkeypatch):
+    monkeypatch.setattr(following, "EMPTY_GATE", 1000)
+    place = json.loads(transport.claim(ground.run, 1))
+    op = ground.operation("a", 1, json.dumps(place | {"boot": "before"}))
+    gate(ground, op).touch()
+    os.utime(gate(ground, op), (time.time() - 60,) * 2)
+    (mark,) = ground.base.glob("boot.*")
+    transport.close()
+    mark.rename(mark.with_name("boot.before"))
+    assert "the machine was booted" in fate(transport, op)
+    assert [path.name for path in ground.base.glob("boot.*")] == [mark.name]
+    transport.fence(op)
+    assert not ground.witness()
 
 
 def test_a_look_is_taken_again_on_a_machine_that_was_booted(ground, transport):

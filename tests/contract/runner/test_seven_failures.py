@@ -122,6 +122,28 @@ def test_3_another_run_is_refused_with_the_holders_name_while_one_is_at_work(gro
     other.close()
 
 
+def test_3_another_run_is_refused_while_a_command_runs_whose_supervisors_are_gone(ground):
+    """Among others that have ended."""
+    holder, other = Claiming(ground), Claiming(ground)
+    for number in range(1, 4):
+        holder.run("true", op=ground.operation("a", number))
+    until(lambda: parts(ground))
+    supervisors = parts(ground)
+    thread, _ = in_thread(lambda: holder.run("echo $$ >begun; exec sleep 60", op=ground.operation("b", 1)))
+    until(lambda: (ground.home / "begun").exists() and (ground.home / "begun").read_text())
+    for pid in supervisors:
+        with suppress(ProcessLookupError):  # some end with others
+            os.kill(pid, signal.SIGKILL)
+    holder.close()
+    thread.join(20)
+    with pytest.raises(HostsHeld):
+        other.claim("run-2", 1)
+    os.kill(int((ground.home / "begun").read_text()), signal.SIGKILL)
+    until(lambda: not ground.processes())
+    assert other.claim("run-2", 1)
+    other.close()
+
+
 def test_3_a_run_that_is_over_starts_nothing_any_more(ground, transport):
     assert transport.run("echo first >>witness", op=ground.operation("a", 1)).ok
     transport.release()

@@ -1,9 +1,10 @@
 """A controller that slept while a later one took its run over: it begins nothing more, and takes nothing away."""
 
 import pytest
-from runner_ground import gate
+from runner_ground import gate, in_thread, until
 
 from opsflow.errors import Interrupted
+from opsflow.model import record_of
 from opsflow.transport import following
 
 
@@ -46,3 +47,32 @@ def test_it_does_not_take_the_records_away_that_the_later_one_works_with(ground,
     later.close()  # and comes back
     assert later.run("echo once >>witness", op=op).ok
     assert ground.witness() == {"once": 1}
+
+
+def test_it_ends_nothing_that_the_later_one_has_begun(ground, earlier, later):
+    thread, caught = in_thread(lambda: later.run("touch begun; until [ -e go ]; do sleep 0.1; done", op=op_of(ground)))
+    until((ground.home / "begun").exists)
+    ground.epoch = 1
+    for ask in (earlier.cancel, earlier.fence):
+        with pytest.raises(Interrupted, match="taken over"):
+            ask(op_of(ground))
+    (ground.home / "go").touch()
+    thread.join(20)
+    assert caught[0].ok
+    ground.epoch = 2
+    assert later.run("true", op=ground.operation("b", 2)).ok
+
+
+def test_it_clears_nothing_away(ground, earlier, later):
+    op = op_of(ground)
+    later.run("echo said", op=op)
+    many = " ".join(f"o{number}" for number in range(32))  # so many that it is done at once
+    earlier._target._channels[0].send(f"C {record_of(op.attempt)} {many} .")
+    ground.epoch = 1
+    with pytest.raises(Interrupted, match="taken over"):  # what was said before has been heard
+        earlier.fence(op_of(ground))
+    assert gate(ground, op).with_suffix(".out").read_text() == "said\n"
+
+
+def op_of(ground):
+    return ground.operation("b", 1)

@@ -1,9 +1,16 @@
 """What a command finds around it: what it would find after a login, and nothing of the runner's own."""
 
+import json
 import os
+import re
 import stat
+import sys
 
 import pytest
+
+from opsflow.transport import program
+from opsflow.transport.channel import START
+from opsflow.transport.scripts import OUTER
 
 
 @pytest.fixture
@@ -40,3 +47,25 @@ def test_no_descriptors_arguments_or_variables_of_the_runner(ground, transport, 
     assert (descriptors, arguments) == ("012", "0")
     added = {line.partition("=")[0] for line in environment} - set(os.environ)
     assert added <= {"PWD", "OLDPWD", "SHLVL", "_"}
+
+
+NAMES = sorted(
+    {name for text in (program.text(), START[-1], OUTER) for name in re.findall(r"(?<![\w$\"'-])([a-z]\w*)=", text)}
+    | {name for names in re.findall(r"\bread -r ([\w ]+)", program.text()) for name in names.split()}
+    | set(re.findall(r"\bfor ([a-z]\w*) in", program.text()))
+    | {*"abcnrtwx"}
+)
+"""Every variable of the runner, and short ones."""
+
+
+@pytest.mark.parametrize("form", ["", "#" * 9000])
+def test_variables_of_a_login_that_are_named_as_the_runners_own(ground, transport, monkeypatch, form):
+    assert {"run", "dir", "text", "seen", "who"} <= set(NAMES)
+    wanted = {name: f"the  login's \\n own $HOME `{name}`" for name in NAMES} | {"op": "", "rings": "two\nlines"}
+    for name, value in wanted.items():
+        monkeypatch.setenv(name, value)
+    show = f"'{sys.executable}' -c 'import os, json; print(json.dumps(dict(os.environ)))' {form}"
+    for op in (None, ground.operation("a", 1), ground.operation("a", 2), None):
+        found = json.loads(transport.run(show, op=op, timeout=60).stdout)
+        assert {name: found.get(name) for name in wanted} == wanted
+        assert [name for name in found if name.startswith("_o") and name not in wanted] == []

@@ -185,7 +185,7 @@ def test_a_cancelled_upload_stops(host):
     def cancel():
         threads.append(threading.Thread(target=host.transport.cancel, args=(operation(),)))
         threads[0].start()
-        until(lambda: list(host.home.glob(".opsflow/ops/run-1/*.no")))
+        until(lambda: list(host.home.glob(".opsflow/ops/*/run-1/*.no")))
 
     source = Watched(host, [(len(CONTENT) // 2, cancel)])
     with pytest.raises(Cancelled):
