@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from opsflow.errors import Diverged, Interrupted
+from opsflow.errors import Diverged, Interrupted, Refused
 from opsflow.model import Operation
 from opsflow.transport.channel import Channel, Lost, Place, escaped, refused
 from opsflow.transport.frames import Frame
@@ -183,11 +183,7 @@ class Following:
             case "F":
                 raise Interrupted(f"{self._channel.where}: another session has taken over, or the attempt was ended")
             case "X":
-                why = f"{self._channel.where} cannot take the operation: {' '.join(frame.words)}".rstrip()
-                if self._again and not call.read:
-                    raise Interrupted(f"{why}; it was sent before, and may have begun then")
-                call.sent = 0.0  # certainly not begun
-                raise refused(why)
+                raise self._refused(" ".join(frame.words))
         if frame.kind not in "ERL" or frame.words[-1] == "-":
             return False
         if frame.words[-3:-1] != (str(call.out.count), str(call.err.count)):
@@ -201,6 +197,14 @@ class Following:
             why = "the machine was booted" if frame.words[0] == "reboot" else "its supervisor was killed"
             raise Interrupted(f"{self._channel.where}: {why} while the operation ran")
         return False
+
+    def _refused(self, why: str) -> Refused | Interrupted:
+        """This start was not made. Another one that was sent before it may have been."""
+        message = f"{self._channel.where} cannot take the operation: {why}".rstrip()
+        if self._again and not self._call.read:
+            return Interrupted(f"{message}; it was sent before, and may have begun then")
+        self._call.sent = 0.0  # certainly not begun
+        return refused(message)
 
     def _stuck(self, kind: str) -> None:
         if kind == "G":

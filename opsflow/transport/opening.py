@@ -16,8 +16,8 @@ FIRST = (
     "unset -f command echo kill printf read sh true; read -r _o1 _o2 _o3 _on _ot; "
     '[ "$_o1 $_o2 $_o3" = "exit 97 #" ] || { echo "something else read its input" >&2; exit 97; };'
 )
-"""What a command of ours begins with: the rest of the line is `_on` and `_ot`. Where `sh` is bash, a login shell may have
-given it functions with names of builtins."""
+"""What a command of ours begins with: the rest of the line is `_on` and `_ot`. Where `sh` is bash, a login shell may
+have given it functions with names of builtins."""
 
 _KEPT = 4096
 _LINE = 300
