@@ -12,14 +12,14 @@ LIMIT = 256 * 1024
 
 
 def as_json(value: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """`value` as it will be read back from the journal: a copy, tuples as lists.
+    """`value` as it will be read back from the journal: a copy that is equal to it.
 
     Args:
         value: A mapping.
         what: What it is, for the message, such as `outputs`.
 
     Raises:
-        TaskFailed: a value in it is not JSON (NaN and infinity are not), or it takes more than 256 KiB.
+        TaskFailed: a value in it is not JSON (NaN, infinity and tuples are not), or it takes more than 256 KiB.
     """
     for path, problem in _faults(value, what):
         raise TaskFailed(f"{path} {problem}")
@@ -40,7 +40,9 @@ def _faults(value: Any, path: str) -> Iterator[tuple[str, str]]:
             if not isinstance(key, str) or _scalar_fault(key):
                 yield path, f"has the key {key!r}, which is not text"
             yield from _faults(part, f"{path}.{key}")
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, tuple):
+        yield path, "is a tuple, which would be read back as a list: give a list"
+    elif isinstance(value, list):
         for index, part in enumerate(value):
             yield from _faults(part, f"{path}[{index}]")
     elif fault := _scalar_fault(value):

@@ -19,9 +19,9 @@ def test_json_comes_back_as_it_is(value):
     assert as_json(value, "outputs") == value
 
 
-def test_tuples_become_lists_and_the_result_is_a_copy():
+def test_the_result_is_a_copy():
     inner = [1]
-    made = as_json({"a": (1, inner)}, "outputs")
+    made = as_json({"a": [1, inner]}, "outputs")
     inner.append(2)
     assert made == {"a": [1, [1]]}
 
@@ -34,6 +34,7 @@ def test_tuples_become_lists_and_the_result_is_a_copy():
         ({"a": b"x"}, r"^outputs\.a is a bytes"),
         ({"a": {1: 2}}, r"^outputs\.a has the key 1, which is not text"),
         ({"a": {1, 2}}, r"^outputs\.a is a set"),
+        ({"a": [(1, 2)]}, r"^outputs\.a\[0\] is a tuple, which would be read back as a list"),
         ({"\udcff": 1}, r"^outputs has the key '.*', which is not text"),
         ({"a": "\udcff"}, r"^outputs\.a is not valid Unicode text"),
     ],
