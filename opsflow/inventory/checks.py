@@ -13,6 +13,8 @@ from opsflow.model import LOCALHOST, RESERVED_NAMES
 from opsflow.tomlfile import KeyPath, TomlFile, did_you_mean
 
 ALL = "all"
+SECRETS = ("become_password", "key_passphrase")
+"""Connection keys whose values are references to secrets."""
 _SECRET = re.compile(r"\s*\{\{\s*secret\(\s*(?P<quote>['\"])(?P<name>[^:'\"]+:[^'\"]+)(?P=quote)\s*\)\s*\}\}\s*")
 _TABLES: Mapping[str, frozenset[str]] = {
     "hosts": frozenset(HostTable.model_fields),
@@ -132,14 +134,15 @@ def _cycles(file: TomlFile, groups: Mapping[str, Mapping[str, Any]]) -> Iterator
 
 
 def password_problems(file: TomlFile, path: KeyPath, table: Any) -> Iterator[Problem]:
-    """What is wrong with the password of a table of connection keys."""
-    if isinstance(table, dict) and "become_password" in table and not secret_named(table["become_password"]):
-        problem = file.problem(
-            (*path, "become_password"),
-            "`become_password` must be a reference to a secret, never the password itself",
-            "write \"{{ secret('env:NAME') }}\" or \"{{ secret('file:PATH') }}\"",
-        )
-        yield replace(problem, line="")
+    """What is wrong with the secrets of a table of connection keys."""
+    for key in SECRETS if isinstance(table, dict) else ():
+        if key in table and not secret_named(table[key]):
+            problem = file.problem(
+                (*path, key),
+                f"`{key}` must be a reference to a secret, never the {key.rpartition('_')[2]} itself",
+                "write \"{{ secret('env:NAME') }}\" or \"{{ secret('file:PATH') }}\"",
+            )
+            yield replace(problem, line="")
 
 
 def _reserved(file: TomlFile, path: KeyPath, names: Any) -> Iterator[Problem]:

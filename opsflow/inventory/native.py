@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from opsflow.errors import Problem
-from opsflow.inventory.checks import ALL, advice, consistency, secret_named
+from opsflow.inventory.checks import ALL, SECRETS, advice, consistency, secret_named
 from opsflow.inventory.patterns import Matcher
 from opsflow.inventory.ranges import expand
 from opsflow.inventory.schema import ConnectionKeys, GroupTable, InventoryFile
@@ -169,7 +169,8 @@ def _connection(name: str, tables: Sequence[ConnectionKeys], directory: Path) ->
     said.setdefault("address", name)
     said.setdefault("transport", "local" if name == LOCALHOST else "ssh")
     said["jump"] = tuple(said.get("jump", ()))
-    said["become_password"] = secret_named(said.get("become_password"))
+    for key in SECRETS:
+        said[key] = secret_named(said.get(key))
     for key in ("key_file", "known_hosts"):
         if key in said:
             said[key] = str(local_path(directory, said[key]))

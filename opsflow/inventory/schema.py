@@ -36,6 +36,7 @@ class ConnectionKeys(Border):
     keepalive: Annotated[Duration, Field(ge=0)] | None = None
     reconnect: Annotated[Duration, Field(ge=0)] = 60.0
     become_password: Any = ""  # checked elsewhere: messages about it must not show it
+    key_passphrase: Any = ""  # the same
 
 
 class HostTable(ConnectionKeys):

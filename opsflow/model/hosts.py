@@ -28,6 +28,7 @@ class Connection:
         reconnect: Seconds for which a connection lost in the middle of an operation is made again before the
             operation's fate is unknown.
         become_password: Reference to the secret that sudo is answered, such as `env:NAME`; empty: none.
+        key_passphrase: Reference to the secret that unlocks the key files; empty: none.
     """
 
     transport: str = "ssh"
@@ -41,6 +42,7 @@ class Connection:
     keepalive: float | None = None
     reconnect: float = 60.0
     become_password: str = ""
+    key_passphrase: str = ""
 
 
 _ADDRESS = re.compile(

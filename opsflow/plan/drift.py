@@ -14,7 +14,7 @@ from opsflow.plan.model import Plan
 _MASK = "***"
 _SECRET_KEY = re.compile(r"pass(?:word|wd|phrase)|secret|token|credential|private_?key|api_?key", re.IGNORECASE)
 _SECRET_PART = re.compile(r"(?i)((?:password|passwd|secret|token)=)[^\s\"']+|(://[^/@:\s\"]*:)[^@/\s\"]+(?=@)")
-_REFERENCES = frozenset({"become_password"})
+_REFERENCES = frozenset({"become_password", "key_passphrase"})
 """Keys whose value is where a secret is found, not the secret."""
 
 

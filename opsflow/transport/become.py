@@ -70,7 +70,7 @@ class Password:
 
 
 class Passwords:
-    """The passwords of all hosts of a run, each fetched once. For any number of threads.
+    """The passwords and passphrases of all hosts of a run, each fetched once. For any number of threads.
 
     Args:
         fetch: The value of a reference such as `env:NAME`.
@@ -95,6 +95,12 @@ class Passwords:
                 self._of_host[host.name] = Password(self._value(host.connection.become_password))
             return self._of_host[host.name]
 
+    def passphrase(self, host: Host) -> str:
+        """What unlocks the key files of a host; empty: nothing is said. Raises `TaskFailed`: it is not there."""
+        reference = host.connection.key_passphrase
+        with self._lock:
+            return self._secret(reference) if reference else ""
+
     def values(self) -> Sequence[str]:
         """What no output may show."""
         with self._lock:
@@ -103,9 +109,12 @@ class Passwords:
     def _value(self, reference: str) -> str:
         if not reference:
             return _checked(self._asked, "the one that was typed")
+        return _checked(self._secret(reference), reference)
+
+    def _secret(self, reference: str) -> str:
         if reference not in self._fetched:
             self._fetched[reference] = self._fetch(reference)
-        return _checked(self._fetched[reference], reference)
+        return self._fetched[reference]
 
 
 class BecomeTransport(ShellTransport):

@@ -33,16 +33,18 @@ class Link:
     Args:
         host: Which host.
         hops: The way to it.
+        passphrase: What unlocks the key files that are named for the host; empty: nothing does.
 
     Attributes:
         key: The host's key, as `key_text` writes it.
     """
 
-    def __init__(self, host: Host, hops: tuple[Hop, ...]) -> None:
+    def __init__(self, host: Host, hops: tuple[Hop, ...], passphrase: str) -> None:
         self.key = ""
         self.timeout = hops[-1].timeout
         self._host = host
         self._hops = hops
+        self._passphrases = dict.fromkeys(hops[-1].identities.wanted, passphrase)
         self._proxy: ProxyCommand | None = None
         self._made: list[fabric.Connection] = []
 
@@ -106,7 +108,7 @@ class Link:
             "auth_timeout": _AUTH_TIMEOUT,
             "channel_timeout": hop.timeout,
             "transport_factory": transport,
-            "auth_strategy": Login(hop.identities, where),
+            "auth_strategy": Login(hop.identities, where, self._passphrases),
         }
         if hop.command:
             self._proxy = ProxyCommand(hop.command)
@@ -134,6 +136,7 @@ def dial(
     gate: AbstractContextManager[object],
     pinned: str = "",
     accepted: Accepted | None = None,
+    passphrase: str = "",
 ) -> Link:
     """An open connection.
 
@@ -145,6 +148,7 @@ def dial(
         gate: Entered while a connection is made, so that not too many are made at once.
         pinned: The key that the host showed before in this run; empty: any that is known.
         accepted: Unknown keys are accepted and told to this; None: they are refused.
+        passphrase: What unlocks the key files that are named for the host; empty: nothing does.
 
     Raises:
         Unreachable: there is none, and why; `HostKeyRejected` and `AuthenticationFailed` are kinds of it.
@@ -153,7 +157,7 @@ def dial(
     ends = time.monotonic() + sum(hop.timeout for hop in hops)
     pause, tries = _PAUSES[0], 0
     while True:
-        link = Link(host, hops)
+        link = Link(host, hops, passphrase)
         try:
             with gate:
                 link.open(pinned=pinned, accepted=accepted)

@@ -97,9 +97,10 @@ class Doorkeeper(paramiko.MissingHostKeyPolicy):
     def _unknown(self, found: KnownKeys) -> HostKeyRejected:
         hop = self._hop
         port = "" if hop.port == 22 else f"-p {hop.port} "
-        authority = " (an authority is known for it, but its certificate was not shown)" if found.authorities else ""
+        lines = ", ".join(found.authorities)
+        authority = f"; certificates of host keys are not checked, so that @cert-authority in {lines} is of no use here"
         return HostKeyRejected(
-            f"the host key of {self._where} is not known: {self.shown}{authority}",
+            f"the host key of {self._where} is not known: {self.shown}{authority if lines else ''}",
             hint=(
                 "compare the fingerprint with one from a trusted source, then: "
                 f"ssh-keyscan {port}{hop.address} >> {hop.known_files[0]}"

@@ -8,6 +8,7 @@ import stat
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import paramiko
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -61,8 +62,8 @@ class Agent(AgentSSH):
         self._close()  # type: ignore[attr-defined] # the same
 
 
-def read_key(path: Path) -> paramiko.PKey:
-    """The private key in a file.
+def read_key(path: Path, passphrase: str = "") -> paramiko.PKey:
+    """The private key in a file; what is locked is unlocked by the passphrase.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -80,9 +81,14 @@ def read_key(path: Path) -> paramiko.PKey:
     if stat.S_IMODE(found.st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
         mode = stat.S_IMODE(found.st_mode)
         raise Unusable(f"the key {path} is open to others ({mode:04o})", f"chmod 600 {path}")
-    if _is_locked(text):
-        raise Unusable(f"the key {path} is locked by a passphrase", f"unlock it: ssh-add {path}")
-    return _parsed(path, text)
+    if not _is_locked(text):
+        return _parsed(path, text, "")
+    if not passphrase:
+        raise Unusable(
+            f"the key {path} is locked by a passphrase",
+            f"unlock it: ssh-add {path}; or name the passphrase's secret in the inventory: key_passphrase",
+        )
+    return _parsed(path, text, passphrase)
 
 
 def public_key(path: Path) -> bytes:
@@ -134,12 +140,18 @@ def _is_locked(text: bytes) -> bool:
 
 
 @lru_cache(16)
-def _parsed(path: Path, text: bytes) -> paramiko.PKey:
-    """Kept, since a large RSA key takes a tenth of a second, and thousands of hosts may have the same."""
+def _parsed(path: Path, text: bytes, passphrase: str) -> paramiko.PKey:
+    """Kept, since a large or locked key takes a tenth of a second, and thousands of hosts may have the same."""
     del text  # tells one version of the file from another
+    secret: Any = passphrase.encode() or None  # paramiko says that it is text, and hands it to who takes bytes only
     try:
-        key: paramiko.PKey = paramiko.PKey.from_path(path)
+        key: paramiko.PKey = paramiko.PKey.from_path(path, password=secret)
     except (paramiko.SSHException, UnknownKeyType, UnsupportedAlgorithm, ValueError, TypeError) as error:
+        if passphrase:
+            raise Unusable(
+                f"the key {path} is not unlocked by the passphrase that the inventory names",
+                f"put the right one where key_passphrase says; it is right if this takes it: ssh-keygen -y -f {path}",
+            ) from error
         raise Unusable(f"{path} holds no private key that can be used", "name another one: key_file") from error
     key.public_blob = None  # certificates are another candidate each
     return key

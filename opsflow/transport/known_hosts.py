@@ -22,11 +22,17 @@ _MARKS = {"@revoked": "revoked", "@cert-authority": "authorities"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownKeys:
-    """What the files say of one host: its keys, keys that it must never have, and keys that certify its keys."""
+    """What the files say of one host: its keys, keys that it must never have, and who certifies its keys.
+
+    Attributes:
+        trusted, revoked: Keys.
+        authorities: The lines, as `FILE:NUMBER`, that name a key which certifies the host's. Such certificates are not
+            looked at: paramiko does not ask a server for them.
+    """
 
     trusted: tuple[PKey, ...]
     revoked: tuple[PKey, ...]
-    authorities: tuple[PKey, ...] = ()
+    authorities: tuple[str, ...] = ()
 
 
 def known_keys(name: str, files: Iterable[Path]) -> KnownKeys:
@@ -40,14 +46,18 @@ def known_keys(name: str, files: Iterable[Path]) -> KnownKeys:
         OSError: a file is there and cannot be read.
     """
     name = name.lower()
-    found: dict[str, list[PKey]] = {"trusted": [], "revoked": [], "authorities": []}
+    found: dict[str, list[PKey]] = {kind: [] for kind in ("trusted", *_MARKS.values())}
+    authorities: list[str] = []
     for file in files:
         if file.exists():
             stat = file.stat()
             lines = _lines(file, (stat.st_ino, stat.st_size, stat.st_mtime_ns))
-            for line in (*lines.get(name, ()), *lines.get("", ())):
-                _take(line.split(), name, found)
-    return KnownKeys(**{kind: tuple(keys) for kind, keys in found.items()})
+            for number, line in (*lines.get(name, ()), *lines.get("", ())):
+                kind, key = _read(line.split(), name)
+                if key is not None:
+                    found[kind].append(key)
+                    authorities += [f"{file}:{number}"] * (kind == "authorities")
+    return KnownKeys(trusted=tuple(found["trusted"]), revoked=tuple(found["revoked"]), authorities=tuple(authorities))
 
 
 def known_name(address: str, port: int) -> str:
@@ -96,34 +106,32 @@ def _private(path: str, flags: int) -> int:
 
 
 @lru_cache(8)
-def _lines(file: Path, state: tuple[int, int, int]) -> Mapping[str, Sequence[str]]:  # noqa: ARG001 - another state is another file
-    """A file's lines by the names that they are about, those with hashes and patterns under the empty one.
+def _lines(file: Path, state: tuple[int, int, int]) -> Mapping[str, Sequence[tuple[int, str]]]:  # noqa: ARG001 - another state is another file
+    """A file's lines, numbered, by the names that they are about, those with hashes and patterns under the empty one.
 
     Kept, since files have thousands of lines, and every one of thousands of hosts looks into them.
     """
-    found: dict[str, list[str]] = {}
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+    found: dict[str, list[tuple[int, str]]] = {}
+    for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         words = line.lower().split(maxsplit=2)
         field = words[1] if len(words) > 1 and words[0].startswith("@") else (words or ("#",))[0]
         for name in {""} if _SPECIAL.intersection(field) else set(field.split(",")):
-            found.setdefault(name, []).append(line)
+            found.setdefault(name, []).append((number, line))
     return found
 
 
-def _take(words: list[str], name: str, found: Mapping[str, list[PKey]]) -> None:
-    target = found["trusted"]
+def _read(words: list[str], name: str) -> tuple[str, PKey | None]:
+    """What a line says of a host's key, and the key; None: it says nothing of it."""
+    kind = "trusted"
     if words and words[0].startswith("@"):
-        if words[0] not in _MARKS:
-            return
-        target, words = found[_MARKS[words[0]]], words[1:]
-    if len(words) < 3 or words[0].startswith("#") or not _names(words[0], name):
-        return
+        kind, words = _MARKS.get(words[0], ""), words[1:]
+    if not kind or len(words) < 3 or words[0].startswith("#") or not _names(words[0], name):
+        return kind, None
     try:
         entry = HostKeyEntry.from_line(" ".join(("host", *words[1:3])))
     except (InvalidHostKey, SSHException):
-        return  # as ssh does: a damaged line is no key
-    if entry is not None and entry.key is not None:
-        target.append(entry.key)
+        return kind, None  # as ssh does: a damaged line is no key
+    return kind, entry.key if entry is not None else None
 
 
 def _names(field: str, name: str) -> bool:

@@ -1,6 +1,6 @@
 """Logging in with keys: those of files and those of an agent, in ssh's order, and one clear reason if none will do."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import paramiko
@@ -18,11 +18,13 @@ class Login:
     Args:
         identities: Who logs in with what.
         where: How messages name the server.
+        passphrases: What unlocks key files, where that is said.
     """
 
-    def __init__(self, identities: Identities, where: str) -> None:
+    def __init__(self, identities: Identities, where: str, passphrases: Mapping[Path, str]) -> None:
         self._identities = identities
         self._where = where
+        self._passphrases = passphrases
         self._tried: list[str] = []
         self._unusable: list[Unusable] = []
 
@@ -85,7 +87,7 @@ class Login:
     def _of_file(self, path: Path, held: paramiko.PKey | None) -> Iterator[tuple[str, paramiko.PKey]]:
         """A file's key, or the same key of the agent's; first with its certificates."""
         try:
-            key = held or read_key(path)
+            key = held or read_key(path, self._passphrases.get(path, ""))
         except FileNotFoundError:
             return  # as ssh does: a key that ssh_config names need not be there
         except Unusable as error:

@@ -23,7 +23,7 @@ class HostTransports:
     Args:
         hosts: The hosts by name; `localhost` is there without being named.
         connecting: How many connections may be in the making at the same time.
-        passwords: For sudo; None: there are none.
+        passwords: For sudo and for locked keys; None: there are none.
         pins: The key that a host has shown earlier in the run, by its name; any other is refused.
         accepted: Unknown host keys are accepted and told to this; None: they are refused.
     """
@@ -50,7 +50,7 @@ class HostTransports:
 
         Raises:
             InputError: there is no such host, or its transport is none that exists.
-            TaskFailed: the password that the inventory names cannot be had.
+            TaskFailed: the password or passphrase that the inventory names cannot be had.
         """
         with self._lock:
             if (host, "") not in self._made:
@@ -86,7 +86,13 @@ class HostTransports:
             case "ssh":
                 from opsflow.transport.ssh import SshTransport  # noqa: PLC0415 - a quarter of a second to import
 
-                return SshTransport(host, gate=self._gate, pinned=self._pins.get(name, ""), accepted=self._accepted)
+                return SshTransport(
+                    host,
+                    gate=self._gate,
+                    pinned=self._pins.get(name, ""),
+                    accepted=self._accepted,
+                    passphrase=self._passwords.passphrase(host) if self._passwords else "",
+                )
             case "local":
                 return LocalTransport()
             case "fake":

@@ -44,6 +44,7 @@ class SshTransport(ShellTransport):
         gate: Entered while a connection is made, so that not too many are made at once.
         pinned: The key that it showed earlier in the run, type and fingerprint; empty: the first one counts.
         accepted: Unknown keys on the way are accepted and told to this; None: they are refused.
+        passphrase: What unlocks its key files; empty: nothing does.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class SshTransport(ShellTransport):
         gate: AbstractContextManager[object] | None = None,
         pinned: str = "",
         accepted: Callable[[HostKeyAccepted], None] | None = None,
+        passphrase: str = "",
     ) -> None:
         super().__init__()
         self.where = place(host)
@@ -61,6 +63,7 @@ class SshTransport(ShellTransport):
         self._host = host
         self._gate = gate if gate is not None else nullcontext()
         self._accepted = accepted
+        self._passphrase = passphrase
         self._link: Link | None = None
         self._lock = threading.Lock()
         self._channels = threading.BoundedSemaphore(CHANNELS)
@@ -148,7 +151,13 @@ class SshTransport(ShellTransport):
                     return self._link, False
                 self._link.close()
                 self._link = None
-            self._link = dial(self._host, gate=self._gate, pinned=self._pinned, accepted=self._accepted)
+            self._link = dial(
+                self._host,
+                gate=self._gate,
+                pinned=self._pinned,
+                accepted=self._accepted,
+                passphrase=self._passphrase,
+            )
             self.where = self._link.where
             self._pinned = self._link.key
             return self._link, True

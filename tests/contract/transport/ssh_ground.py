@@ -46,9 +46,9 @@ class User:
     def to(self, address, **how):
         """A transport to an address, as an inventory may have it."""
         accepted = how.pop("accepted", None)
-        pinned = how.pop("pinned", "")
+        more = {key: how.pop(key) for key in ("pinned", "passphrase") if key in how}
         host = Host(name="host", connection=Connection(address=address, **how))
-        self.made.append(SshTransport(host, accepted=accepted, pinned=pinned))
+        self.made.append(SshTransport(host, accepted=accepted, **more))
         return self.made[-1]
 
     def close(self):

@@ -273,6 +273,13 @@ def test_what_was_typed_is_for_hosts_whose_inventory_names_nothing():
     assert set(passwords.values()) == {"typed", "value of env:PW"}
 
 
+def test_a_passphrase_is_a_secret_of_its_own_and_shown_nowhere():
+    passwords = Passwords(lambda name: f"value of {name}", "typed")
+    assert passwords.passphrase(Host(name="other", connection=Connection())) == ""
+    assert passwords.passphrase(Host(name="own", connection=Connection(key_passphrase="env:KEY"))) == "value of env:KEY"
+    assert "value of env:KEY" in passwords.values()
+
+
 @pytest.mark.parametrize("recorded", [True, False])
 def test_a_timeout_ends_what_runs_as_the_user(ground, recorded, op):
     ground.permit(FREELY)

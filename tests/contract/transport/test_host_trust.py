@@ -250,3 +250,18 @@ def test_a_key_that_is_accepted_by_another_meanwhile_is_not_written_twice(user, 
     assert known(user).read_text() == line(user, own, "ed25519")
     assert user.told == []
     assert known_keys(line(user, own, "ed25519").split()[0], [known(user)]).trusted == (key,)
+
+
+def test_a_line_that_names_an_authority_is_told_to_be_of_no_use(user, own):
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", user.home / "authority"], check=True)
+    options = ["ssh-keygen", "-q", "-s", user.home / "authority", "-h", "-I", "own", user.home / "host_ed25519.pub"]
+    subprocess.run(options, check=True, capture_output=True)
+    key = (user.home / "authority.pub").read_text()
+    known(user).write_text(f"# mine\n@cert-authority * {key}")
+    with pytest.raises(HostKeyRejected) as refused:
+        to(user, own).run("true")
+    assert f"are not checked, so that @cert-authority in {known(user)}:2 is of no use here" in refused.value.message
+    assert fingerprint(user, "ed25519") in refused.value.message
+    assert f">> {known(user)}" in refused.value.hint
+    known(user).write_text(known(user).read_text() + line(user, own, "ed25519"))
+    assert to(user, own).run("true").ok

@@ -1,13 +1,17 @@
 """All hosts of a run."""
 
+import shutil
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
 from opsflow.errors import InputError
 from opsflow.model import Connection, Host
+from opsflow.transport.become import Passwords
 from opsflow.transport.dial import Link
 from opsflow.transport.fake import FakeTransport
 from opsflow.transport.local import LocalTransport
@@ -73,4 +77,16 @@ def test_only_so_many_connections_are_made_at_once(fleet, monkeypatch):
     with ThreadPoolExecutor(6) as threads:
         assert all(threads.map(lambda name: pool.to(name).run("true").ok, hosts))
     assert most[0] == 2
+    pool.close()
+
+
+def test_a_locked_key_is_unlocked_by_the_secret_that_the_inventory_names(fleet, tmp_path):
+    connection = fleet.connection("two")
+    key = tmp_path / "key"
+    shutil.copy(connection.key_file, key)
+    subprocess.run(["ssh-keygen", "-q", "-p", "-P", "", "-N", "a phrase", "-f", key], check=True, capture_output=True)
+    locked = replace(connection, key_file=str(key), key_passphrase="env:KEY")
+    secrets = {"env:KEY": "a phrase"}
+    pool = HostTransports({"two": Host(name="two", connection=locked)}, passwords=Passwords(secrets.__getitem__))
+    assert pool.to("two").run("true").ok
     pool.close()

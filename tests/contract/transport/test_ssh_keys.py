@@ -84,8 +84,30 @@ def test_a_locked_key_says_how_to_unlock_it(user, own, form):
     subprocess.run(lock, check=True, capture_output=True)
     with pytest.raises(AuthenticationFailed, match=rf"the key {key} is locked by a passphrase") as refused:
         to(user, own, key_file=str(key)).run("true")
-    assert refused.value.hint == f"unlock it: ssh-add {key}"
+    assert refused.value.hint.startswith(f"unlock it: ssh-add {key}; or ")
+    assert "key_passphrase" in refused.value.hint
     assert own.connections("own") == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "form"), [("ed25519", "RFC4716"), ("ecdsa", "RFC4716"), ("rsa", "RFC4716"), ("rsa", "PEM")]
+)
+def test_a_locked_key_lets_in_with_its_passphrase(user, own, kind, form):
+    key = user.key("key", kind=kind)
+    authorize(user, key)
+    lock = ["ssh-keygen", "-q", "-p", "-P", "", "-N", "pâss phrase", "-m", form, "-f", key]
+    subprocess.run(lock, check=True, capture_output=True)
+    assert to(user, own, key_file=str(key), passphrase="pâss phrase").run("true").ok
+    with pytest.raises(AuthenticationFailed, match=rf"the key {key} is not unlocked by the passphrase") as refused:
+        to(user, own, key_file=str(key), passphrase="another").run("true")
+    assert "another" not in refused.value.message + refused.value.hint
+    assert f"ssh-keygen -y -f {key}" in refused.value.hint
+
+
+def test_a_passphrase_is_for_keys_that_are_named_and_locked(user, own):
+    key = user.key("key")
+    authorize(user, key)
+    assert to(user, own, key_file=str(key), passphrase="nothing is locked").run("true").ok
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])

@@ -261,20 +261,22 @@ def test_the_same_file_gives_the_same_hosts_by_name_and_by_path(inventory, tmp_p
 
 def test_the_password_of_sudo_is_a_reference_and_a_hosts_own_wins(load_text):
     inventory = load_text(
-        "[ssh]\nbecome_password = \"{{ secret('env:PW') }}\"\n"
+        "[ssh]\nbecome_password = \"{{ secret('env:PW') }}\"\nkey_passphrase = \"{{ secret('env:KEY') }}\"\n"
         "[hosts.a]\n[hosts.b]\nbecome_password = '{{secret(\"file:b: pw\")}}'\n"
     )
     assert inventory.hosts["a"].connection.become_password == "env:PW"
     assert inventory.hosts["b"].connection.become_password == "file:b: pw"
+    assert inventory.hosts["b"].connection.key_passphrase == "env:KEY"
 
 
 @pytest.mark.parametrize(
     "value", ['"hunter2"', "4711", '"{{ hunter2 }}"', "\"x{{ secret('env:hunter2') }}\"", "['hunter2']"]
 )
 @pytest.mark.parametrize("table", ["[ssh]", "[hosts.a]"])
-def test_a_password_in_the_inventory_is_refused_and_not_repeated(problems_of, table, value):
-    (problem,) = problems_of(f"{table}\nbecome_password = {value}\n")
-    assert "`become_password` must be a reference to a secret" in problem.message
+@pytest.mark.parametrize("key", ["become_password", "key_passphrase"])
+def test_a_password_in_the_inventory_is_refused_and_not_repeated(problems_of, table, key, value):
+    (problem,) = problems_of(f"{table}\n{key} = {value}\n")
+    assert f"`{key}` must be a reference to a secret" in problem.message
     assert (problem.position.line, problem.position.column) == (2, 1)
     assert "hunter2" not in str(problem)
     assert "4711" not in str(problem)
