@@ -10,7 +10,7 @@ from opsflow.app.driving import load
 from opsflow.app.stored import StoredPlan
 from opsflow.engine.conclude import put_back_by_hand
 from opsflow.engine.run import Run
-from opsflow.errors import InputError
+from opsflow.errors import InputError, JournalConflict
 from opsflow.journal import SqlJournal
 from opsflow.model import Asked, NodeState, RequestRecord, RunRecord, RunState
 
@@ -55,9 +55,16 @@ def answer_to(journal: SqlJournal, run_id: str, number: int | None) -> Mapping[s
 
 
 def own_request(journal: SqlJournal, run_id: str, what: Asked, data: Mapping[str, Any]) -> RequestRecord:
-    """Write down what this process, which now drives the run, is about to do."""
+    """Write down what this process, which now drives the run, is about to do.
+
+    Raises:
+        JournalConflict: it slept, and somebody else has taken the run over meanwhile.
+    """
     number = journal.ask(run_id, what, data, wiring.operator())
-    return next(request for request in journal.requests(run_id) if request.id == number)
+    for request in journal.requests(run_id):
+        if request.id == number:
+            return request
+    raise JournalConflict(f"another process took run {run_id} over", hint=show_command(run_id))
 
 
 def loaded_run(record: RunRecord, journal: SqlJournal) -> Run:

@@ -6,6 +6,7 @@ rolled back, these steps run again when that has ended.
 
 from collections.abc import Callable
 
+from opsflow.engine.graph import Spread
 from opsflow.engine.run import Run
 from opsflow.model import NodeState, RunState
 
@@ -19,14 +20,16 @@ def ended(run: Run) -> bool:
     return run.state in _ENDED
 
 
-def renew(run: Run, closed: Callable[[str], bool] = lambda _: False, *, whole: bool = False) -> None:
+def renew(run: Run, spread: Spread, closed: Callable[[str], bool] = lambda _: False, *, whole: bool = False) -> None:
     """Let what runs at the end run once more.
 
-    All of it, if something else goes on before or with `whole`; otherwise only what did not come to a good end.
+    All of it, if something else goes on before or with `whole`; otherwise only what did not come to a good end. What an
+    operator has put back stays so, and blocks what needs it.
     """
     goes_on = any(not closed(n) for n in run.in_state(NodeState.PENDING, NodeState.UNKNOWN) if n not in run.plan.at_end)
     again = _AGAIN if whole or goes_on else _AGAIN - _GOOD
-    for node in run.plan.at_end - run.plan.gone:
+    put_back = [node for node in run.plan.at_end if run.nodes[node].state is NodeState.REVERTED]
+    for node in run.plan.at_end - run.plan.gone - set(spread.dependants(put_back)):
         if run.nodes[node].state in again:
             run.move(node, "renew")
 

@@ -113,7 +113,7 @@ class Engine:
         goes_on = ended(self._run)
         stay = reopen(self._run, self._undo.closed, self._spread)
         if goes_on:
-            renew(self._run, self._undo.closed)
+            renew(self._run, self._spread, self._undo.closed)
         self._undo.take_up()
         self._ways.go_forward()
         for node in stopped_before(self._run, self._undo.closed):
@@ -140,7 +140,7 @@ class Engine:
         self._run.rollbacks.clear()
         for node in self._undo.close_all():
             self._run.move(node, "block", error=Failure(kind="Blocked", message="the run is being rolled back"))
-        renew(self._run, whole=True)
+        renew(self._run, self._spread, whole=True)
         return self._drive(wanted_back=True)
 
     def cancel(self, request: RequestRecord) -> Mapping[str, Failure | None]:

@@ -253,6 +253,18 @@ def test_a_rollback_that_the_operator_wants_has_its_own_end(tmp_path, world):
     assert s.run_state() is RunState.ROLLED_BACK
 
 
+def test_and_nothing_in_it_runs_over_what_an_operator_has_put_back(tmp_path, world):
+    world.lose.add("y@a1")
+    s = stage(tmp_path, world, [step("one", "a1"), last("y", task="blind"), last("z", needs=["y"])])
+    assert s.apply() == 4
+    s.mark("y@a1", "reverted")
+    assert s.rollback() == 1
+    assert s.states() == {
+        "one@a1": NodeState.REVERTED, "y@a1": NodeState.REVERTED, "z@a1": NodeState.BLOCKED,
+    }  # fmt: skip
+    assert ran(world) == ["one@a1", "y@a1"]
+
+
 def test_which_fails_if_its_end_does(tmp_path, world):
     s = stage(tmp_path, world, [step("one", "a1"), last(task="blind")])
     assert s.apply() == 0
