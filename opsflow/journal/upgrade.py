@@ -14,7 +14,7 @@ from sqlalchemy import Column, Connection, Inspector, MetaData, String, Table, i
 from opsflow.errors import JournalTooNew, JournalUnavailable
 from opsflow.journal import sqlite
 from opsflow.journal.database import Database
-from opsflow.journal.tables import HEAD, VERSION_TABLE
+from opsflow.journal.tables import HEAD, VERSION_TABLE, runs
 from opsflow.model import Upgrade
 
 _LOCK_SECONDS = 60
@@ -27,7 +27,7 @@ def opened(url: str) -> Database:
     """A database with this version's schema.
 
     An empty one gets its tables, and a SQLite file of an earlier version is upgraded, with a copy of it kept. On a
-    server other control machines may not be able to follow: there somebody has to say so.
+    server other control machines may not be able to follow: there somebody has to say so, once it has runs.
 
     Raises:
         JournalUnavailable: not reachable, not writable, or of an earlier version on a server.
@@ -88,11 +88,16 @@ def _checked(url: str) -> Database:
 
 
 def _refuse_unasked(database: Database, version: str) -> None:
-    if version and database.engine.dialect.name != "sqlite":
+    # One without runs may be what a first opening left that died between two migrations: MySQL commits each.
+    if version and database.engine.dialect.name != "sqlite" and database.read(_has_runs):
         raise JournalUnavailable(
             f"journal {database.shown}: it has schema {version}, and this opsflow needs {HEAD}",
             hint="opsflow journal upgrade; from then on all who use it need this version of opsflow",
         )
+
+
+def _has_runs(connection: Connection) -> bool:
+    return connection.scalar(select(runs.c.key).limit(1)) is not None
 
 
 def _is_current(version: str) -> bool:

@@ -144,6 +144,14 @@ def test_the_first_opening_that_died_in_the_middle_is_done_again(url):
         assert inspect(connection).has_table("rollbacks")
 
 
+@pytest.mark.parametrize("number", EARLIER)
+def test_the_first_opening_that_died_between_two_migrations_is_done_again(url, number):
+    SqlJournal.open(url).close()
+    set_version(url, number)
+    SqlJournal.open(url).close()
+    assert version(url) == HEAD
+
+
 def test_many_that_upgrade_at_once_upgrade_once(url, samples):
     at_version(url, "0001")
     found = []
