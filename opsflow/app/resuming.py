@@ -18,7 +18,8 @@ from opsflow.app.refusals import (
 from opsflow.app.settings import Settings
 from opsflow.app.stored import StoredPlan
 from opsflow.engine.replan import kept, refuse_moved_ends, refuse_moved_scopes, replan, settled
-from opsflow.engine.run import Run
+from opsflow.engine.run import NodeStatus, Run
+from opsflow.engine.staying import staying
 from opsflow.engine.stop import Stop
 from opsflow.errors import Difference, InputError
 from opsflow.events import Listener, NodePlanned
@@ -124,7 +125,7 @@ def rollback(
         refuse_later_changes(record, plan, journal, force=force)
         if not accept_changes:
             refuse_other_plugins(record, plan, tasks, "rollback")
-        if planned and confirm and not confirm(_question(record, plan, len(planned))):
+        if planned and confirm and not confirm(_question(record, plan, planned)):
             return RunSummary(exit_code=NOT_CONFIRMED, planned=planned, hint="nothing was changed")
         loaded = load(_taken(record, journal, refuse_rolled_back), stored, [*listeners, *tasks.listeners()])
         with wiring.executor(settings, plan, tasks, listeners, pins=seen_keys(loaded)) as (executor, transports):
@@ -147,27 +148,33 @@ def _replan(run: Run, stored: StoredPlan, new: Plan, differences: Sequence[Diffe
     replan(run, stored.plan, changes, differences=differences, kept=done, operator=wiring.operator())
 
 
-def _question(record: RunRecord, plan: Plan, nodes: int) -> str:
+def _question(record: RunRecord, plan: Plan, planned: Sequence[NodePlanned]) -> str:
+    reverted = sum(node.action is Action.CHANGE for node in planned)
+    left = f", leave {len(planned) - reverted}" if reverted < len(planned) else ""
     last = ", ".join(step.id for step in plan.playbook.steps if step.at_end)
     then = f", then run {last}" if last else ""
-    return f"Revert {nodes} nodes of run {record.id}{then}?"
+    return f"Revert {reverted} nodes of run {record.id}{left}{then}?"
 
 
 def _to_revert(run: Run) -> tuple[NodePlanned, ...]:
-    return tuple(
-        NodePlanned(
-            run_id=run.id,
-            node=node.id,
-            step=node.step,
-            host=node.host,
-            action=Action.CHANGE,
-            reversible=run.plan.task_of(node.id).reversible,
-            summary=f"revert: {node.to_revert()[0].preview.get('summary', '')}",
-            diff="",
-            needs=(),
-        )
-        for node in reversed(run.nodes.values())
-        if node.to_revert() and node.id not in run.plan.at_end
+    """What a rollback would do with each node that changed something, the first to be reverted first."""
+    nodes = [n for n in reversed(run.nodes.values()) if n.to_revert() and n.id not in run.plan.at_end]
+    stays = staying(run, [node.id for node in nodes])
+    return tuple(_revert_planned(run, node, stays.get(node.id, "")) for node in nodes)
+
+
+def _revert_planned(run: Run, node: NodeStatus, stays: str) -> NodePlanned:
+    did = node.to_revert()[0].preview.get("summary", "")
+    return NodePlanned(
+        run_id=run.id,
+        node=node.id,
+        step=node.step,
+        host=node.host,
+        action=Action.SKIP if stays else Action.CHANGE,
+        reversible=not stays,
+        summary=f"stays, for {stays}: {did}" if stays else f"revert: {did}",
+        diff="",
+        needs=(),
     )
 
 

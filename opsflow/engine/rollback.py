@@ -13,6 +13,7 @@ from opsflow.engine.lanes import Lanes, Queue, Timers, retry_delay
 from opsflow.engine.reverting import begin_revert, cannot_be_undone, end_revert, retry_of_reverts, say_finished
 from opsflow.engine.run import Run
 from opsflow.engine.scopes import Scopes
+from opsflow.engine.staying import rule, staying
 from opsflow.events import NodeRetrying, RollbackBegan
 from opsflow.model import (
     SCOPE_RUN,
@@ -194,7 +195,8 @@ class Undo:
     def _take_up(self, record: RollbackRecord) -> None:
         rollback = _Rollback(record=record)
         self._run.rollbacks[record.id] = record
-        pinned = self._pinned(record.nodes) | self._below_stuck(record.nodes)
+        stays = staying(self._run, record.nodes)
+        pinned = stays.keys() | self._below_stuck(record.nodes)
         for node in record.nodes:
             status = self._run.nodes[node]
             if not status.to_revert() or node in self._rollback_of:
@@ -215,16 +217,6 @@ class Undo:
     def _position(self) -> dict[str, int]:
         return {vertex: i for i, vertex in enumerate(nx.topological_sort(self._run.plan.graph))}
 
-    def _pinned(self, nodes: Iterable[str]) -> set[str]:
-        """Of the nodes those that stay: what cannot be undone, and all that is before it."""
-        graph = self._run.plan.graph
-        stays = {n for n in nodes if self._cannot(n)}
-        before: set[str] = set()
-        for node in stays:
-            if self._rule(node) is Irreversible.STOP and node not in before:
-                before |= nx.ancestors(graph, node)
-        return (stays | before).intersection(nodes)
-
     def _below_stuck(self, nodes: Collection[str]) -> set[str]:
         """Of the nodes those before a revert that failed for good, on its host."""
         below: set[str] = set()
@@ -239,14 +231,9 @@ class Undo:
         before = nx.ancestors(self._run.plan.graph, node)
         return [n for n in before if n in found and found[n].host == found[node].host]
 
-    def _cannot(self, node: str) -> bool:
-        return cannot_be_undone(self._run, node, self._run.nodes[node].to_revert())
-
-    def _rule(self, node: str) -> Irreversible:
-        return self._run.plan.steps[self._run.nodes[node].step].irreversible
-
     def _leave(self, node: str, rollback: _Rollback) -> None:
-        if not (self._cannot(node) and self._rule(node) is Irreversible.ALLOW):
+        undone = not cannot_be_undone(self._run, node, self._run.nodes[node].to_revert())
+        if undone or rule(self._run, node) is Irreversible.STOP:
             rollback.complete = False
 
     def _retry_or_stick(self, node: str, failure: Failure | None) -> None:

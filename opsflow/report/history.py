@@ -53,7 +53,7 @@ def show_lines(
     rollbacks: Sequence[RollbackRecord],
     paint: Paint,
     *,
-    requests: Iterable[RequestRecord] = (),
+    requests: Sequence[RequestRecord] = (),
     at_end: Collection[str] = (),
     accepted: Iterable[Accepted] = (),
     driven: bool = False,
@@ -88,7 +88,7 @@ def show_lines(
         *map(_request_line, requests),
         *_waiting_lines(run, nodes, paint),
         *_failures(run, nodes, paint, debug=debug, limit=None if each else 10),
-        *(_meanwhile(run, paint) if driven else _next(run, nodes, rollbacks, paint)),
+        *(_meanwhile(run, paint) if driven else _next(run, nodes, rollbacks, requests, paint)),
     ]
 
 
@@ -216,7 +216,23 @@ def _waiting_lines(run: RunRecord, nodes: Iterable[NodeRecord], paint: Paint) ->
     return lines
 
 
-def _next(run: RunRecord, nodes: Sequence[NodeRecord], rollbacks: Iterable[RollbackRecord], paint: Paint) -> list[str]:
+def _nothing_left_to_revert(
+    nodes: Iterable[NodeRecord], rollbacks: Iterable[RollbackRecord], requests: Iterable[RequestRecord]
+) -> bool:
+    """Whether another rollback would leave what the last one left: nothing was in its way that could be mended."""
+    ended = max((rollback.finished for rollback in rollbacks if rollback.finished), default=None)
+    since = (r for r in requests if r.what is Asked.MARK and r.applied and (ended is None or r.applied > ended))
+    mendable = {NodeState.REVERT_FAILED, NodeState.UNKNOWN}
+    return not mendable.intersection(node.state for node in nodes) and not any(since)
+
+
+def _next(
+    run: RunRecord,
+    nodes: Sequence[NodeRecord],
+    rollbacks: Sequence[RollbackRecord],
+    requests: Iterable[RequestRecord],
+    paint: Paint,
+) -> list[str]:
     commands = {
         RunState.RUNNING: "resume",
         RunState.SUSPENDED: "resume",
@@ -227,6 +243,9 @@ def _next(run: RunRecord, nodes: Sequence[NodeRecord], rollbacks: Iterable[Rollb
     command = None if run.exit_code == 3 else commands.get(run.state)
     rolled_back = {node for rollback in rollbacks for node in rollback.nodes}
     by_hand = any(node.state is NodeState.REVERTED and node.id not in rolled_back for node in nodes)
+    if command == "rollback" and _nothing_left_to_revert(nodes, rollbacks, requests):
+        way = paint(f"opsflow apply PLAYBOOK --abandon {run.id}", BOLD)
+        return ["", f"next: put back by hand what is left, then {way}"]
     if command and by_hand:
         command = "rollback"  # nothing begins over what was put back: there is no other end
     if command == "resume" and any(question_of(node.state, node.error) is not None for node in nodes):

@@ -148,3 +148,20 @@ def test_what_cannot_be_marked_is_refused_with_the_reason(project):
     project.opsflow("resume", run)
     assert project.show(run).state == "succeeded"
     assert "is over" in project.opsflow("mark", run, "fails@one", "reverted", "--why", "x", code=2).err
+
+
+def test_marked_reverted_outside_of_a_rollback_only_a_rollback_is_offered(project):
+    run = lose(
+        project,
+        step("first", "echo x >> first", undo="rm -f first", hosts="one"),
+        step("slow", SLOW, undo="rm -f slow", hosts="one"),
+        step("last", "echo x >> last", undo="rm -f last", hosts="one"),
+    )
+    marked = project.opsflow("mark", run.id, "slow@one", "reverted", "--why", "put back by hand")
+    assert marked.err == f"next: opsflow rollback {run.id}\n"
+    assert project.opsflow("show", run.id).out.endswith(f"next: opsflow rollback {run.id}\n")
+    resumed = project.opsflow("resume", run.id, code=1)
+    assert resumed.err.endswith(f"next: opsflow rollback {run.id}\n")
+    project.opsflow("rollback", run.id, "--yes")
+    assert project.show(run.id).state == "rolled_back"
+    assert project.files()["one"] == {"began": 0}

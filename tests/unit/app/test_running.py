@@ -338,3 +338,35 @@ def test_a_run_does_not_go_on_with_another_plugin_unless_told(project):
     with pytest.raises(PlanDrift):
         project.rollback()
     assert project.resume(accept_changes=True).exit_code == 0
+
+
+FINAL = """
+[[step]]
+id = "mail"
+task = "command"
+hosts = "web-1"
+irreversible = "{rule}"
+with = {{ run = "true" }}
+"""
+
+
+@pytest.mark.parametrize(("rule", "before"), [("stop", "skip"), ("allow", "change")])
+def test_a_dry_run_of_rollback_says_what_would_stay_and_the_rollback_leaves_just_that(project, rule, before):
+    line = '[[step]]\nid = "{id}"\ntask = "line"\nhosts = "web-1"\nwith = {{ file = "lines" }}\n'
+    project.playbook(line.format(id="one") + FINAL.format(rule=rule) + line.format(id="two"), "play")
+    project.apply()
+    planned = project.rollback(dry_run=True).planned
+    assert [(n.node, n.action, n.reversible) for n in planned] == [
+        ("two@web-1", "change", True),
+        ("mail@web-1", "skip", False),
+        ("one@web-1", before, rule == "allow"),
+    ]
+    assert planned[1].summary.startswith("stays, for it cannot be undone")
+    question = []
+    project.rollback(confirm=lambda asked: bool(question.append(asked)))
+    assert f"Revert {1 if rule == 'stop' else 2} nodes" in question[0]
+    assert f"leave {2 if rule == 'stop' else 1}" in question[0]
+    summary = project.rollback()
+    stayed = {n.node for n in planned if n.action == "skip"}
+    assert {node.id for node in project.show().nodes if node.state is not NodeState.REVERTED} == stayed
+    assert summary.exit_code == (4 if rule == "stop" else 0)

@@ -316,3 +316,22 @@ def test_what_was_put_back_by_hand_leaves_only_the_rollback(run):
     left = replace(run, state=RunState.FAILED, exit_code=1)
     nodes = [open_node("one", NodeState.REVERTED), open_node("two", NodeState.BLOCKED)]
     assert show_lines(left, nodes, [], PLAIN)[-1] == "next: opsflow rollback 01RUN"
+
+
+def test_where_another_rollback_would_leave_the_same_it_is_not_offered(run, start):
+    stays = [open_node("mail", NodeState.SUCCEEDED), open_node("two", NodeState.REVERTED)]
+    rollback = RollbackRecord(
+        id="01RUN/rollback/1", run_id="01RUN", scope="run", nodes=("two@h", "mail@h"), started=start,
+        finished=start + timedelta(seconds=2), complete=False,
+    )  # fmt: skip
+    by_hand = "next: put back by hand what is left, then opsflow apply PLAYBOOK --abandon 01RUN"
+    assert show_lines(run, stays, [rollback], PLAIN)[-1] == by_hand
+    marked = RequestRecord(
+        id=1, run_id="01RUN", what=Asked.MARK, operator="ops@far", at=start, applied=start + timedelta(seconds=1),
+        data={"node": "two@h", "verdict": "reverted", "why": "seen"},
+    )  # fmt: skip
+    assert show_lines(run, stays, [rollback], PLAIN, requests=[marked])[-1] == by_hand
+    later = replace(marked, applied=start + timedelta(seconds=3))
+    assert show_lines(run, stays, [rollback], PLAIN, requests=[later])[-1] == "next: opsflow rollback 01RUN"
+    stuck = [open_node("two", NodeState.REVERT_FAILED)]
+    assert show_lines(run, stuck, [rollback], PLAIN)[-1] == "next: opsflow rollback 01RUN"
