@@ -1,7 +1,7 @@
 # Everything runs in .venv, which tools/bootstrap.sh makes together with the Debian packages that are missing.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint check bench campaign simulate clean
+.PHONY: help demo test lint check bench campaign faults simulate clean
 
 PYTHON = .venv/bin/python
 # Debian keeps sshd, iptables and the like there, which is not on every user's PATH.
@@ -42,6 +42,10 @@ campaign: ## kills everything for an hour, as root, and writes docs/exactly-once
 simulate: ## runs in simulated time: SEEDS=1000000 many of them, SEED=17 one again, with all that happens in it
 	@tools/bootstrap.sh test
 	@$(PYTHON) tests/simulation/sim_play.py $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10000) --jobs $(JOBS))
+
+faults: ## kills controllers and their journals for an hour, as root, and writes docs/journal-faults.md; ARGS="--scale 0.1" less of it
+	@tools/bootstrap.sh test
+	$(PYTHON) tests/faults/faults.py $(ARGS)
 
 clean: ## removes what the targets above made
 	rm -rf .venv .demo .cache dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,4 +1,4 @@
-"""The real command line in a process that can be told to die at the n-th transaction of its journal."""
+"""The real command line in a process that can be told where to die: nothing in the product knows of that."""
 
 import multiprocessing
 import os
@@ -32,6 +32,10 @@ class Death:
     def __str__(self):
         return f"{'after' if self.committed else 'before'} transaction {self.n}"
 
+    def arm(self):
+        """From now on it happens."""
+        _doom(self)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pause:
@@ -39,19 +43,24 @@ class Pause:
 
     until: str
 
+    def arm(self):
+        """From now on it happens."""
+        _hold_back(self)
+
 
 def main(arguments, directory, output, fate):
-    """Target of a process: `opsflow ARGUMENTS` in `directory`, both streams into the file `output`."""
+    """Target of a process: `opsflow ARGUMENTS` in `directory`, both streams into the file `output`.
+
+    `fate` is armed before: a `Death`, a `Pause`, or anything else that can be; None: nothing happens.
+    """
     os.setsid()
     os.chdir(directory)
     out = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.dup2(out, 1)
     os.dup2(out, 2)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    if isinstance(fate, Death):
-        _doom(fate)
-    elif isinstance(fate, Pause):
-        _hold_back(fate)
+    if fate is not None:
+        fate.arm()
     from opsflow.cli.main import main as opsflow
 
     sys.argv = ["opsflow", *arguments]

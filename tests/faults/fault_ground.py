@@ -12,8 +12,9 @@ from pathlib import Path
 from fault_cli import FORKS, main
 from sqlalchemy import func, select
 
+from opsflow.errors import JournalUnavailable
 from opsflow.journal import SqlJournal
-from opsflow.journal.tables import leases
+from opsflow.journal.tables import leases, metadata
 from opsflow.model import AttemptState, Phase
 from opsflow.testing.processes import with_environment
 
@@ -54,11 +55,11 @@ class Seen:
 class Command:
     """`opsflow ...` at work, in an interpreter of its own."""
 
-    def __init__(self, arguments, directory, output):
+    def __init__(self, arguments, directory, output, within=()):
         self.output = output
         with output.open("wb") as stream:
             self.process = subprocess.Popen(
-                [OPSFLOW, *arguments],
+                [*within, OPSFLOW, *arguments],
                 cwd=directory,
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
@@ -114,9 +115,9 @@ class Ground:
     def playbook(self, text, name="play"):
         (self.project / f"{name}.toml").write_text(f'name = "{name}"\n{text}')
 
-    def start(self, *arguments):
-        """Begin a command in a fresh interpreter."""
-        self._commands.append(Command(arguments, self.project, self._output()))
+    def start(self, *arguments, within=()):
+        """Begin a command in a fresh interpreter; `within`: a program that becomes it."""
+        self._commands.append(Command(arguments, self.project, self._output(), within))
         return self._commands[-1]
 
     def opsflow(self, *arguments):
@@ -206,6 +207,13 @@ class Ground:
         with closing(SqlJournal.open(self.url)) as journal, journal.engine.connect() as connection:
             return connection.scalar(select(func.count()).select_from(leases))
 
+    def written(self):
+        """Every row of the journal."""
+        with closing(SqlJournal.open(self.url)) as journal, journal.engine.connect() as connection:
+            return {
+                table.name: sorted(map(repr, connection.execute(select(table)))) for table in metadata.sorted_tables
+            }
+
     def lines(self, host):
         """What steps wrote on a host: `do STEP` and `undo STEP`, in order."""
         path = self.fleet.home(host) / "log"
@@ -238,3 +246,14 @@ def until(holds, seconds=PATIENCE, every=0.01):
     while not holds():
         assert time.monotonic() < ends, f"not within {seconds} s"
         time.sleep(every)
+
+
+def patiently(look):
+    """What a look at the journal tells, once its server answers."""
+    ends = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return look()
+        except JournalUnavailable:
+            assert time.monotonic() < ends, "the journal's server does not come back"
+            time.sleep(0.1)

@@ -1,10 +1,7 @@
 """The journal goes away in the middle: exit 6, nothing false, and a resume once it is back."""
 
-import os
-import shutil
-import subprocess
-
 import pytest
+from fault_disks import fill, is_full, small_disk
 from fault_ground import Ground
 from fault_play import FAILS, broken, step
 from sqlalchemy import make_url
@@ -14,7 +11,6 @@ from opsflow.testing.cutting import CommitCutter
 
 NAMES = ("first", "second", "third")
 STEPS = "".join(step(name, wait="do" if name == "first" else "", with_=f'creates = "{name}.done"') for name in NAMES)
-ROOM = 3 * 1024 * 1024
 
 
 def check_lost(ground, ended, *, what):
@@ -107,73 +103,57 @@ def test_a_connection_that_is_cut_around_any_commit_makes_no_difference(behind_c
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def disk(tmp_path):
     """A directory with room for 3 MiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
-    options = f"size={ROOM},mode=0777"
-    mounted = subprocess.run([*sudo, "mount", "-t", "tmpfs", "-o", options, "opsflow-faults", str(place)], check=False)
-    if mounted.returncode:
-        pytest.skip("a small file system cannot be mounted here")
-    yield place
-    subprocess.run([*sudo, "umount", "--lazy", str(place)], check=True)
-
-
-def fill(disk):
-    """Leave no room; the file that takes it."""
-    ballast = disk / "ballast"
-    with ballast.open("ab", buffering=0) as file:
-        for size in (65536, 4096, 1):
-            try:
-                while True:
-                    file.write(b"x" * size)
-            except OSError:
-                continue
-    assert shutil.disk_usage(disk).free == 0
-    return ballast
+    try:
+        with small_disk(tmp_path / "disk") as place:
+            yield place
+    except OSError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture
-def on_small_disk(fleet, small_disk, tmp_path):
-    ground = Ground(fleet, tmp_path / "project", f"sqlite:///{small_disk}/journal.db")
+def on_small_disk(fleet, disk, tmp_path):
+    ground = Ground(fleet, tmp_path / "project", f"sqlite:///{disk}/journal.db")
     ground.playbook(STEPS)
     yield ground
     ground.clean()
 
 
-def test_a_full_disk_ends_the_run_and_a_resume_goes_on_once_there_is_room(on_small_disk, small_disk):
+def test_a_full_disk_ends_the_run_and_a_resume_goes_on_once_there_is_room(on_small_disk, disk):
     ground = on_small_disk
     command = ground.start("apply", "play.toml", "--yes")
     ground.wait_line("do first")
     run = ground.seen().run.id
-    ballast = fill(small_disk)
+    ballast = fill(disk)
+    assert is_full(disk)
     ground.go()
     ended = command.end()
     check_lost(ground, ended, what="disk is full")
     assert f"opsflow resume {run}" in ended.text
     ground.settle()
-    ballast = fill(small_disk)  # what the dead process had in use is free again
+    ballast = fill(disk)  # what the dead process had in use is free again
     still = ground.opsflow("resume")
     assert still.code == 6, still
     ballast.unlink()
     check_resumed(ground)
 
 
-def test_a_disk_that_is_full_from_the_start_lets_no_run_begin(on_small_disk, small_disk):
-    fill(small_disk)
+def test_a_disk_that_is_full_from_the_start_lets_no_run_begin(on_small_disk, disk):
+    fill(disk)
     ended = on_small_disk.opsflow("apply", "play.toml", "--yes")
     assert ended.code == 6, ended
     assert f"journal {on_small_disk.url}: " in ended.text
     assert on_small_disk.lines("one") == []
 
 
-def test_a_disk_that_is_full_in_a_rollback_leaves_it_to_the_resume(on_small_disk, small_disk):
+def test_a_disk_that_is_full_in_a_rollback_leaves_it_to_the_resume(on_small_disk, disk):
     ground = on_small_disk
     ground.playbook(step("first", wait="undo") + FAILS)
     command = ground.start("apply", "play.toml", "--yes")
     ground.wait_line("undo first")
-    ballast = fill(small_disk)
+    ballast = fill(disk)
+    assert is_full(disk)
     ground.go()
     ended = command.end()
     check_lost(ground, ended, what="disk is full")

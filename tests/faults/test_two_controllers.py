@@ -7,10 +7,9 @@ import pytest
 from fault_cli import Death, Pause
 from fault_ground import Ground, until
 from fault_play import WAIT, broken, step
-from sqlalchemy import select, text
+from sqlalchemy import text
 
 from opsflow.journal import SqlJournal
-from opsflow.journal.tables import metadata
 from opsflow.model import RunState
 
 ROUNDS = 3
@@ -136,12 +135,6 @@ def shared(request, fleet, tmp_path):
     ground.clean()
 
 
-def written(ground):
-    """Every row of the journal."""
-    with closing(SqlJournal.open(ground.url)) as journal, journal.engine.connect() as connection:
-        return {table.name: sorted(map(repr, connection.execute(select(table)))) for table in metadata.sorted_tables}
-
-
 def silence(ground, seconds):
     """Let the run's controller be one of another machine that was last heard so long ago."""
     change = f"UPDATE owners SET machine = 'elsewhere', beat = beat - {seconds * 1_000_000}"
@@ -171,7 +164,7 @@ def test_one_that_slept_past_its_lease_writes_nothing_any_more(shared, command):
     if command == ("resume",):
         shared.go()
     assert shared.quick(*command).code == 0
-    before = written(shared)
+    before = shared.written()
 
     shared.go()
     first.signal(signal.SIGCONT)
@@ -180,7 +173,7 @@ def test_one_that_slept_past_its_lease_writes_nothing_any_more(shared, command):
     assert ended.code == 6, ended
     assert "another process took run" in ended.text
     assert "Traceback" not in ended.text
-    assert written(shared) == before
+    assert shared.written() == before
     if command == ("resume",):
         check_once(shared)
 
