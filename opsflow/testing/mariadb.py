@@ -92,7 +92,9 @@ class PrivateMariaDB(PrivateServer):
                 "--skip-test-db",
                 "--skip-name-resolve",
                 *_as_root(),
-            ]
+            ],
+            # Else its temporary tables are in a directory that somebody may clear while it is at work.
+            env=os.environ | {"TMPDIR": str(self._home)},
         )
         account = self._home / "account.sql"
         account.touch(mode=0o600)
