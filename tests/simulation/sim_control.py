@@ -30,8 +30,11 @@ class Control(Life):
         super().__init__(f"process {pid} on {machine}", machine)
         self.writer = writer_of(machine, pid)
         self.epoch = 0
-        self._trespassed = trespassed
+        self._trespassed, self._timeline = trespassed, timeline
         timeline.lives[pid] = self
+
+    def stalls(self, seconds: float) -> None:
+        self.stalled = self._timeline.now + seconds
 
     def wrote(self, epoch: int) -> None:
         """What it changed in the database is durable; `epoch`: that of the run's owner."""
@@ -61,7 +64,8 @@ class Hands:
         self._timeline.begin(self._life, lambda: self._worker.cancel(job))
 
     def messages(self, timeout: float) -> list[Message]:
-        self._life.boundary()
+        self._life.boundary("between two steps")
+        self._timeline.rest(self._life)
         if not self._found:
             self._count_nothing(timeout)
             self._timeline.wait(timeout)

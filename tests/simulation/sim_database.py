@@ -2,11 +2,13 @@
 
 import random
 import sqlite3
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from greenlet import getcurrent
 from sim_timeline import Strand, Timeline
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 
 from opsflow.journal.database import Database
 from opsflow.journal.upgrade import upgrade
@@ -32,6 +34,7 @@ class Ledger(Database):
         loses: How many COMMITs are lost, half of them after they have happened.
         gone: Until when it cannot be reached.
         ahead: Seconds by which its clock is wrong.
+        audit: Looks at what was committed, and says whether the run was altered.
     """
 
     def __init__(self) -> None:
@@ -47,11 +50,11 @@ class Ledger(Database):
         self.write(upgrade)
         self._empty = self.raw.serialize()
 
-    def begin_anew(self, timeline: Timeline, dice: random.Random) -> None:
+    def begin_anew(self, timeline: Timeline, dice: random.Random, tally: Counter[str]) -> None:
         """Be as empty as at first."""
         self.raw.deserialize(self._empty)
         self.raw.create_function("julianday", 1, self._days)
-        self.timeline, self.dice = timeline, dice
+        self.timeline, self.dice, self.tally, self.audit = timeline, dice, tally, lambda: False
         self.loses = self.gone = self.ahead = 0.0
 
     @property
@@ -66,12 +69,19 @@ class Ledger(Database):
     def close(self) -> None:
         """It outlives who uses it."""
 
+    def _run(self, work: Callable[[Connection], Any], *, write: bool) -> Any:
+        strand = getcurrent()
+        if isinstance(strand, Strand):
+            self.timeline.rest(strand.life)
+        return super()._run(work, write=write)
+
     def _days(self, _now: str) -> float:
         assert self.timeline is not None
         return 2460000.5 + (self.timeline.now + self.ahead) / 86400
 
     def _begin(self, _connection: Any) -> None:
         if self.timeline and self.timeline.now < self.gone:
+            self.tally["database away"] += 1
             raise _Broken("the database is away")
         self._rows = self.raw.total_changes
 
@@ -80,14 +90,16 @@ class Ledger(Database):
         if not isinstance(strand, Strand):
             commit(connection)
             return
-        strand.life.boundary()
+        strand.life.boundary("before a COMMIT")
         lost = bool(self.loses) and self.dice.random() < self.loses
         if lost and self.dice.random() < 0.5:
+            self.tally["COMMIT that did not happen"] += 1
             raise _Broken("the connection was lost before the COMMIT")
         wrote = self.raw.total_changes > self._rows
         commit(connection)
-        if wrote:
+        if wrote and self.audit():
             strand.life.wrote(self.epoch)
         if lost:
+            self.tally["COMMIT that happened, and was reported as failed"] += 1
             raise _Broken("the connection was lost after the COMMIT")
-        strand.life.boundary()
+        strand.life.boundary("after a COMMIT")

@@ -1,8 +1,11 @@
 """Where a run takes place: its plan, its hosts, the network and the database, as a seed has them."""
 
 import random
+from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
+from sim_audit import Audit
 from sim_clocks import Clocks
 from sim_database import Ledger
 from sim_hosts import Host, Nature
@@ -23,15 +26,17 @@ class Ground:
         dice: Chance in all that no part of its own has dice for.
         parts: How many operations each node takes.
         in_place: Nodes of which nothing needs to be done.
+        tally: What happened, and how often.
         story: Takes what happens, a line each; None: nobody listens.
     """
 
     def __init__(self, dice: random.Random, ledger: Ledger, story: Callable[[str], None] | None = None) -> None:
         self.dice, self.ledger, self.story = dice, ledger, story
+        self.tally: Counter[str] = Counter()
         self.timeline = Timeline()
         self.clocks = Clocks(self.timeline)
-        ledger.begin_anew(self.timeline, random.Random(dice.random()))
-        self.network = Network(self.timeline, random.Random(dice.random()))
+        ledger.begin_anew(self.timeline, random.Random(dice.random()), self.tally)
+        self.network = Network(self.timeline, random.Random(dice.random()), self.tally)
         self.parts: dict[str, int] = {}
         denied: set[str] = set()
         flawed: set[str] = set()
@@ -45,6 +50,11 @@ class Ground:
         self.in_place = self._some(0.08)
         self._settle(self._nature(evil))
 
+    @property
+    def controls(self) -> list[Any]:
+        """The control processes that there are or were."""
+        return list(self.timeline.lives.values())
+
     def tell(self, text: str) -> None:
         """Say what happens."""
         if self.story:
@@ -52,7 +62,7 @@ class Ground:
 
     def _nature(self, evil: float) -> Nature:
         dice = self.dice
-        nature = Nature(dice=random.Random(dice.random()), slow=dice.choice([0.0, 0.1, 0.3]))
+        nature = Nature(dice=random.Random(dice.random()), tally=self.tally, slow=dice.choice([0.0, 0.1, 0.3]))
         nature.talks = dice.choice([0.0, 0.5])
         nature.fails = {node: dice.choice([1, 1, 2]) for node in sorted(self._some(0.07 * evil))}
         if dice.random() < 0.25:
@@ -64,6 +74,7 @@ class Ground:
         self.witness = Witness(self.plan, self.ledger.raw, self.tell, strict=whole, in_place=self.in_place)
         self.hosts = {name: Host(name, self.timeline, nature, self.witness.started) for name in self.plan.hosts}
         self.witness.hosts = self.hosts
+        self.ledger.audit = Audit(self.witness, self.scopes, self.parts, self.in_place)
         for node in self.in_place:
             there = self.hosts[self.plan.by_id[node].host].there
             there.update({f"{node}/{n}": "before" for n in range(self.parts[node])})

@@ -4,6 +4,7 @@ What they really did is told to a witness, who is no part of the records.
 """
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -55,6 +56,7 @@ class Nature:
     """How commands behave on the hosts of a seed."""
 
     dice: random.Random
+    tally: Counter[str]
     fails: dict[str, int] = field(default_factory=dict)  # by node: how many changes fail
     sticks: dict[str, int] = field(default_factory=dict)  # the same for what undoes them
     slow: float = 0.0  # how many commands take their time
@@ -67,13 +69,14 @@ class Host:
     Attributes:
         there: What was changed, by part of a node; what stands there came with it.
         away: Until when it does not answer.
+        full: Until when its disk takes no new record.
         started: Told of each start: `(host, gate)`.
     """
 
     def __init__(self, name: str, timeline: Timeline, nature: Nature, started: Callable[["Host", Gate], None]) -> None:
-        self.name = name
+        self.name, self._tally = name, nature.tally
         self.there: dict[str, str] = {}
-        self.away = 0.0
+        self.away = self.full = 0.0
         self.boot = 1
         self.lost_power: list[float] = []
         self.gates: dict[str, Gate] = {}
@@ -105,6 +108,7 @@ class Host:
         """Claim it; None: a later epoch has been there, or the run is over."""
         last, over = self._epochs.get(run, (0, False))
         if epoch < last or (epoch == last and over):
+            self._tally["connection of an owner that had lost the run, refused"] += 1
             return None
         self._epochs[run] = (epoch, False)
         self._claim = (run, epoch)
@@ -113,9 +117,14 @@ class Host:
     def start(self, op: Operation, command: str, timeout: float | None, claim: tuple[str, int]) -> Frame:
         """Start an operation, or attach to it."""
         if op.id in self.gates:
+            self._tally["start of what had started, attached to it"] += 1
             return self.ask(op)
         if claim != self._claim or op.record in self._fenced:
+            self._tally["operation refused: fenced, or of an owner that had lost the run"] += 1
             return Frame("F")
+        if self._timeline.now < self.full:
+            self._tally["operation refused: the host's disk is full"] += 1
+            return Frame("X")
         gate = self.gates[op.id] = Gate(op=op, command=command, boot=self.boot)
         self._started(self, gate)
         self._run(gate, timeout)
@@ -142,8 +151,12 @@ class Host:
             found.append(Recorded(digest="-" if unsigned else gate.op.digest, reads="" if unsigned else gate.op.reads))
         return found
 
-    def fence(self, attempt: str, *, end: bool) -> bool:
-        """Let nothing more of an attempt start; whether nothing of it runs any more."""
+    def fence(self, attempt: str, claim: tuple[str, int], *, end: bool) -> bool | None:
+        """Let nothing more of an attempt start; whether nothing of it runs any more. None: a later owner has it."""
+        run, epoch = claim
+        if epoch < self._epochs.get(run, (0, False))[0]:
+            self._tally["fence of an owner that had lost the run, refused"] += 1
+            return None
         self._fenced.add(attempt)
         mine = [g for key, g in self.gates.items() if key.rpartition(".")[0] == attempt and g.state == "runs"]
         for gate in mine if end else ():
@@ -166,6 +179,11 @@ class Host:
 
     # What befalls it
 
+    def clear(self, node: str) -> None:
+        """Somebody puts back by hand what a node has changed."""
+        for part in [part for part in self.there if part.partition("/")[0] == node]:
+            del self.there[part]
+
     def lose_power(self, seconds: float, *, records: bool) -> None:
         """Lose power for so long. What had not reached the disk is gone; without `records` all that is recorded."""
         dice = self._nature.dice
@@ -173,9 +191,11 @@ class Host:
         self.boot += 1
         self.away = max(self.away, now + seconds)
         self.lost_power.append(now)
+        self._tally["host lost power"] += 1
         for key, gate in list(self.gates.items()):
             if gate.state == "runs":
                 gate.state, gate.cut = "lost", True
+                self._tally["operation cut by a loss of power"] += 1
                 if dice.random() < 0.5:
                     self._happen(gate)
             fresh = gate.state == "lost" or (gate.state == "ended" and now - gate.ends < 5.0)
@@ -184,6 +204,7 @@ class Host:
                 if dice.random() < 0.5 and all(g.ends <= gate.ends or k == key for k, g in self._of(gate)):
                     del self.gates[key]
         if not records:
+            self._tally["host lost its records"] += 1
             self._base += 1
             self.gates.clear()
             self._epochs.clear()
@@ -205,11 +226,13 @@ class Host:
         if ills.get(node, 0) > 0:
             ills[node] -= 1
             status, happens = nature.dice.randint(1, 9), nature.dice.random() < 0.7
+            self._tally["command fails" if ills is nature.fails else "command of a revert fails"] += 1
         if nature.dice.random() < nature.talks:
             gate.out = f"{gate.op.attempt} {gate.op.number}\n"
         flag = ""
         if timeout is not None and seconds > timeout:
             seconds, status, flag, happens = timeout, TIMED_OUT, "t", nature.dice.random() < 0.5
+            self._tally["command takes too long"] += 1
         if happens:
             self._timeline.after(seconds * nature.dice.random(), lambda: self._happen_if_it_runs(gate))
         gate.ends = self._timeline.now + seconds

@@ -3,6 +3,7 @@ be lost, delayed, or arrive twice."""
 
 import json
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from sim_hosts import Frame, Host, Place
 from sim_timeline import Life, Timeline
 
-from opsflow.errors import Cancelled, Diverged, Interrupted, Unreachable
+from opsflow.errors import Cancelled, Diverged, Interrupted, Refused, Unreachable
 from opsflow.model import CommandResult, Operation, Recorded
 
 SILENCE, PATIENCE, POLL = 15.0, 60.0, (0.3, 8.0)
@@ -27,9 +28,9 @@ class Network:
         loses, doubles, delays: How many messages suffer what.
     """
 
-    def __init__(self, timeline: Timeline, dice: random.Random) -> None:
+    def __init__(self, timeline: Timeline, dice: random.Random, tally: Counter[str]) -> None:
         self.loses = self.doubles = self.delays = 0.0
-        self._timeline, self._dice = timeline, dice
+        self._timeline, self._dice, self._tally = timeline, dice, tally
 
     def calm(self) -> None:
         """From now on nothing is lost."""
@@ -39,19 +40,24 @@ class Network:
         """Let a message arrive, if it does."""
         dice = self._dice
         if self.loses and dice.random() < self.loses:
+            self._tally["message lost"] += 1
             return
         delay = 0.001 + dice.random() * 0.01
         if self.delays and dice.random() < self.delays:
             delay += dice.choice([1.0, 10.0, 40.0, 200.0])
+            self._tally["message late"] += 1
         boot = host.boot
 
         def arrive() -> None:
             if host.answers and host.boot == boot:  # a connection does not outlive either of its ends
                 action()
+            else:
+                self._tally["message to a host that was away or has restarted"] += 1
 
         self._timeline.after(delay, arrive)
         if not back and self.doubles and dice.random() < self.doubles:
             late = dice.choice([0.0, 0.1, 5.0, 70.0, 400.0])
+            self._tally["message twice"] += 1
             self._timeline.after(delay + late, arrive)
 
 
@@ -100,10 +106,9 @@ class Link:
 
     def fence(self, op: Operation, *, end: bool = False) -> None:
         try:
-            over = self._answer(lambda: self._host.fence(op.record, end=end))
-            while not over:
+            while not self._fenced(op, end=end):
                 self._timeline.wait(0.5)
-                over = self._answer(lambda: self._host.fence(op.record, end=False))
+                end = False
         except Lost as error:
             raise Unreachable(str(error)) from error
 
@@ -146,8 +151,9 @@ class Link:
 
     def _exchange(self, message: Callable[[], Any]) -> Any:
         """The answer to a message. Raises `Lost` if none comes."""
-        self._life.boundary()
         strand, timeline, host, network = self._strand(), self._timeline, self._host, self._network
+        self._life.boundary("before a message")
+        timeline.rest(self._life)
         answers: list[Any] = []
         turn = strand.turn + 1
 
@@ -162,11 +168,17 @@ class Link:
 
         network.carry(host, reached)
         timeline.wait(SILENCE)
-        self._life.boundary()
+        self._life.boundary("after a message")
         if not answers:
             self._place = None
             raise Lost(f"{host.name} does not answer")
         return answers[0]
+
+    def _fenced(self, op: Operation, *, end: bool) -> bool:
+        over = self._answer(lambda: (self._host.fence(op.record, self._claim, end=end),))[0]
+        if over is None:
+            raise Interrupted(f"{self._host.name}: a later session has taken over the run")
+        return over
 
     def _call(self, op: Operation, command: str, timeout: float | None) -> Frame:
         """Have an operation done once, and follow it to its end."""
@@ -182,10 +194,13 @@ class Link:
                     frame = self._answer(lambda: self._host.ask(op))
                     if frame.kind == "N" and not known:
                         raise Interrupted(f"{self._host.name} has no record of the operation")
+                again = sent
                 if frame is None or frame.kind == "N":
                     begun, kept, sent = True, place, True
                     start = partial(self._host.start, op, command, timeout, self._claim)
                     frame = self._exchange(start)
+                if frame.kind == "X":
+                    raise (Interrupted if again else Refused)(f"{self._host.name}: no space left on device")
                 return self._follow(op, frame)
             except (Lost, Unreachable) as error:
                 if not sent and not self._opened:

@@ -97,7 +97,7 @@ def random_plan(dice: random.Random, tasks: Tasks) -> Plan:
     """A plan of up to 30 steps on up to 20 hosts; most are small."""
     # A few are as large as they may be.
     width, length = (
-        (20, 30) if dice.random() < 0.001 else (1 + int(20 * dice.random() ** 8), 1 + int(30 * dice.random() ** 7))
+        (20, 30) if dice.random() < 0.0015 else (1 + int(20 * dice.random() ** 8), 1 + int(30 * dice.random() ** 7))
     )
     hosts = [
         Host(name=f"h{n}", connection=Connection(transport="fake"), vars={"shard": dice.choice(["a", "b", ["a", "b"]])})

@@ -4,9 +4,11 @@ import argparse
 import multiprocessing
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 from sim_database import Ledger
+from sim_seeds import KINDS
 from simulation import Play
 
 import opsflow
@@ -36,36 +38,43 @@ def main() -> int:
 
 def play(seeds: range, jobs: int) -> int:
     """Play many; 1 if some failed."""
-    began, played, failed = time.monotonic(), 0, 0
-    for chunk, found in in_processes(seeds, jobs):
+    began, played, failed, tally = time.monotonic(), 0, 0, Counter[str]()
+    for chunk, found, happened in in_processes(seeds, jobs):
         tell(found)
+        tally += happened
         failed += len(found)
         if failed >= ENOUGH:
             break
         played += len(chunk)
         if played % 10_000 == 0 or played == len(seeds):
             print(f"{played} seeds, {failed} failed, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    for title, kinds in KINDS.items():
+        print(f"\n{title}")
+        for kind in kinds:
+            print(f"{tally[kind]:>11,}  {kind}")
     return min(failed, 1)
 
 
-def in_processes(seeds: range, jobs: int) -> Iterator[tuple[range, list[str]]]:
-    """Play seeds in several processes: some of them, and which failed, each time."""
+def in_processes(seeds: range, jobs: int) -> Iterator[tuple[range, list[str], Counter[str]]]:
+    """Play seeds in several processes: some of them, which failed, and what happened in them, each time."""
     chunks = [seeds[n : n + CHUNK] for n in range(0, len(seeds), CHUNK)]
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
         yield from pool.imap_unordered(failures, chunks)
 
 
-def failures(seeds: range, *, most: int = ENOUGH) -> tuple[range, list[str]]:
-    """Play some seeds in this process; what failed of them."""
-    ledger, found = Ledger(), []
+def failures(seeds: range, *, most: int = ENOUGH) -> tuple[range, list[str], Counter[str]]:
+    """Play some seeds in this process; what failed of them, and how often what happened."""
+    ledger, found, tally = Ledger(), [], Counter[str]()
     for seed in seeds:
         try:
-            Play(seed, ledger).run()
+            play = Play(seed, ledger)
+            play.run()
+            tally += play.ground.tally
         except Exception as error:  # whatever it is, the seed shows it again
             found.append(f"seed {seed}: {type(error).__name__}: {error}\n    make simulate SEED={seed}")
             if len(found) >= most:
                 break
-    return seeds, found
+    return seeds, found, tally
 
 
 def tell(found: list[str]) -> int:

@@ -10,6 +10,7 @@ from sim_links import Link, Links
 from sim_plans import RENDERER
 from sim_witness import Ears
 
+from opsflow.app.asking import own_request
 from opsflow.app.refusals import refuse_ended, refuse_rolled_back
 from opsflow.engine.loop import Engine
 from opsflow.engine.mark import mark_as_asked
@@ -19,7 +20,7 @@ from opsflow.engine.work import Worker
 from opsflow.errors import InputError, JournalConflict, OpsflowError
 from opsflow.events import Event
 from opsflow.journal import SqlJournal
-from opsflow.model import Asked, NodeRecord, NodeState, RequestRecord, RunRecord, RunState
+from opsflow.model import Asked, NodeRecord, NodeState, RunRecord, RunState
 from opsflow.plan import Plan
 
 OVER = {RunState.SUCCEEDED, RunState.ROLLED_BACK}
@@ -57,6 +58,7 @@ class Session:
             self._work(journal)
         except JournalConflict as error:
             self.refused = error
+            ground.tally["write refused, as another process had taken over"] += 1
             if ground.ledger.epoch <= self.control.epoch:
                 ground.witness.wrong.append(f"{self.control.name} lost the run to nobody: {error}")
         except OpsflowError as error:
@@ -85,7 +87,7 @@ class Session:
         self.hands = Hands(worker, control, ground.timeline, ground.dice)
         engine = Engine(run, executor=self.hands, journal=journal, renderer=RENDERER, stop=self.stop)
         if self.what == "kill":
-            engine.cancel(self._own_request(journal, Asked.CANCEL, {"kill": True}))
+            engine.cancel(own_request(journal, RUN, Asked.CANCEL, {"kill": True}))
             return
         self.code = getattr(engine, self.what)()
         if run.state in OVER:
@@ -103,6 +105,8 @@ class Session:
 
     def _taken(self, journal: SqlJournal) -> Run:
         journal.resume(RUN, "test", hold=self.what != "mark")
+        if any(not life.dead and life is not self.control and life.epoch for life in self.ground.controls):
+            self.ground.tally["run taken over from a process that sleeps"] += 1
         record = journal.find(RUN)
         try:
             self._refuse(record)
@@ -126,14 +130,12 @@ class Session:
 
     def _mark(self, run: Run, journal: SqlJournal) -> None:
         node, verdict = self.mark
-        request = self._own_request(journal, Asked.MARK, {"node": node, "verdict": verdict, "why": "seen"})
-        run.answer(request, mark_as_asked(run, request))
+        request = own_request(journal, RUN, Asked.MARK, {"node": node, "verdict": verdict, "why": "seen"})
+        answer = mark_as_asked(run, request)
+        self.ground.tally[f"node marked {answer.get('state', 'in vain')}"] += 1
+        run.answer(request, answer)
         run.flush()
         journal.leave(RUN, release_hosts=False)
-
-    def _own_request(self, journal: SqlJournal, what: Asked, data: dict[str, object]) -> RequestRecord:
-        number = journal.ask(RUN, what, data, "test")
-        return next(request for request in journal.requests(RUN) if request.id == number)
 
     def _ears(self, closed: set[str]) -> Ears:
         ground = self.ground
@@ -142,7 +144,7 @@ class Session:
             if ground.story:
                 ground.tell(f"  {_words(event)}")
 
-        return Ears(ground.plan, ground.scopes, closed, ground.witness.wrong, tell)
+        return Ears(ground.plan, ground.scopes, closed, ground.witness.wrong, tell, ground.tally)
 
 
 def _words(event: Event) -> str:

@@ -23,6 +23,8 @@ class Life:
         dead: It is gone, and everything in it.
         stalled: Until when it does not get to do anything.
         boundaries: How many more journal and message boundaries it lives to see; None: it does not die of that.
+        ended: At which kind of boundary it died.
+        nap: At which boundary from now it falls asleep, and for how many seconds.
     """
 
     def __init__(self, name: str, machine: str) -> None:
@@ -30,16 +32,27 @@ class Life:
         self.dead = False
         self.stalled = 0.0
         self.boundaries: int | None = None
+        self.ended = ""
+        self.nap = (0, 0.0)
 
-    def boundary(self) -> None:
-        """A message or a commit is about to go, or has just arrived: a process may die here."""
+    def boundary(self, where: str) -> None:
+        """A message or a commit is about to go, or has just arrived: a process may die here, or fall asleep."""
         if self.dead:
             raise Killed
         if self.boundaries is not None:
             self.boundaries -= 1
             if self.boundaries <= 0:
-                self.dead = True
+                self.dead, self.ended = True, where
                 raise Killed
+        left, seconds = self.nap
+        if left:
+            self.nap = (left - 1, seconds)
+            if left == 1:
+                self.stalls(seconds)
+
+    def stalls(self, seconds: float) -> None:
+        """Get nothing done for so long."""
+        raise NotImplementedError
 
 
 class Strand(greenlet):
@@ -90,6 +103,11 @@ class Timeline:
         turn = strand.turn = strand.turn + 1
         self.after(max(seconds, SHORTEST), lambda: self._wake(strand, turn))
         self._hub.switch()
+
+    def rest(self, life: Life) -> None:
+        """Let the calling strand wait for as long as its process sleeps."""
+        if life.stalled > self.now:
+            self.wait(0.0)
 
     def wake(self, strand: Strand) -> None:
         """Let a strand that waits go on, a moment from now."""

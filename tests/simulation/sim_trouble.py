@@ -14,6 +14,12 @@ from opsflow.journal import SqlJournal
 from opsflow.model import Asked
 
 DAY = 86400.0
+_NAMES = {
+    "request stop": "Ctrl-C",
+    "stall": "process stopped for a while",
+    "lose": "host away for a while",
+    "jump": "clock jumps by a day",
+}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,8 +38,12 @@ class Trouble:
         ground.ledger.loses = self._rare(0.3, [0.05, 0.3])
         if dice.random() < 0.5:
             session.control.boundaries = 1 + int(120 * dice.random() ** 2)
+        if dice.random() < 0.15:
+            session.control.nap = (1 + int(80 * dice.random() ** 2), dice.choice([100.0, 2000.0]))
         faults = (ground.network.loses, ground.network.doubles, ground.network.delays, ground.ledger.loses)
-        ground.tell(f"loses, doubles, delays messages; loses commits: {faults}; dies at {session.control.boundaries}")
+        ground.tell(
+            f"loses, doubles, delays messages; loses commits: {faults}; dies at {session.control.boundaries}, sleeps at {session.control.nap}"
+        )
         self._perhaps(0.25, session.request_stop)
         self._perhaps(0.15, session.request_stop)
         self._perhaps(0.15, self._ask)
@@ -44,6 +54,7 @@ class Trouble:
         for host in ground.hosts.values():
             self._perhaps(0.15 * each, partial(self._lose, host))
             self._perhaps(0.2 * each, partial(self._lose_power, host))
+            self._perhaps(0.05 * each, partial(self._fill_disk, host))
 
     def end(self) -> None:
         """From now on all is well, a moment later at the latest."""
@@ -65,18 +76,25 @@ class Trouble:
     def _befall(self, action: Callable[[], None]) -> None:
         what = action.func if isinstance(action, partial) else action
         whom = [action.args[0].name] if isinstance(action, partial) else []
-        self.ground.tell(" ".join(["*", what.__name__.strip("_").replace("_", " "), *whom]))
+        name = what.__name__.strip("_").replace("_", " ")
+        self.ground.tell(" ".join(["*", name, *whom]))
+        if name in _NAMES:  # others are counted where they do something
+            self.ground.tally[_NAMES[name]] += 1
         action()
 
     def _ask(self) -> None:
         """Somebody else asks for the run's end."""
-        kill = self.ground.dice.random() < 0.6
+        what, data = self.ground.dice.choice(
+            [(Asked.PAUSE, {}), (Asked.CANCEL, {"kill": False}), *[(Asked.CANCEL, {"kill": True})] * 3]
+        )
 
         def ask() -> None:
             try:
-                SqlJournal(self.ground.ledger).ask(RUN, Asked.CANCEL, {"kill": kill}, "somebody")
+                heard = SqlJournal(self.ground.ledger).ask(RUN, what, data, "somebody")
             except OpsflowError:
                 return
+            kill = " --kill" if data.get("kill") else ""
+            self.ground.tally[f"another process asks for {what}{kill}, of {'a living' if heard else 'no'} one"] += 1
 
         self.ground.timeline.begin(Control(self.ground.timeline, 1000, "desk"), ask)
 
@@ -95,6 +113,9 @@ class Trouble:
 
     def _lose(self, host: Host) -> None:
         host.away = self.ground.timeline.now + self.ground.dice.choice([0.5, 5.0, 30.0, 90.0])
+
+    def _fill_disk(self, host: Host) -> None:
+        host.full = self.ground.timeline.now + self.ground.dice.choice([0.5, 5.0, 30.0])
 
     def _lose_power(self, host: Host) -> None:
         dice = self.ground.dice

@@ -4,16 +4,18 @@ import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Callable
 
+import networkx as nx
 from sim_hosts import Gate, Host
 
 from opsflow.engine.graph import Spread
 from opsflow.engine.scopes import Scopes
-from opsflow.events import Event, NodeFinished, NodeRetrying, NodeStarted, RollbackBegan
+from opsflow.events import Event, NodeFinished, NodeFollowed, NodeRetrying, NodeStarted, RollbackBegan
 from opsflow.model import SCOPE_RUN, Phase
 from opsflow.plan import Plan
 
 GOOD = ("succeeded", "unchanged", "skipped")
 OPEN = ("running", "unknown")
+_KINDS = {"run": "the run", "host": "a host", "node": "a node alone"}
 KNOWN = ("failed", "unreachable", "succeeded")
 
 
@@ -42,6 +44,7 @@ class Witness:
         self.gates: dict[str, list[Gate]] = defaultdict(list)
         self.hosts: dict[str, Host] = {}
         self.number = 0
+        self._run = ""
         self._starts: Counter[str] = Counter()
         self._epochs: Counter[Host] = Counter()
         self.plan, self.raw, self._strict, self._in_place = plan, raw, strict, in_place
@@ -49,10 +52,12 @@ class Witness:
         self._spread = Spread(plan)
         self._hang: dict[str, set[str]] = {}
         self._undone: dict[str, set[int]] = defaultdict(set)
+        self._last: dict[str, list[Gate]] = defaultdict(list)
 
     def started(self, host: Host, gate: Gate) -> None:
         """An operation starts on a host."""
-        _, node, phase, number = gate.op.attempt.split("/")
+        self._run, node, phase, number = gate.op.attempt.split("/")
+        self._last[node] = [g for g in self._last[node] if g.state == "runs"] + [gate]
         n = int(number)
         self._tell(f"  {host.name} starts operation {gate.op.number} of {node} {phase} {n}: {gate.command}")
         self.gates[gate.op.attempt].append(gate)
@@ -89,7 +94,7 @@ class Witness:
         if node in self.plan.at_end and followed:
             return  # it is followed from one end of the run to the next, for which what it needs may run again
         for need in self.plan.needs_of(node):
-            if node in self._hanging(need) and (state := self._state(need)) not in GOOD:
+            if node in self.hanging(need) and (state := self._state(need)) not in GOOD:
                 self.wrong.append(f"{node} acts while {need} is {state}")
 
     def _back(self, node: str, n: int) -> None:
@@ -102,9 +107,17 @@ class Witness:
             return
         self._undone[node].add(row[0])
         if self._strict and not self.plan.steps[self.plan.by_id[node].step].retry.revert_between:
-            after = [d for d in self._hanging(node) if d not in self._in_place and self.parts(d)]
-            if after:
+            after = [d for d in self.hanging(node) if d not in self._in_place and self.parts(d)]
+            if after := [d for d in after if not self._stays(d, but=self.plan.by_id[node].host)]:
                 self.wrong.append(f"{node} is reverted before {after}")
+
+    def _stays(self, node: str, *, but: str) -> bool:
+        """Whether a revert of it, or of what is after it on its host, has failed for good: then other hosts go on."""
+        host = self.plan.by_id[node].host
+        if host == but:
+            return False
+        stuck = [n.id for n in self.plan.nodes if n.host == host and self._state(n.id) == "revert_failed"]
+        return any(n == node or nx.has_path(self.plan.graph, node, n) for n in stuck)
 
     @property
     def held(self) -> bool:
@@ -116,7 +129,19 @@ class Witness:
         there = self.hosts[self.plan.by_id[node].host].there
         return sum(key.partition("/")[0] == node for key in there)
 
-    def _hanging(self, node: str) -> set[str]:
+    def gates_of(self, node: str, phase: str, n: int) -> list[Gate]:
+        """What was started of an attempt."""
+        return self.gates.get(f"{self._run}/{node}/{phase}/{n}", [])
+
+    def at_work(self, node: str) -> bool:
+        """Whether something of a node runs on its host."""
+        return any(gate.state == "runs" for gate in self._last.get(node, ()))
+
+    def place(self, node: str) -> int:
+        """Where a node stands in the plan."""
+        return self._places[node]
+
+    def hanging(self, node: str) -> set[str]:
         """What hangs directly on a node."""
         found = self._hang.get(node)
         if found is None:
@@ -145,12 +170,19 @@ class Ears:
         closed: Scopes that were rolled back before the session.
         wrong: Takes what should not have been.
         tell: Takes what is told.
+        tally: Counts what it is worth to count.
     """
 
     def __init__(
-        self, plan: Plan, scopes: Scopes, closed: set[str], wrong: list[str], tell: Callable[[Event], None]
+        self,
+        plan: Plan,
+        scopes: Scopes,
+        closed: set[str],
+        wrong: list[str],
+        tell: Callable[[Event], None],
+        tally: Counter[str],
     ) -> None:
-        self._plan, self._scopes, self._closed = plan, scopes, closed
+        self._plan, self._scopes, self._closed, self._tally = plan, scopes, closed, tally
         self._wrong, self._tell = wrong, tell
         self._at_work: dict[str, set[str]] = defaultdict(set)
 
@@ -158,11 +190,16 @@ class Ears:
         self._tell(event)
         if isinstance(event, RollbackBegan):
             self._closed.add(event.scope)
+            self._tally[f"rollback of {_KINDS.get(event.scope.partition('=')[0], 'a variable')}"] += 1
             if at_end := self._plan.at_end.intersection(event.nodes):
                 self._wrong.append(f"{at_end} are rolled back")
         elif isinstance(event, NodeStarted):
             self._started(event)
+        elif isinstance(event, NodeFollowed):
+            self._tally["hook called again for an attempt that was left"] += 1
         elif isinstance(event, NodeFinished | NodeRetrying):
+            self._tally["another attempt"] += isinstance(event, NodeRetrying)
+            self._tally["reverted before another attempt"] += "another attempt follows" in getattr(event, "summary", "")
             self._at_work[event.node.partition("@")[0]].discard(event.node)
 
     def _started(self, event: NodeStarted) -> None:

@@ -2,6 +2,8 @@
 
 import random
 from collections.abc import Callable
+from itertools import compress
+from typing import Any
 
 from sim_clocks import simulated
 from sim_control import Control
@@ -13,10 +15,12 @@ from sim_truth import Truth
 
 from opsflow.errors import HostsHeld, InputError
 from opsflow.journal import SqlJournal
-from opsflow.model import NodeState, RunState
+from opsflow.model import Mark, NodeState, RunState
 
 CHAOS, CALM = 5, 50
 """Sessions in which things go wrong, at most; and after them, in which the run has to come to its end."""
+STANDS = 4
+"""Sessions after which a run that stands where it stood stays there."""
 PATIENCE = 70.0
 """Seconds after which others take the process of a session for dead, if it is stalled on another machine."""
 
@@ -34,6 +38,7 @@ class Play:
         self.ground = Ground(self.dice, ledger, story)
         self.sessions: list[Session] = []
         self._trouble = Trouble(ground=self.ground)
+        self._reached: list[tuple[Any, ...]] = []
         self._over = False
 
     def run(self) -> None:
@@ -51,7 +56,7 @@ class Play:
 
     def _operate(self) -> None:
         """What an operator does: go on until the end, whatever happens."""
-        what, before = "apply", None
+        what = "apply"
         chaos = self.dice.choice([0, 1, 1, 2, 3, CHAOS])
         for n in range(chaos + CALM):
             if n == chaos:
@@ -59,10 +64,11 @@ class Play:
             session = self._session(what)
             found = self._found()
             assert not self.ground.witness.wrong, self.ground.witness.wrong
-            following = self._next(session, found, before)
+            following = self._next(session, found)
             if following is None:
                 break
-            what, before = following, (session.code, found)
+            what = following
+            self._reached.append((session.code, *found))
         else:
             raise AssertionError(f"it does not come to an end: {found}")
         self.ground.timeline.wait(1000.0)  # what is late still comes
@@ -76,9 +82,11 @@ class Play:
         found, started = self._found(), self.ground.witness.number
         if found[0] not in OVER or found[1] not in {0, 3} or self.dice.random() < 0.7:
             return
-        session = self._session("resume")
-        assert isinstance(session.refused, InputError), f"it went on with a run that is {found[0]}"
-        assert (self._found(), self.ground.witness.number) == (found, started), f"it did something after {found[0]}"
+        for what in ("resume", "rollback") if found[0] is RunState.ROLLED_BACK else ("resume",):
+            session = self._session(what)
+            assert isinstance(session.refused, InputError), f"{what} went on with a run that is {found[0]}"
+            assert (self._found(), self.ground.witness.number) == (found, started), f"{what} did something after that"
+            self.ground.tally[f"{what} of a run that is {found[0]}, refused"] += 1
 
     def _session(self, what: str, **more: tuple[str, str]) -> Session:
         """Begin a session; comes back when it has ended, or seems to have."""
@@ -94,9 +102,21 @@ class Play:
             ground.timeline.wait(5.0)
         if not control.dead:
             ground.timeline.wait(PATIENCE)
+        self._count(session)
         return session
 
-    def _next(self, session: Session, found: _Found, before: object) -> str | None:
+    def _count(self, session: Session) -> None:
+        tally, ended = self.ground.tally, session.control.ended
+        if ended:
+            tally[f"process died {ended}"] += 1
+            tally[f"{session.what} died"] += 1
+        if isinstance(session.refused, HostsHeld):
+            tally["command refused, as another process works on the run"] += 1
+        took = [s.what for s in self.sessions if s.took and s.what != "mark"]
+        if session.took and len(took) > 1:
+            tally[f"{took[-1]} after {took[-2]}"] += 1
+
+    def _next(self, session: Session, found: _Found) -> str | None:
         """The next command; None: nothing is left to be done."""
         state, code, _ = found
         if state is None:
@@ -111,9 +131,17 @@ class Play:
             return "resume" if state is RunState.ROLLED_BACK else "rollback"
         over = session.code == 0 or (state is RunState.ROLLED_BACK and code != 1)
         refused = isinstance(session.refused, InputError) and session.what == self._way(state)
-        if over or refused or (session.code is not None and (session.code, found) == before):
+        if over or refused or (session.code is not None and self._stands((session.code, *found))):
             return None
         return self._way(state)
+
+    def _stands(self, reached: tuple[Any, ...]) -> bool:
+        """Whether going on alters nothing any more, but for what may fail each time at the end of the run."""
+        if self._reached[-1:] == [reached]:
+            return True
+        forward = [node.id not in self.ground.plan.at_end for node in self.ground.plan.nodes]
+        latest = [(*known, *compress(states, forward)) for *known, states in (*self._reached[-STANDS:], reached)]
+        return len(latest) > STANDS and len(set(latest)) == 1
 
     def _way(self, state: RunState) -> str:
         """The command that goes on with a run in such a state."""
@@ -127,15 +155,30 @@ class Play:
         return "rollback" if self.dice.random() < (0.7 if self._back else 0.15) else "resume"
 
     def _mark(self, found: _Found) -> None:
-        """Say what is true of nodes that only an operator can tell of: nothing of them runs any more."""
+        """Say what is true of a node that only an operator can tell of, or has mended: nothing of it runs any more."""
         ground = self.ground
+        if any(not session.control.dead for session in self.sessions):
+            return
         for node, state in zip(ground.plan.nodes, found[2], strict=True):
-            lost = ground.hosts[node.host].lost_power
-            if state == NodeState.UNKNOWN and lost and all(session.control.dead for session in self.sessions):
-                there = ground.witness.parts(node.id)
-                verdict = "failed" if there else "reverted"
-                self._session("mark", mark=(node.id, "succeeded" if there == ground.parts[node.id] else verdict))
-                return
+            if node.id not in ground.in_place and not ground.witness.at_work(node.id):
+                verdict = self._verdict(node.id, NodeState(state))
+                if verdict is not None:
+                    self._session("mark", mark=(node.id, verdict))
+                    return
+
+    def _verdict(self, node: str, state: NodeState) -> Mark | None:
+        ground, dice = self.ground, self.dice
+        host, there = ground.hosts[ground.plan.by_id[node].host], ground.witness.parts(node)
+        whole = there == ground.parts[node]
+        if state is NodeState.UNKNOWN and host.lost_power:
+            nothing = dice.choice([Mark.REVERTED, Mark.SKIPPED])
+            return Mark.SUCCEEDED if whole else Mark.FAILED if there else nothing
+        if state is NodeState.FAILED and whole:
+            return Mark.SUCCEEDED
+        if state is NodeState.REVERT_FAILED or (state is NodeState.FAILED and dice.random() < 0.2):
+            host.clear(node)  # by hand
+            return Mark.REVERTED if state is NodeState.REVERT_FAILED else dice.choice([Mark.REVERTED, Mark.SKIPPED])
+        return None
 
     @property
     def _back(self) -> bool:
@@ -163,6 +206,13 @@ class Play:
 
     def _compare(self) -> None:
         ground = self.ground
+        tally, (run, code, nodes) = ground.tally, self._found()
+        tally[f"run in the end {run}"] += 1
+        tally[f"exit code in the end {code}"] += 1
+        tally.update(f"node in the end {state}" for state in set(nodes))
+        attempts = ground.ledger.raw.execute("SELECT DISTINCT phase, state FROM attempts")
+        tally.update(f"{phase} in the end {state}" for phase, state in attempts)
+        tally["30 steps on 20 hosts"] += len(ground.plan.steps) == 30 and len(ground.hosts) == 20
         Truth(
             SqlJournal(ground.ledger),
             ground.witness,

@@ -1,16 +1,15 @@
-"""Whole runs in simulated time: seeds, each with another plan and other things that befall it.
+"""A seed is one story, and no other."""
 
-OPSFLOW_SIMULATED=N plays N of them; `make simulate` any number, and one again. A failure names its seed.
-"""
-
-import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from sim_database import Ledger
 from simulation import Play
 
-SEEDS = int(os.environ.get("OPSFLOW_SIMULATED", "10000"))
-CHUNKS = 20
+HERE = Path(__file__).parent
+STORIES = 20
 
 
 @pytest.fixture(scope="module")
@@ -18,20 +17,23 @@ def ledger():
     return Ledger()
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_whatever_befalls_a_run_the_journal_says_what_is_so(chunk, ledger):
-    for seed in range(chunk, SEEDS, CHUNKS):
-        try:
-            Play(seed, ledger).run()
-        except BaseException as error:
-            error.add_note(f"make simulate SEED={seed}")
-            raise
+def stories(ledger):
+    told = []
+    for seed in range(STORIES):
+        Play(seed, ledger, told.append).run()
+    return told
 
 
 def test_a_seed_tells_the_same_story_again(ledger):
-    stories = ([], [])
-    for story in stories:
-        for seed in range(20):
-            Play(seed, ledger, story.append).run()
-    assert stories[0] == stories[1]
-    assert stories[0]
+    told = stories(ledger)
+    assert told
+    assert told == stories(ledger)
+
+
+def test_one_command_replays_a_seed_in_another_process_and_tells_its_story(ledger):
+    told = []
+    Play(17, ledger, told.append).run()
+    command = [sys.executable, str(HERE / "sim_play.py"), "--seed", "17"]
+    played = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert "\n".join(told) in played.stdout
+    assert "seed 17: nothing is wrong" in played.stdout
