@@ -22,10 +22,10 @@ mouth() {
             F | X) forget "$op" && say "$what" "$op" "$a $b $c" ;;
             esac
         done
-        # The connection is gone. Timeouts go on.
+        # The connection is gone. Timeouts go on; not so where a later owner has ended the run, and took the pipe away.
         hang_up
         exec >/dev/null
-        [ "$due" ] || break
+        if [ ! "$due" ] || [ ! -p "$home/mouth" ]; then break; fi
         read -r what op a b c <>"$home/mouth"
         case $what in D | F | X) forget "$op" ;; T) ring ;; esac
     done

@@ -39,6 +39,17 @@ def test_it_begins_nothing_once_the_run_is_over(ground, earlier, later, monkeypa
     assert ground.witness() == {"once": 1}
 
 
+def test_nothing_of_it_stays_at_work_once_the_run_is_over(ground, earlier, later, monkeypatch):
+    monkeypatch.setattr(following, "STARTING", 0.5)
+    later.release()
+    later.close()
+    ground.epoch = 1
+    with pytest.raises(Interrupted, match="taken over"):
+        earlier.run("true", timeout=60, op=ground.operation("a", 6))
+    earlier.close()
+    until(lambda: not ground.processes())
+
+
 def test_it_does_not_take_the_records_away_that_the_later_one_works_with(ground, earlier, later):
     op = ground.operation("b", 1)
     later.run("echo once >>witness", op=op)
