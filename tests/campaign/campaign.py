@@ -8,15 +8,11 @@ Whole: `make campaign`. One run again: `make campaign ARGS="--phase power --seed
 
 import argparse
 import math
-import os
-import platform
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -24,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from campaign_figures import document, summed
 from campaign_ground import MACHINE, SSHD, Target
 from campaign_phases import LONGEST_CUT, PHASES
+from fault_about import surroundings, version
 
 from opsflow.testing import MachineFleet, SshdFleet
 from opsflow.testing.machines import machines_missing
@@ -66,17 +63,9 @@ def campaign(phase, targets, project, *, seed, aim=0, rounds=0, say=print):
 
 def about():
     """What it was done with."""
-
-    def version(*command):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        return (done.stdout + done.stderr).strip().splitlines()[0]
-
     return {
-        "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "machine": f"{platform.machine()}, {os.cpu_count()} processors, Linux {platform.release()}",
-        "Python": platform.python_version(),
+        **surroundings(),
         "shells": f"dash; {version('bash', '--version').split(' (x')[0]}; {version('busybox').split(' (')[0]}",
-        "ssh server": version("ssh", "-V").split(",")[0],
         "hosts": "three sshd processes; three machines with systemd, each with a disk, a network and a boot id of its own",
     }
 

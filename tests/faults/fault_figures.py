@@ -4,7 +4,7 @@ from collections import Counter
 
 from fault_boundaries import BACK, BOUNDARIES, FORWARD
 from fault_phases import DATABASES, PHASES
-from fault_work import KINDS
+from fault_witness import KINDS
 
 _PAGE = """\
 # The journal under faults: what was shown

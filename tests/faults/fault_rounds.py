@@ -8,9 +8,11 @@ import traceback
 from collections import Counter
 from dataclasses import dataclass, field
 
-from fault_boundaries import BACK, BOUNDARIES, FAILURE, FORWARD, AtBoundary, Census
+from fault_boundaries import BACK, BOUNDARIES, FAILURE, FORWARD
 from fault_ground import patiently
-from fault_work import APPLY, ENDS, FAILING, judged
+from fault_hooks import AtBoundary, Census
+from fault_witness import judged
+from fault_work import APPLY, ENDS, FAILING
 
 from opsflow.model import RunState
 

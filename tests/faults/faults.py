@@ -9,17 +9,16 @@ Whole: `make faults`. One phase: `make faults ARGS="--phase disks"`; one boundar
 import argparse
 import json
 import os
-import platform
+import signal
 import sqlite3
-import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from fault_about import surroundings
 from fault_boundaries import BY_NAME
 from fault_figures import document
 from fault_phases import PHASES
@@ -31,18 +30,6 @@ from opsflow.testing.mariadb import PrivateMariaDB
 DOCUMENT = Path(__file__).parents[2] / "docs" / "journal-faults.md"
 NETWORK = "127.0.150"
 WORKERS = 6
-
-
-def about(server):
-    """What it was done with."""
-    ssh = subprocess.run(["ssh", "-V"], capture_output=True, text=True, check=False)
-    return {
-        "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "machine": f"{platform.machine()}, {os.cpu_count()} processors, Linux {platform.release()}",
-        "Python": platform.python_version(),
-        "journals": f"SQLite {sqlite3.sqlite_version}; MariaDB {server.execute('SELECT VERSION()').strip()}",
-        "ssh server": (ssh.stdout + ssh.stderr).split(",")[0],
-    }
 
 
 def campaign(phases, pool, server, restarts, *, scale, seed, boundary=None):
@@ -84,6 +71,7 @@ def main():
         "--kept", type=Path, default=None, help="file that keeps what came of rounds, and may have some"
     )
     given = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background has it ignored
     if os.geteuid() != 0:
         sys.exit("the campaign mounts a small disk and gives a controller another machine's name: it needs root")
     phases = ["boundaries"] if given.boundary else given.phase or list(PHASES)
@@ -104,14 +92,14 @@ def main():
             for n in range(given.workers)
         ]
         pool = running.enter_context(Pool(arenas))
-        facts = about(server)
+        journals = f"SQLite {sqlite3.sqlite_version}; MariaDB {server.execute('SELECT VERSION()').strip()}"
         told = heard(
             campaign(phases, pool, server, restarts, scale=given.scale, seed=given.seed, boundary=given.boundary),
             given.kept,
         )
     minutes = sum(one.seconds for one in told) / 60
-    facts["took"] = f"{minutes:.0f} minutes of rounds, up to {given.workers} at the same time"
-    text = document(told, facts)
+    took = f"{minutes:.0f} minutes of rounds, up to {given.workers} at the same time"
+    text = document(told, {**surroundings(), "journals": journals, "took": took})
     print("\n" + text)
     write = given.write or (DOCUMENT if given.scale >= 1 and phases == list(PHASES) else None)
     if write:

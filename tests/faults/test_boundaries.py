@@ -6,12 +6,14 @@ OPSFLOW_FAULTS=N has each boundary N times, on either way and with either databa
 from collections import Counter
 
 import pytest
-from fault_boundaries import BACK, BOUNDARIES, BY_NAME, FORWARD, place
+from fault_boundaries import BACK, BOUNDARIES, BY_NAME, FORWARD
+from fault_hooks import place
 from fault_phases import DATABASES
 from fault_pool import Arena, restarting, stage_of
 from fault_rounds import RandomRound, boundary_rounds, census, played
 from fault_servers import RestartRound
-from fault_work import APPLY, FAILING, judged
+from fault_witness import judged
+from fault_work import APPLY, FAILING
 
 
 @pytest.fixture(scope="module")
