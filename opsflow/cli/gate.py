@@ -1,5 +1,6 @@
 """Asking for approvals on the terminal while a run goes on around the question."""
 
+import os
 import select
 import sys
 
@@ -27,8 +28,8 @@ class TerminalApprover:
 
     @classmethod
     def of(cls, screen: Screen) -> "TerminalApprover | None":
-        """One, if somebody is at the terminal."""
-        return cls(screen) if sys.stdin.isatty() and sys.stderr.isatty() else None
+        """One, if somebody is at the terminal, and it is this command's: not a job's in the background."""
+        return cls(screen) if sys.stdin.isatty() and sys.stderr.isatty() and _in_foreground() else None
 
     def ask(self, node: str, question: str) -> None:
         """Put a question."""
@@ -41,7 +42,8 @@ class TerminalApprover:
 
     def answer(self) -> Answer | None:
         """A whole line, if there is one."""
-        if not select.select([sys.stdin], [], [], 0)[0]:
+        # What is typed while another program is in the foreground is not ours: reading it would stop this process.
+        if not _in_foreground() or not select.select([sys.stdin], [], [], 0)[0]:
             return None
         line = sys.stdin.readline()
         if not line:  # the terminal is gone
@@ -54,3 +56,10 @@ class TerminalApprover:
     def _write(self, text: str) -> None:
         self._stream.write(text)
         self._stream.flush()
+
+
+def _in_foreground() -> bool:
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except OSError:  # the terminal is not the one that controls this process: no shell puts it into the background
+        return True

@@ -197,6 +197,29 @@ def test_an_answer_from_elsewhere_ends_the_question_at_the_terminal(project):
     assert terminal.end() == 0, terminal.text
 
 
+def test_a_job_in_the_background_of_a_shell_is_suspended_and_not_stopped(project):
+    project.playbook(FIRST, asks(), THEN)
+    pid, master = pty.fork()
+    if not pid:
+        os.chdir(project.directory)
+        os.environ.update(project.environment)
+        script = f"set -m; {OPSFLOW} apply playbooks/test.toml --yes & sleep 0.1; wait $!; echo over=$?.; read _"
+        os.execlp("sh", "sh", "-c", script)
+    said = ""
+    try:
+        ends = time.monotonic() + 60
+        while "over=" not in said or "." not in said.split("over=")[1]:
+            assert time.monotonic() < ends, said
+            if select.select([master], [], [], 0.1)[0]:
+                said += os.read(master, 65536).decode(errors="replace")
+    finally:
+        os.write(master, b"\n")
+        os.waitpid(pid, 0)
+        os.close(master)
+    assert "over=7." in said
+    assert project.show().state == "suspended"
+
+
 def test_pause_lets_what_runs_end_keeps_the_hosts_and_a_resume_goes_on(project):
     hold = step("hold", HOLD, undo="rm -f held", hosts="one")
     playbook = project.playbook(hold, step("next", "echo x >> next", undo="rm -f next", hosts="one"))

@@ -7,7 +7,7 @@ from sqlalchemy import event, select, text
 
 from opsflow.errors import JournalConflict, UnknownRun
 from opsflow.journal.tables import leases
-from opsflow.model import Asked, NodeChanged, NodeState, RequestApplied
+from opsflow.model import Asked, NodeChanged, NodeState, RequestApplied, approval, question_of
 
 ALICE, BOB = "alice@control", "bob@elsewhere"
 KILL = {"kill": True}
@@ -137,3 +137,27 @@ def test_taking_a_run_over_without_its_hosts_leaves_holds_as_they_are(journal, o
     other.leave(run.id, release_hosts=True)
     other.resume(run.id, BOB, hold=False)
     assert held() == []
+
+
+@pytest.mark.parametrize(("what", "data"), [(Asked.PAUSE, {}), (Asked.APPROVE, {"nodes": ["a@b"], "reject": True})])
+def test_every_kind_of_request_comes_back_as_it_was_asked(journal, open_journal, run, what, data):
+    open_journal().ask(run.id, what, data, BOB)
+    (heard,) = hear(journal, run)
+    assert (heard.what, heard.data) == (what, data)
+
+
+def test_that_a_node_waits_for_an_approval_and_the_answer_with_its_request_are_kept(journal, open_journal, run):
+    waits = NodeChanged(node="stop@web-1", before=NodeState.PENDING, after=NodeState.PENDING, error=approval("well? ☃"))
+    journal.commit(run.id, [waits])
+    journal.commit(run.id, [waits])  # a resumed run writes the same once more
+    node = open_journal().nodes(run.id)[0]
+    assert question_of(node.state, node.error) == "well? ☃"
+    number = open_journal().ask(run.id, Asked.APPROVE, {"nodes": ["stop@web-1"]}, BOB)
+    approved = NodeChanged(
+        node="stop@web-1", before=NodeState.PENDING, after=NodeState.SUCCEEDED, outputs={"by": BOB}, error=None
+    )
+    journal.commit(run.id, [approved, RequestApplied(id=number, answer={"state": "succeeded"})])
+    node = open_journal().nodes(run.id)[0]
+    assert (node.state, node.outputs, node.error) == (NodeState.SUCCEEDED, {"by": BOB}, None)
+    with pytest.raises(JournalConflict):
+        journal.commit(run.id, [approved])
