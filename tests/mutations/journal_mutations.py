@@ -139,6 +139,15 @@ MUTATIONS = (
         tests=(_DURABLE + "test_a_session_of_postgresql_waits_for_the_log[off-on]",),
     ),
     Mutation(
+        name="that a first opening which died is gone on with",
+        file="opsflow/journal/upgrade.py",
+        edits=((" and database.read(_has_runs):", ":"),),
+        tests=(
+            _TESTS
+            + "test_upgrades.py::test_the_first_opening_that_died_between_two_migrations_is_done_again[mariadb-0001]",
+        ),
+    ),
+    Mutation(
         name="that what an open run needs is not pruned",
         file="opsflow/journal/pruning.py",
         edits=(("        needed |= {", "        {"),),
