@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from opsflow.errors import HostsHeld, Interrupted, Refused, Unreachable
 from opsflow.transport.frames import Frame, Frames
-from opsflow.transport.opening import FIRST, unopened
+from opsflow.transport.opening import FIRST, Cut, unopened
 from opsflow.transport.process import Process
 from opsflow.transport.program import program
 
@@ -229,7 +229,7 @@ class Channel:
         try:
             status = self._process.status()
         except Interrupted as lost:
-            return Unreachable(f"{self.where}: no runner answers: {lost.reason}")
+            return Cut(f"{self.where}: no runner answers: {lost.reason}")
         return unopened(self.where, *self._heard.values(), otherwise=str(error) if status is None else "")
 
     def _put(self, data: bytes) -> None:

@@ -27,6 +27,10 @@ _HINT = (
 )
 
 
+class Cut(Unreachable):
+    """The connection was lost before anything began: another one may hold."""
+
+
 class Opening(Capture):
     """Keeps the end of what comes before a mark; what follows goes on.
 

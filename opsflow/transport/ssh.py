@@ -14,6 +14,7 @@ from opsflow.errors import Unreachable
 from opsflow.events import HostKeyAccepted
 from opsflow.model import Host
 from opsflow.transport.dial import Link, dial, place
+from opsflow.transport.opening import Cut
 from opsflow.transport.process import LinkLost
 from opsflow.transport.scripts import ARGUMENTS
 from opsflow.transport.shell import ShellTransport
@@ -122,7 +123,8 @@ class SshTransport(ShellTransport):
             except _LOST as error:
                 # What paramiko raises tells little: threads whose channels are refused get each other's errors.
                 now = time.monotonic()
-                failed = Unreachable(f"{self.where} opens no session: {error or 'connection lost'}")
+                kind = Unreachable if transport.is_active() else Cut
+                failed = kind(f"{self.where} opens no session: {error or 'connection lost'}")
                 if not transport.is_active() or now - asked >= link.timeout:
                     if is_new or (self._open and transport.is_active()):  # others may still be served
                         raise failed from error

@@ -26,6 +26,7 @@ from opsflow.transport import following
 from opsflow.transport.channel import Channel, Lost, Place
 from opsflow.transport.following import Call, Following
 from opsflow.transport.frames import Frame
+from opsflow.transport.opening import Cut
 from opsflow.transport.process import LinkLost, Process
 
 _T = TypeVar("_T")
@@ -104,8 +105,7 @@ class Target:
                 with closing(Following(channel, call)) as followed:
                     status, flags = followed.to_end(may_start=known)
             except (Lost, Unreachable, HostsHeld) as error:
-                # A host that answered before is waited for; one that never did is told at once.
-                if not call.sent and (isinstance(error, _FINAL) or not self.opened):
+                if not call.sent and not self._worth_waiting(error):
                     raise
                 failed = error
             else:
@@ -123,14 +123,14 @@ class Target:
         """Do what may be done twice, and do it again when its connection is lost.
 
         Raises:
-            Unreachable, LinkLost: the host answered before, and does not for so long.
+            Unreachable, LinkLost: the host never answered, or does not any more for so long.
         """
         patience = _Patience(self._patience)
         while True:
             try:
                 return work()
             except (LinkLost, Unreachable) as error:
-                if isinstance(error, _FINAL) or self._closed or not self.opened or patience.over():
+                if not self._worth_waiting(error) or self._closed or patience.over():
                     raise
 
     def state(self, call: Call) -> str:
@@ -196,6 +196,10 @@ class Target:
             channel.expect(self.run_id)
             channel.send("Z .")
             channel.wait(self.run_id, following.SILENCE)
+
+    def _worth_waiting(self, error: BaseException) -> bool:
+        """Whether a host that answered before, or whose connection was cut as it began to, may do so soon."""
+        return not isinstance(error, _FINAL) and (self.opened > 0 or isinstance(error, Cut))
 
     def close(self) -> None:
         """Let the connections go; what runs goes on, and who waits for it is interrupted."""

@@ -151,6 +151,26 @@ MUTATIONS = (
         tests=(_CONTRACT + "test_cancelling.py::test_nothing_more_of_it_starts[dash]",),
     ),
     Mutation(
+        name="the epoch of who asks for a fence",
+        file=RUNNER,
+        edits=(("            N) if ours; then fence", "            N) if true; then fence"),),
+        tests=(_CONTRACT + "test_stale_controllers.py::test_it_ends_nothing_that_the_later_one_has_begun[dash]",),
+    ),
+    Mutation(
+        name="that a refusal tells only of the start that was refused",
+        file="opsflow/transport/following.py",
+        edits=(("        self._again = call.sent > 0\n", "        self._again = False\n"),),
+        tests=(
+            _CONTRACT + "test_second_sendings.py::test_one_that_is_refused_is_certain_only_if_it_is_the_first[dash]",
+        ),
+    ),
+    Mutation(
+        name="that machines which share a home keep records apart",
+        file=RUNNER,
+        edits=(("base=${HOME-}/.opsflow/ops/$machine\n", "base=${HOME-}/.opsflow/ops/same\n"),),
+        tests=(_CONTRACT + "test_shared_homes.py::test_a_run_that_is_over_on_one_goes_on_on_the_other",),
+    ),
+    Mutation(
         name="that records whose id was lost get another",
         file=RUNNER,
         edits=(('    [ ! -e "$base/id" ] || named || rm -f "$base/id"', "    :"),),
@@ -174,7 +194,7 @@ MUTATIONS = (
     Mutation(
         name="that what may be done twice is done again when it is cut",
         file="opsflow/transport/target.py",
-        edits=(("or self._closed or not self.opened or patience.over():\n", "or True:\n"),),
+        edits=(("or self._closed or patience.over():\n", "or True:\n"),),
         tests=(_CONTRACT + "test_cut_transfers.py::test_a_file_whose_sending_is_cut_is_sent_again_and_put_once",),
     ),
 )
