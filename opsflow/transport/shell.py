@@ -112,6 +112,10 @@ class ShellTransport(FileTransport):
     ) -> CommandResult:
         """Run a shell command to its end. See `ports.Transport.run`.
 
+        The streams of an operation are files on the target, so that they outlive the connection. Who opens one anew by
+        its name (`>/dev/stderr`, `tee /dev/stdout`) cuts away what was printed before; `>&2`, `>>/dev/stderr` and
+        `tee -a` do not.
+
         Args:
             command: What the target's `sh` is to do, of any length.
             input: Its standard input, sent as it is read; None: empty.

@@ -2,6 +2,7 @@
 
 import pytest
 
+from opsflow.transport import following
 from opsflow.transport.following import call_of
 from opsflow.transport.process import Capture
 
@@ -98,6 +99,33 @@ def test_input_comes_through_a_pipe_and_never_by_a_file(ground, transport, monke
         command = "if [ -p /proc/self/fd/0 ]; then cat; fi"
         said = transport.run(command, input=content, op=ground.operation("a", number)).stdout
         assert said == content.decode("utf-8", "replace")
+
+
+def test_streams_can_be_appended_to_by_their_names(ground, transport):
+    command = "echo a; echo b | tee -a /dev/stderr; echo c >>/dev/stdout; echo d >&2; echo e >>/dev/stderr; exit 3"
+    result = transport.run(command, op=ground.operation("a", 1))
+    assert (result.exit_status, result.stdout, result.stderr) == (3, "a\nb\nc\n", "b\nd\ne\n")
+
+
+@pytest.mark.parametrize("anew", ["echo anew >/dev/stdout", "echo anew | tee /dev/stderr 2>&1 >/dev/null"])
+def test_a_stream_that_is_opened_anew_neither_holds_up_nor_changes_the_end(ground, transport, monkeypatch, anew):
+    """Whether it is followed, so that more of it was read than there is then, or not."""
+    with monkeypatch.context() as patient:
+        patient.setattr(following, "POLL", (60.0, 60.0))
+        result = transport.run(f"seq 20000; {anew}; exit 3", op=ground.operation("a", 1))
+    assert (result.exit_status, result.stdout) == (3, "anew\n")
+    waits = "until [ -e seen ]; do sleep 0.05; done"
+    seen = []
+
+    def sink(stream, data):
+        seen.append(data)
+        if "20000\n" in "".join(seen)[-10:]:
+            (ground.home / "seen").touch()
+
+    result = transport.run(f"seq 20000; {waits}; {anew}; exit 4", sink=sink, op=ground.operation("a", 2))
+    assert result.exit_status == 4
+    assert result.stdout == "".join(f"{n}\n" for n in range(1, 20001))
+    assert transport.run("echo next", op=ground.operation("a", 3)).stdout == "next\n"
 
 
 def test_nothing_of_how_it_was_started_is_left_in_a_command(ground, transport):
