@@ -162,6 +162,8 @@ class Play:
         for node, state in zip(ground.plan.nodes, found[2], strict=True):
             if node.id not in ground.in_place and not ground.witness.at_work(node.id):
                 verdict = self._verdict(node.id, NodeState(state))
+                if verdict is Mark.SKIPPED:
+                    ground.witness.skipped.add(node.id)
                 if verdict is not None:
                     self._session("mark", mark=(node.id, verdict))
                     return
