@@ -74,10 +74,12 @@ class Census:
     Attributes:
         file: Its path.
         opens: Where counting begins; None: at once.
+        hurried: Those are counted that are waited for too long, and are made soon; else the others.
     """
 
     file: str
     opens: str | None = None
+    hurried: bool = False
 
     def arm(self):
         """From now on it counts."""
@@ -89,7 +91,7 @@ class Census:
                 json.dump(counts, file)
             os.replace(f"{self.file}.new", self.file)
 
-        for boundary in BOUNDARIES:
+        for boundary in (b for b in BOUNDARIES if bool(b.settings) is self.hurried):
             for what, value in boundary.settings.items():
                 setattr(*place(what), value)
             watch.at(boundary, watch.guarded(functools.partial(count, boundary.name)))

@@ -11,7 +11,7 @@ from fault_servers import CutRound, DiskRound, RestartRound, StoppedRound
 DATABASES = ("sqlite", "mariadb")
 WAYS = (FORWARD, BACK)
 REPETITIONS = 10
-_COMMITS = {FORWARD: 40, BACK: 60}
+_COMMITS = {FORWARD: 30, BACK: 46}
 """As many as a run has on either way, or a little more."""
 _RESTARTS, _DISKS, _STOPPED = 200, 60, 24
 
