@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from opsflow.engine.cancelling import Cancellation
 from opsflow.engine.lent import Earlier, RenderedVars, Tee
 from opsflow.engine.link import Link
-from opsflow.engine.trail import Trail, any_operation, must_end, packed, result_data, unpacked
+from opsflow.engine.trail import Trail, any_operation, booted_since, must_end, packed, result_data, unpacked
 from opsflow.engine.veiled import failed, fingerprint, masked, reveals, shown
 from opsflow.errors import TaskFailed, TransferFailed
 from opsflow.model import CommandResult, Job, JobKind, Log, Message, Phase, Progress
@@ -36,6 +36,12 @@ class HookContext:
         renderer: Renders variables when they are looked at; None: they are plain.
         masker: Learns the secrets that are fetched.
         cancellation: The wish that the job ends.
+
+    Attributes:
+        masker: What it knows.
+        exit_status: Of the last command.
+        booted: In a replay: the host was booted since the attempt began, and what was on record may have been lost.
+        link: What goes over it.
     """
 
     def __init__(
@@ -55,11 +61,13 @@ class HookContext:
         self._secret = secret
         self.masker = masker or Masker()
         self._vars = RenderedVars(job.variables, job.facts, renderer, job.turn)
-        self._ends = None if job.timeout is None else time.monotonic() + job.timeout
         self._thread = threading.get_ident()
         self._earlier = Earlier(job.printed)
-        self.exit_status: int | None = None  # of the last command
+        self.exit_status: int | None = None
         self._trail = Trail(job, transport.record(any_operation(job)) if job.replay else ())
+        self.booted = bool(job.replay) and booted_since(job, transport.claim(job.run_id, job.epoch))
+        # Only now: it is no time of the hook's that it takes to reach the record.
+        self._ends = None if job.timeout is None else time.monotonic() + job.timeout
         self.link = Link(cancellation or Cancellation(), self._trail.withdraw)
 
     # Who and where

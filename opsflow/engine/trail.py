@@ -176,6 +176,11 @@ def any_operation(job: Job) -> Operation:
     )
 
 
+def booted_since(job: Job, machine: str) -> bool:
+    """Whether the host, of which this is known now, was booted since the job's intent was written."""
+    return bool(json.loads(job.machine)["boot"] != json.loads(machine)["boot"])
+
+
 def before_revert(job: Job) -> list[Operation]:
     """Names the attempts that must have ended before a revert begins: what it undoes, and all reverts before it.
 

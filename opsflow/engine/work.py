@@ -222,8 +222,10 @@ def _broken(
     if isinstance(cause, Interrupted | Unreachable | KeyboardInterrupt):
         begun = job.replay or (ctx is not None and ctx.link.operations > 0)
         verdict = Verdict.UNKNOWN if begun else Verdict.UNREACHABLE
-    # The hook failed before it came to what it began the first time: that may have ended well, or run still.
-    behind = job.kind is JobKind.EXECUTE and job.replay and (ctx is None or ctx.behind)
+    # The hook failed before it came to what it began the first time: that may have ended well, or run still. If the host
+    # was booted, what it began last may not be on record any more; but that a command failed, it heard from the record.
+    behind = ctx is None or ctx.behind or (ctx.booted and not isinstance(cause, CommandFailed))
+    behind = behind and job.kind is JobKind.EXECUTE and bool(job.replay)
     if behind:
         verdict = Verdict.UNKNOWN
     if isinstance(cause, Refused) and verdict is Verdict.UNKNOWN and not job.replay:

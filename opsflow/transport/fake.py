@@ -55,6 +55,7 @@ class FakeTransport:
         modes: The modes of files that were put.
         forgotten: Attempts that it was told to forget; it keeps them all the same.
         unreachable: Set it, and every operation raises `Unreachable`.
+        boot: Set it to something else, and the host has been booted.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class FakeTransport:
         self.modes: dict[str, int] = {}
         self.operations: list[Operation] = []
         self.unreachable = False
+        self.boot = "-"
         self.forgotten: list[str] = []
         self._commands = [(re.compile(pattern, re.DOTALL), answer) for pattern, answer in commands]
         self._name = name
@@ -164,7 +166,7 @@ class FakeTransport:
             if self._claimed[0] not in {run, ""}:
                 raise HostsHeld(f"{self._name} is at work for run {self._claimed[0]}", holders={})
             self._claimed = (run, epoch)
-        return json.dumps({"base_id": self._base_id, "boot": "-", "machine": self._name, "uid": "-", "base": "-"})
+        return json.dumps({"base_id": self._base_id, "boot": self.boot, "machine": self._name, "uid": "-", "base": "-"})
 
     def record(self, op: Recordable) -> Sequence[Recorded]:
         """What an attempt has on record. See `ports.Transport.record`."""

@@ -122,12 +122,12 @@ answer() {
     esac
 }
 
-# The record of an attempt: its operations in order.
+# The record of an attempt: its operations in order, each with what was read before it. Of one that is not written to its
+# end it is only told that it is there.
 recall() {
     n=1
     while look "$1.$n"; do
-        seen=
-        { read -r stat && read -r stat && IFS= read -r seen; } 2>/dev/null <"$dir/$1.$n.go"
+        { read -r stat && read -r stat && IFS= read -r seen; } 2>/dev/null <"$dir/$1.$n.go" || hash='' seen=''
         say V "$1" "${hash:--} $seen"
         n=$((n + 1))
     done

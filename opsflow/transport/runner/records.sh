@@ -115,10 +115,11 @@ replace() {
     fi
 }
 
-# What stands at a gate: sets state, kid (or the status), flag, hash, life, owner; false if there is none.
+# What stands at a gate: sets state, kid (or the status), flag, hash, life, owner; false if there is none. One whose maker is
+# not told to the end of the line, as when he is about to write it, is like an empty one.
 look() {
     state='' kid='' flag='' hash='' life='' owner=''
-    { read -r state kid flag && read -r hash life owner; } 2>/dev/null <"$dir/$1.go"
+    { read -r state kid flag && { [ "$state" = f ] || read -r hash life owner || state=''; }; } 2>/dev/null <"$dir/$1.go"
     [ -e "$dir/$1.go" ]
 }
 

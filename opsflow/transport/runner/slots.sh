@@ -36,7 +36,7 @@ begin() {
     elif [ -e "$dir/${op%.*}.no" ]; then # after the gate: who fences looks at the gates after that
         printf '%-9s\n' f >>"$file.go"
         tell F "$op"
-    elif ! printf '%-9s\n%s %s %s\n%s\n' - "$hash" "$boot" "$who" "$seen" >>"$file.go"; then
+    elif ! raw "-        $newline$hash $boot $who$newline$seen" >>"$file.go"; then # as one write, even in bash
         rm -f "$file.go" # its maker, alive: nobody else can have started it
         cannot
     else

@@ -270,14 +270,25 @@ def test_an_operation_of_an_earlier_boot_is_unknown_and_one_that_ended_is_known(
     assert not ground.witness()
 
 
-def test_a_gate_that_nobody_signed_starts_nothing_and_is_unknown(ground, transport, monkeypatch):
-    """The window between making a gate and writing into it."""
+@pytest.mark.parametrize("part", [0, 1, 2, 3])
+def test_a_gate_that_nobody_signed_starts_nothing_and_is_unknown(ground, transport, part, monkeypatch):
+    """The window between making a gate and having written into it, which some shells do in parts."""
     monkeypatch.setattr(following, "EMPTY_GATE", 0.5)
     transport.claim(ground.run, 1)
-    gate(ground, ground.operation("a", 1)).touch()
+    text = ["", f"{'-':<9}\n", f"{'-':<9}\na-1", f"{'-':<9}\na-1 {os.getpid()}"][part]
+    gate(ground, ground.operation("a", 1)).write_text(text)
     with pytest.raises(Interrupted, match="as the operation began"):
         transport.run("echo ran >>witness", op=ground.operation("a", 1))
     assert not ground.witness()
+
+
+def test_what_was_read_before_an_operation_is_on_record_whole_or_not_at_all(ground, transport):
+    """Its writer may die in the middle of it."""
+    transport.claim(ground.run, 1)
+    first, second = ground.operation("a", 1), ground.operation("a", 2)
+    gate(ground, first).write_text(f"{'-':<9}\na-1 boot 1:1\n[1]\n")
+    gate(ground, second).write_text(f"{'-':<9}\na-2 boot 1:1\n[2")
+    assert [(one.digest, one.reads) for one in transport.record(first)] == [("a-1", "[1]"), ("-", "")]
 
 
 class Claiming:

@@ -2,13 +2,14 @@
 
 import dataclasses
 import threading
+import time
 
 import pytest
 from world import FakePool
 
 from opsflow.engine.context import HookContext
 from opsflow.engine.work import Worker
-from opsflow.errors import Diverged, HostsHeld, Interrupted, TaskFailed, TransferFailed
+from opsflow.errors import CommandFailed, Diverged, HostsHeld, Interrupted, TaskFailed, TransferFailed
 from opsflow.model import Job, JobKind, Outcome, Preview, Verdict
 from opsflow.playbook import TemplateRenderer
 from opsflow.transport.fake import FakeTransport
@@ -82,6 +83,35 @@ def test_it_may_not_fail_before_what_is_on_record(bench):
     outcome = bench.again(execute)
     assert outcome.verdict is Verdict.UNKNOWN
     assert outcome.failure.message == "there is no secret env:PASSWORD"
+
+
+def test_the_time_that_the_record_takes_is_none_of_the_hooks(bench, monkeypatch):
+    record = bench.host.record
+    monkeypatch.setattr(bench.host, "record", lambda op: (time.sleep(0.3), record(op))[1])
+    bench.job = dataclasses.replace(bench.job, timeout=0.2)
+    assert bench.again(lambda ctx: {"said": ctx.run("one").stdout}).verdict is Verdict.SUCCEEDED
+
+
+@pytest.mark.parametrize(("boot", "verdict"), [("-", Verdict.FAILED), ("later", Verdict.UNKNOWN)])
+def test_what_is_not_on_record_may_have_been_lost_as_the_host_was_booted(bench, boot, verdict):
+    """Then a failure before it tells nothing."""
+
+    def execute(ctx):
+        ctx.run("one")
+        ctx.secret("env:PASSWORD")
+        ctx.run("two")
+
+    bench.host.boot = boot
+    assert bench.again(execute).verdict is verdict
+
+
+def test_that_a_command_failed_holds_after_a_boot_too(bench):
+    def execute(ctx):
+        result = ctx.run("one", check=False)
+        raise CommandFailed("one", result.exit_status, "it failed")
+
+    bench.host.boot = "later"
+    assert bench.again(execute).verdict is Verdict.FAILED
 
 
 def test_a_plugin_that_is_gone_tells_nothing_of_what_it_did(bench):
