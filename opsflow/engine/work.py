@@ -222,8 +222,8 @@ def _broken(
     if isinstance(cause, Interrupted | Unreachable | KeyboardInterrupt):
         begun = job.replay or (ctx is not None and ctx.link.operations > 0)
         verdict = Verdict.UNKNOWN if begun else Verdict.UNREACHABLE
-    # The hook failed before it came to what it began the first time: that may have ended well, or run still. If the host
-    # was booted, what it began last may not be on record any more; but that a command failed, it heard from the record.
+    # The hook failed before it came to what it began the first time: that may have ended well, or run still. A host
+    # that was booted may have lost its record of it; but that a command failed is heard from a record.
     behind = ctx is None or ctx.behind or (ctx.booted and not isinstance(cause, CommandFailed))
     behind = behind and job.kind is JobKind.EXECUTE and bool(job.replay)
     if behind:

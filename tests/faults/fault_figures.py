@@ -32,7 +32,8 @@ that a run still holds when it is over.
 
 - *Killed*: with SIGKILL. The next session begins at once, or when the hosts are quiet, by turns.
 - *MariaDB restarted*: by turns killed with SIGKILL and stopped in good order, while several runs are under way. A run waits for the
-  server for about eight seconds; one that finds none ends with exit code 6, and is resumed.
+  server for about eight seconds; one that is left without ends with exit code 6, and is resumed. A command that finds no server as it
+  begins is refused at once, with exit code 6 too, and given again.
 - *Cut around a COMMIT*: every COMMIT of a run in its turn, once so that it arrives and its answer is lost, once so that it is lost
   itself. The run goes on by itself; nobody resumes it.
 - *Full disk*: at a random moment, and until the controller has ended. It ends with exit code 6; once there is room it is resumed.
@@ -58,6 +59,7 @@ gone, or that no session comes by any more, fails the campaign. Not all are on b
 | `make faults ARGS="--scale 0.1"` | a tenth |
 | `make faults ARGS="--phase random --seed 17"` | one kind of trouble; the seed decides when it comes |
 | `make faults ARGS="--boundary 'the host is claimed'"` | one boundary |
+| `make faults ARGS="--kept FILE"` | what came of each run is kept there, so that it can be interrupted (Ctrl-C), and a later one adds to it |
 | `make test ARGS="tests/faults"` | every boundary once, and a little of the rest, as CI does |
 | `make test ARGS="tests/mutations"` | what the journal rests on is taken away in a copy (the epoch, the check of the state that is changed from, SQLite's and the servers' durability, the commit of intents before acts), and a test has to fail |
 """

@@ -47,9 +47,9 @@ class RestartRound:
         known, restarts = patiently(stage.newest), stage.restarts()
         command = first = (*COMMANDS[self.way], *_SLOW)
         while (ended := stage.quick(*command)).code == _NO_JOURNAL:
-            told.done["ended with exit code 6"] += 1
             assert "Traceback" not in ended.text, ended
             began = _id(patiently(stage.newest)) != _id(known)
+            told.done["runs left without a journal" if began else "commands refused as they began"] += 1
             command = RESUME if began else first
             if began and patiently(stage.newest).state is ENDS[self.way]:
                 break
