@@ -9,12 +9,13 @@ from typing import Any
 import networkx as nx
 
 from opsflow.errors import InputError, Problem, TemplateError
-from opsflow.model import LOCALHOST, PER_ALL, PER_HOST, SCOPE_HOST, SCOPE_RUN, Host, Need, Playbook, Step
+from opsflow.model import Need, Playbook, Step
 from opsflow.plan.check import ParameterCheck, has_template, step_problem
 from opsflow.plan.fingerprint import decisive, fingerprint
-from opsflow.plan.model import Node, Plan, TaskFacts
-from opsflow.plan.needs import EdgeBuilder, per_of
-from opsflow.plan.values import values_of, varied
+from opsflow.plan.model import Plan, TaskFacts
+from opsflow.plan.needs import EdgeBuilder
+from opsflow.plan.place import Placement
+from opsflow.plan.values import varied
 from opsflow.ports import Inventory, Renderer, Tasks
 from opsflow.tomlfile import did_you_mean
 
@@ -70,33 +71,31 @@ class _Compiler:
         self.now = now
         self.problems: list[Problem] = []
         self.steps = {step.id: step for step in playbook.steps}
-        self.hosts: dict[str, Host] = {}
-        self.nodes: dict[str, list[Node]] = {}  # by step
-        self.values: dict[tuple[str, str, str], tuple[str, ...] | None] = {}
-        self.faults: dict[tuple[str, str, str], str] = {}  # of values that cannot be had
+        self.placement = Placement(self.steps, renderer)
 
     def compile(self, *, render: bool) -> Plan:
-        nodes = self._place()
+        nodes = self.placement.place(self.inventory) if self.inventory else []
+        hosts = self.placement.hosts
         seen = {step.id: self._variables(step) for step in self.playbook.steps}
         references = {step.id: self._references(step, seen[step.id]) for step in self.playbook.steps}
         needs = {step.id: self._needs(i, step, references[step.id]) for i, step in enumerate(self.playbook.steps)}
         self._check_cycles(needs)
         check = ParameterCheck(self.playbook, self.tasks, self.renderer, self.inputs, self.extra, self.now, seen)
-        self.problems += check.problems(nodes if render else [], self.hosts)
-        edges = EdgeBuilder(self.playbook.steps, nodes, self._values)
+        self.problems += check.problems(nodes if render else [], hosts)
+        edges = EdgeBuilder(self.playbook.steps, nodes, self.placement.values)
         if nodes:
             for step_id, found in needs.items():
-                self._check_values(self.steps[step_id], found)
+                self.placement.check_values(self.steps[step_id], found)
                 for need in found:
                     edges.add(self.steps[step_id], need, self.steps[need.step])
-        self.problems += edges.problems
+        self.problems += [*self.placement.problems, *edges.problems]
         if self.problems:
             raise InputError(_in_order(self.problems))
         plan = Plan(
             playbook=self.playbook,
             inventory=self.inventory.path if self.inventory else "",
             inventory_digest=self.inventory.digest if self.inventory else "",
-            hosts=self.hosts,
+            hosts=hosts,
             inputs=self.inputs,
             extra=self.extra,
             now=self.now.isoformat().replace("+00:00", "Z"),
@@ -116,8 +115,8 @@ class _Compiler:
     def _variables(self, step: Step) -> Mapping[str, Any]:
         """What the step's templates may see, on whichever host: of host variables all the templates there are."""
         of_hosts: dict[str, list[Any]] = {}
-        for node in self.nodes.get(step.id, ()):
-            for name, value in self.hosts[node.host].vars.items():
+        for node in self.placement.of_step.get(step.id, ()):
+            for name, value in self.placement.hosts[node.host].vars.items():
                 if has_template(value):
                     of_hosts.setdefault(name, []).append(value)
         return {**self.inputs, **of_hosts, **self.playbook.vars, **step.vars, **step.retry.vary, **self.extra}
@@ -189,82 +188,12 @@ class _Compiler:
         text = " → ".join([*cycle[turn:], *cycle[:turn], first.id])
         self.problems.append(step_problem(first, "needs", f"steps need one another in a circle: {text} (read: before)"))
 
-    def _place(self) -> list[Node]:
-        """All nodes; their hosts and the nodes of each step are noted."""
-        nodes: list[Node] = []
-        for step in self.playbook.steps if self.inventory is not None else ():
-            assert self.inventory is not None
-            try:
-                hosts = list(self.inventory.select(step.hosts))
-            except InputError as error:
-                self.problems += [step_problem(step, "hosts", p.message, p.hint) for p in error.problems]
-                continue
-            if not hosts:
-                self.problems.append(step_problem(step, "hosts", f"the pattern {step.hosts!r} matches no host"))
-            chosen = self._once(step, hosts)
-            self.hosts |= {host.name: host for host in chosen}
-            self.nodes[step.id] = [Node(id=f"{step.id}@{h.name}", step=step.id, host=h.name) for h in chosen]
-            nodes += self.nodes[step.id]
-        return nodes
-
-    def _once(self, step: Step, hosts: list[Host]) -> list[Host]:
-        if step.run_once is True:
-            return hosts[:1]
-        if step.run_once is False:
-            return hosts
-        chosen: dict[str, Host] = {}
-        for host in hosts:
-            for value in self._values_of(step, host, step.run_once) or ():
-                chosen.setdefault(value, host)
-        self._report_faults(step, "run_once", step.run_once, step, [host.name for host in hosts])
-        return list({host.name: host for host in chosen.values()}.values())
-
-    def _values(self, step: Step, node: Node, variable: str) -> tuple[str, ...] | None:
-        return self._values_of(step, self.hosts[node.host], variable)
-
-    def _values_of(self, step: Step, host: Host, variable: str) -> tuple[str, ...] | None:
-        key = (step.id, host.name, variable)
-        if key not in self.values:
-            try:
-                self.values[key] = values_of(step, host, variable, self.renderer)
-            except TemplateError as error:
-                self.values[key], self.faults[key] = None, f"{variable}: {error.message}"
-            else:
-                if self.values[key] is None:
-                    self.faults[key] = f"no variable {variable!r}"
-        return self.values[key]
-
-    def _check_values(self, step: Step, needs: Sequence[Need]) -> None:
-        """What `per`, `needs` and `rollback_scope` name are variables of the step's nodes and of what they need."""
-        named = [("per", step.per, step.id), ("rollback_scope", step.rollback_scope, step.id)]
-        for need in needs:
-            per, key = per_of(step, need, self.steps[need.step]), "needs" if need.per else "per"
-            named += [(key, per, step.id), (key, per, need.step)]
-        for key, variable, owner_id in dict.fromkeys(named):
-            owner = self.steps[owner_id]
-            if variable not in {PER_ALL, PER_HOST, SCOPE_RUN, SCOPE_HOST} and not owner.run_once:
-                names = [node.host for node in self.nodes.get(owner.id, ()) if node.host != LOCALHOST]
-                for name in names:
-                    self._values_of(owner, self.hosts[name], variable)
-                self._report_faults(step, key, variable, owner, names)
-
-    def _report_faults(self, step: Step, key: str, variable: str, owner: Step, hosts: Sequence[str]) -> None:
-        """Say of a key of `step` what is wrong with the variable that it names, on hosts of the step `owner`."""
-        found: dict[str, list[str]] = {}
-        for host in hosts:
-            fault = self.faults.get((owner.id, host, variable))
-            if fault:
-                found.setdefault(fault, []).append(host)
-        for fault, names in found.items():
-            shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-            of = "" if owner is step else f" of step {owner.id!r}, which it needs"
-            hint = f"set it in the inventory or in the step's vars, or change {key}"
-            self.problems.append(step_problem(step, key, f"{fault} for {shown}{of}", hint))
-
     def _groups(self) -> dict[str, tuple[str, ...]]:
         templates = json.dumps([self.playbook.vars, self.inputs, self.extra], default=str)
         templates += json.dumps([[s.params, s.vars, s.when, s.retry.vary] for s in self.playbook.steps], default=str)
-        of_hosts = [value for host in self.hosts.values() for value in host.vars.values() if has_template(value)]
+        of_hosts = [
+            value for host in self.placement.hosts.values() for value in host.vars.values() if has_template(value)
+        ]
         templates += json.dumps(of_hosts, default=str)
         if self.inventory is None or not _ASKS_FOR_HOSTS.search(templates):
             return {}

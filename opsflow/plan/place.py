@@ -1,0 +1,110 @@
+"""Which nodes a step has, and the values by which nodes belong together."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from opsflow.errors import InputError, Problem, TemplateError
+from opsflow.model import LOCALHOST, PER_ALL, PER_HOST, SCOPE_HOST, SCOPE_RUN, Host, Need, Step
+from opsflow.plan.check import step_problem
+from opsflow.plan.model import Node
+from opsflow.plan.needs import per_of
+from opsflow.plan.values import values_of
+from opsflow.ports import Inventory, Renderer
+
+_NO_VARIABLES = frozenset({PER_ALL, PER_HOST, SCOPE_RUN, SCOPE_HOST})
+
+
+class Placement:
+    """Places steps on hosts.
+
+    Args:
+        steps: Steps by id.
+        renderer: For templates in variables.
+
+    Attributes:
+        hosts: The hosts of all nodes, by name.
+        of_step: The nodes of each step.
+        problems: All that is wrong.
+    """
+
+    def __init__(self, steps: Mapping[str, Step], renderer: Renderer) -> None:
+        self._steps = steps
+        self._renderer = renderer
+        self._values: dict[tuple[str, str], tuple[str, ...] | None] = {}  # by node and variable
+        self._faults: dict[tuple[str, str], str] = {}  # of values that cannot be had
+        self.hosts: dict[str, Host] = {}
+        self.of_step: dict[str, list[Node]] = {}
+        self.problems: list[Problem] = []
+
+    def place(self, inventory: Inventory) -> list[Node]:
+        """All nodes, in playbook order."""
+        for step in self._steps.values():
+            try:
+                hosts = inventory.select(step.hosts)
+            except InputError as error:
+                self.problems += [step_problem(step, "hosts", p.message, p.hint) for p in error.problems]
+                continue
+            if not hosts:
+                self.problems.append(step_problem(step, "hosts", f"the pattern {step.hosts!r} matches no host"))
+            self.of_step[step.id] = self._nodes(step, hosts)
+        chosen = [node for nodes in self.of_step.values() for node in nodes]
+        used = {node.host for node in chosen}
+        self.hosts = {name: host for name, host in self.hosts.items() if name in used}
+        return chosen
+
+    def values(self, step: Step, node: Node, variable: str) -> tuple[str, ...] | None:
+        """The values of a variable for a node; None: it has none, or none that can be had."""
+        key = (node.id, variable)
+        if key not in self._values:
+            try:
+                self._values[key] = values_of(step, self.hosts[node.host], variable, self._renderer)
+            except TemplateError as error:
+                self._values[key], self._faults[key] = None, f"{variable}: {error.message}"
+            else:
+                if self._values[key] is None:
+                    self._faults[key] = f"no variable {variable!r}"
+        return self._values[key]
+
+    def check_values(self, step: Step, needs: Iterable[Need]) -> None:
+        """What `per`, `needs` and `rollback_scope` name are variables of the step's nodes and of what they need."""
+        named = [("per", step.per, step.id), ("rollback_scope", step.rollback_scope, step.id)]
+        for need in needs:
+            per, key = per_of(step, need, self._steps[need.step]), "needs" if need.per else "per"
+            named += [(key, per, step.id), (key, per, need.step)]
+        for key, variable, owner_id in dict.fromkeys(named):
+            owner = self._steps[owner_id]
+            if variable not in _NO_VARIABLES and not owner.run_once:
+                nodes = [node for node in self.of_step.get(owner.id, ()) if node.host != LOCALHOST]
+                for node in nodes:
+                    self.values(owner, node, variable)
+                self._report_faults(step, key, variable, owner, nodes)
+
+    def _nodes(self, step: Step, hosts: Sequence[Host]) -> list[Node]:
+        self.hosts |= {host.name: host for host in hosts}
+        nodes = [Node(id=f"{step.id}@{host.name}", step=step.id, host=host.name) for host in hosts]
+        return self._once(step, nodes)
+
+    def _once(self, step: Step, nodes: list[Node]) -> list[Node]:
+        if step.run_once is True:
+            return [node for node in nodes if node.host == nodes[0].host]
+        if step.run_once is False:
+            return nodes
+        first: dict[str, str] = {}
+        values = {node.id: self.values(step, node, step.run_once) or () for node in nodes}
+        for node in nodes:
+            for value in values[node.id]:
+                first.setdefault(value, node.host)
+        self._report_faults(step, "run_once", step.run_once, step, nodes)
+        return [node for node in nodes if any(first[value] == node.host for value in values[node.id])]
+
+    def _report_faults(self, step: Step, key: str, variable: str, owner: Step, nodes: Iterable[Node]) -> None:
+        """Say of a key of `step` what is wrong with the variable that it names, at nodes of the step `owner`."""
+        found: dict[str, dict[str, None]] = {}
+        for node in nodes:
+            if fault := self._faults.get((node.id, variable)):
+                found.setdefault(fault, {})[node.host] = None
+        for fault, hosts in found.items():
+            names = list(hosts)
+            shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+            of = "" if owner is step else f" of step {owner.id!r}, which it needs"
+            hint = f"set it in the inventory or in the step's vars, or change {key}"
+            self.problems.append(step_problem(step, key, f"{fault} for {shown}{of}", hint))
