@@ -17,14 +17,14 @@ _ROLLED_BACK = 3
 """The exit code of a run of which everything that failed was put back."""
 
 
-def refuse_later_changes(record: RunRecord, plan: Plan, journal: SqlJournal, *, force: bool) -> None:
-    """Refuse to roll back under later runs' changes. Raises `HostsHeld`."""
+def refuse_later_changes(record: RunRecord, plan: Plan, journal: SqlJournal, command: str, *, force: bool) -> None:
+    """Refuse to go on, or back, over what later runs changed. Raises `HostsHeld`."""
     later = journal.later_changes(record.id, [h for h in plan.hosts if h != LOCALHOST])
     if later and not force:
         raise HostsHeld(
             f"later runs changed the same hosts: {', '.join(later)}",
             holders={},
-            hint=f"roll those back first, or say --force: opsflow rollback {record.id} --force",
+            hint=f"roll those back first, or say --force: opsflow {command} {record.id} --force",
         )
 
 

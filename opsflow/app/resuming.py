@@ -36,6 +36,7 @@ def resume(
     settings: Settings,
     listeners: Sequence[Listener],
     *,
+    force: bool = False,
     accept_changes: bool = False,
     stop: Stop | None = None,
     approver: Approver | None = None,
@@ -46,6 +47,7 @@ def resume(
         run: Its id or the beginning of it.
         settings: How.
         listeners: Hear of everything.
+        force: Also if later runs, for which it was abandoned, changed the same hosts.
         accept_changes: Also if its files say something else now: it goes on with that, and nothing that is done is
             done again. If they are not there any more, or it only goes back, it follows its stored plan.
         stop: The operator's wish to stop.
@@ -55,12 +57,13 @@ def resume(
         UnknownRun: there is no such run.
         PlanDrift: its files say something else now.
         InputError: nothing of it is left to go on with, or its files are wrong now.
-        HostsHeld: somebody drives it at this moment, or another run holds its hosts.
+        HostsHeld: somebody drives it at this moment, another run holds its hosts, or later runs changed them.
     """
     with wiring.journal(settings) as journal:
         record = journal.find(run)
         refuse_ended(record)
         stored, settings = StoredPlan.of(record.id, journal).at_home(settings)
+        refuse_later_changes(record, stored.plan, journal, "resume", force=force)
         tasks = wiring.registry(settings)
         back = any(rollback.scope == SCOPE_RUN for rollback in journal.rollbacks(record.id))
         found = changed_plugins(stored.plan, tasks) if back else changes(stored.plan, tasks, settings)
@@ -122,7 +125,7 @@ def rollback(
         if dry_run or (not planned and record.state in _OVER):
             hint = "" if planned else f"run {record.id} has left nothing to revert"
             return RunSummary(run_id=record.id, state=record.state, hint=hint, planned=planned)
-        refuse_later_changes(record, plan, journal, force=force)
+        refuse_later_changes(record, plan, journal, "rollback", force=force)
         if not accept_changes:
             refuse_other_plugins(record, plan, tasks, "rollback")
         if planned and confirm and not confirm(_question(record, plan, planned)):

@@ -138,6 +138,7 @@ AcceptNewHostKeys = Annotated[
         help="Take hosts whose key is not known as they are, and remember it. A changed key is always refused.",
     ),
 ]
+Force = Annotated[bool, typer.Option("--force", help="Even if a later run changed the same hosts.")]
 AcceptChanges = Annotated[
     bool, typer.Option("--accept-changes", help="Go on with what the files say now, if that is not what the plan says.")
 ]

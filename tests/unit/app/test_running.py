@@ -238,6 +238,18 @@ def test_resume_while_another_run_holds_the_hosts_is_refused(project):
         project.resume(first.run_id)
 
 
+def test_an_abandoned_run_does_not_go_on_over_what_later_runs_changed(project):
+    project.steps(("one", "web-1"), FAILS)
+    first = project.apply()
+    project.steps(("other", "web-1"), name="other")
+    later = project.apply("other", abandon=first.run_id)
+    project.mend()
+    with pytest.raises(HostsHeld, match=f"later runs changed the same hosts: {later.run_id}") as refused:
+        project.resume(first.run_id)
+    assert f"opsflow resume {first.run_id} --force" in refused.value.hint
+    assert project.resume(first.run_id, force=True).exit_code == 0
+
+
 def test_a_run_that_somebody_drives_cannot_be_driven_by_another(project):
     project.steps(("one", "web-1"), FAILS)
     run = project.apply().run_id
