@@ -8,7 +8,7 @@ from typing import Any
 from opsflow.app import wiring
 from opsflow.app.driving import NOT_CONFIRMED
 from opsflow.app.settings import Settings
-from opsflow.errors import HostsHeld, UnknownRun
+from opsflow.errors import ApprovalNeeded, HostsHeld, UnknownRun
 from opsflow.journal import Housekeeping, upgraded
 from opsflow.model import Holder, Old, Upgrade
 from opsflow.ports import Confirm
@@ -114,15 +114,15 @@ def unlock(which: str | None, settings: Settings, *, confirm: Confirm | None = N
     """Free the hosts that a run holds which nobody drives any more.
 
     Args:
-        which: A host that is held, or the id of a run or its beginning; None: the only run there is that holds hosts;
-            of several, none.
+        which: A host that is held, or the id of a run or its beginning; None: the only run there is that holds hosts, if
+            it is dead and the operator, asked, says so; else they are only told.
         settings: How.
         confirm: Asks the operator; None: nobody needs to be asked.
 
     Raises:
         UnknownRun: neither a host that is held nor a run is called so.
         HostsHeld: somebody drives that run.
-        ApprovalNeeded: nobody is there to be asked.
+        ApprovalNeeded: nobody is there to be asked about the one that was named.
     """
     with closing(Housekeeping.open(settings.journal)) as journal:
         holders = journal.holders()
@@ -131,8 +131,17 @@ def unlock(which: str | None, settings: Settings, *, confirm: Confirm | None = N
         if len(holders) != 1:
             return Unlocked(holders=tuple(holders))
         (holder,) = holders
+        named = which is not None or confirm is None
+        if not named and holder.alive:
+            return Unlocked(holders=(holder,))
         _refuse_driven(holders)
-        if confirm and not confirm(f"{sentence(holder)} What it left half done stays so. Free its hosts?"):
+        try:
+            free = not confirm or confirm(f"{sentence(holder)} What it left half done stays so. Free its hosts?")
+        except ApprovalNeeded:
+            if named:
+                raise
+            return Unlocked(holders=(holder,))
+        if not free:
             return Unlocked(holders=(holder,), exit_code=NOT_CONFIRMED)
         journal.abandon(holder.run.id)
         return Unlocked(holders=(holder,), freed=holder)

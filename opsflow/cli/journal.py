@@ -115,8 +115,8 @@ def unlock(
 ) -> int:
     """Show which runs hold hosts; free what a dead one holds.
 
-    A run is dead if nobody drives it any more. It is named, and you are asked, also without HOST or RUN if it is the
-    only one. What it left half done stays as it is, and what still runs of it goes on: `opsflow resume` or
+    A run is dead if nobody drives it any more. It is named, and you are asked, at a terminal also without HOST or RUN
+    if it is the only one. What it left half done stays as it is, and what still runs of it goes on: `opsflow resume` or
     `opsflow rollback` are the better way to end it. Exit code 5: somebody drives that run.
     """
     from opsflow import app
@@ -136,7 +136,7 @@ def unlock(
             write_lines(["nothing was changed"], sys.stderr)
         else:
             write_lines(holder_lines(done.holders, Paint.of(sys.stdout, allowed=not common.no_color)))
-        if len(done.holders) > 1:
+        if done.holders and not done.freed and not done.exit_code:
             write_lines(["next: opsflow unlock HOST, or opsflow unlock RUN"], sys.stderr)
     return done.exit_code
 

@@ -187,6 +187,8 @@ def test_what_a_dead_run_holds_is_freed_after_a_question_that_names_it(project):
     asked = project.opsflow("unlock", "one", code=7)
     for told in (held, "state running", "holds 2 hosts (one, two)", "its process is gone"):
         assert told in asked.err
+    listed = project.opsflow("unlock")  # nobody is there to be asked
+    assert (held in listed.out, "opsflow unlock HOST" in listed.err) == (True, True)
     code, said = answered(project, "n", "unlock", held)
     assert (code, "nothing was changed" in said) == (1, True)
     project.opsflow("apply", project.playbook(TALK), "--yes", code=5)
@@ -203,6 +205,7 @@ def test_what_a_living_run_holds_is_not_freed(project):
             refused = project.opsflow("unlock", *which, "--yes", code=5)
             assert f"process {process.pid} is at work on it" in refused.err
             assert "opsflow cancel" in refused.err
+        assert f"process {process.pid}" in project.opsflow("unlock").out
         for host in project.fleet.names:
             project.on(host, "go").touch()
         assert process.wait(60) == 0
