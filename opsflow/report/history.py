@@ -19,7 +19,7 @@ from opsflow.model import (
 )
 from opsflow.plan import Accepted
 from opsflow.report.lines import BROKEN, Lines
-from opsflow.report.text import BOLD, DIM, WARN, Paint, clean, columns, duration, moment, one_line, some
+from opsflow.report.text import BOLD, DIM, WARN, Paint, clean, columns, duration, moment, one_line, scope_words, some
 
 _DIFFERENCES = 10
 _EACH = 100
@@ -145,7 +145,7 @@ def _rollback_line(rollback: RollbackRecord, nodes: Iterable[NodeRecord]) -> str
     frozen = set(rollback.nodes)
     left = [n.id for n in nodes if n.id in frozen and n.state is not NodeState.REVERTED]
     stays = f"; left: {some(left, 10)}" if left and rollback.finished else ""
-    return f"rollback of {one_line(rollback.scope)}: {ended}; {some(rollback.nodes, 5)}{stays}"
+    return f"rollback of {scope_words(rollback.scope)}: {ended}; {some(rollback.nodes, 5)}{stays}"
 
 
 def _request_line(request: RequestRecord) -> str:

@@ -7,7 +7,7 @@ from shlex import quote
 
 from opsflow import events
 from opsflow.model import Failure, NodeState, Phase
-from opsflow.report.text import BOLD, DIM, WARN, Paint, clean, duration, last_lines, one_line, plural, some
+from opsflow.report.text import BOLD, DIM, WARN, Paint, clean, duration, last_lines, one_line, plural, scope_words, some
 
 STDERR_LINES = 20
 BROKEN = frozenset({NodeState.FAILED, NodeState.UNKNOWN, NodeState.REVERT_FAILED})
@@ -91,7 +91,7 @@ class Lines:
     @say.register
     def _(self, event: events.RollbackBegan) -> list[str]:
         head = self._paint("rolling back", WARN)
-        return [f"{head} {one_line(event.scope)}: {plural(len(event.nodes), 'node')}{_about(event.cause)}"]
+        return [f"{head} {scope_words(event.scope)}: {plural(len(event.nodes), 'node')}{_about(event.cause)}"]
 
     @say.register
     def _(self, event: events.PlanChanged) -> list[str]:

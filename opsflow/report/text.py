@@ -1,8 +1,10 @@
 """Text for people: what hosts say is made harmless, colours only where they are wanted."""
 
+import json
 import os
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import TextIO
 
@@ -69,6 +71,14 @@ def clean(text: str) -> str:
 def one_line(text: str) -> str:
     """The same on one line."""
     return " ".join(clean(text).split())
+
+
+def scope_words(key: str) -> str:
+    """A scope as people write it, `shard=a`, of its key, in which the value is JSON."""
+    name, _, value = key.partition("=")
+    with suppress(ValueError):
+        value = str(json.loads(value)) if value.startswith('"') else value
+    return one_line(f"{name}={value}" if value else name)
 
 
 def last_lines(text: str, count: int) -> list[str]:

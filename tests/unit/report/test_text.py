@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opsflow.model import NodeState
-from opsflow.report.text import Paint, clean, columns, duration, last_lines, moment, one_line, plural, some
+from opsflow.report.text import Paint, clean, columns, duration, last_lines, moment, one_line, plural, scope_words, some
 
 
 @given(st.text())
@@ -28,6 +28,21 @@ def test_cleaned_text_holds_nothing_that_a_terminal_obeys(text):
 )
 def test_control_characters_are_shown(text, shown):
     assert clean(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("run", "run"),
+        ("host=web-1", "host=web-1"),
+        ('shard="a"', "shard=a"),
+        ('shard="a=\\u001b"', r"shard=a=\x1b"),
+        ("shard=1", "shard=1"),
+        ('node=a"@h', 'node=a"@h'),
+    ],
+)
+def test_a_scope_is_written_as_people_do(key, words):
+    assert scope_words(key) == words
 
 
 def test_one_line_joins_what_there_is():
