@@ -114,8 +114,8 @@ def unlock(which: str | None, settings: Settings, *, confirm: Confirm | None = N
     """Free the hosts that a run holds which nobody drives any more.
 
     Args:
-        which: A host that is held, or the id of a run or its beginning; None: the only run there is that holds hosts, if
-            it is dead and the operator, asked, says so; else they are only told.
+        which: A host that is held, or the id of a run or its beginning; None: the only run that holds hosts, if it is
+            dead and the operator, asked, says so; else they are only told.
         settings: How.
         confirm: Asks the operator; None: nobody needs to be asked.
 
