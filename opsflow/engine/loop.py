@@ -40,8 +40,8 @@ _POLL = 0.25
 """Seconds in which a wish to stop is seen at the latest."""
 
 _FEW = 4
-_GATHERING = 0.004
-"""With more than a few jobs at work, seconds in which more messages may come: what they bring shares a commit."""
+_GATHERING = (0.001,) * 4
+"""While more than a few jobs are at work, seconds in which more messages may come: what they bring shares a commit."""
 
 
 class Engine:
@@ -204,8 +204,10 @@ class Engine:
 
     def _hear(self) -> Iterable[Message]:
         heard = list(self._executor.messages(self._patience()))
-        if heard and len(self._flying) > _FEW:
-            time.sleep(_GATHERING)
+        for pause in _GATHERING if heard else ():
+            if len(self._flying) - sum(isinstance(message, Outcome) for message in heard) <= _FEW:
+                break
+            time.sleep(pause)
             heard += self._executor.messages(0)
         return heard
 
