@@ -1,5 +1,4 @@
 import importlib.util
-import os
 import subprocess
 import sys
 import uuid
@@ -28,8 +27,6 @@ def samples():
 def _needed(installed, package):
     if not installed():
         reason = f"{package} is not installed; the journal is not tested with it"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
         pytest.skip(reason)
 
 

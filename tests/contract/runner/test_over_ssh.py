@@ -24,8 +24,6 @@ NUMBERS = 5
 def host(tmp_path):
     if sshd_path() is None:
         reason = "sshd is not installed"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
         pytest.skip(reason)
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     with SshdFleet(tmp_path / "fleet", ["one"], first_address=f"127.0.{180 + worker}.1") as fleet:

@@ -1,6 +1,5 @@
 """What start_server shows of a log: the lines since the start, none lost and none twice, whatever became of the file."""
 
-import os
 import shlex
 import shutil
 import subprocess
@@ -21,7 +20,7 @@ def since(request, tmp_path):
     """`since(commands)`: what is shown of the log `$o_log` after commands that follow the mark."""
     if not shutil.which(request.param):
         reason = f"{request.param} is not installed"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+        pytest.skip(reason)
 
     def run(commands, before="before 1\nbefore 2\n"):
         log = tmp_path / "a log"
