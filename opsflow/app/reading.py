@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from opsflow import inventory as inventories
 from opsflow.app import wiring
 from opsflow.app.running import Request
 from opsflow.app.settings import Settings
 from opsflow.journal import SqlJournal
-from opsflow.model import NodeRecord, RequestRecord, RollbackRecord, RunRecord
+from opsflow.model import HostExplanation, NodeRecord, RequestRecord, RollbackRecord, RunRecord
 from opsflow.plan import Accepted, Plan, differences
 from opsflow.ports import Inventory, Task
 
@@ -80,4 +79,9 @@ def tasks(settings: Settings) -> Sequence[Task]:
 
 def hosts(inventory: str, settings: Settings) -> Inventory:
     """What an inventory resolves to."""
-    return inventories.load(inventory, project=settings.project, defaults=settings.ssh)
+    return wiring.hosts(inventory, settings)
+
+
+def host(inventory: str, name: str, settings: Settings) -> HostExplanation:
+    """A host, and where all that is known of it comes from. Raises `InputError`, also if there is no such host."""
+    return wiring.explained(inventory, name, settings)

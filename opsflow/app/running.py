@@ -157,9 +157,9 @@ def _look(request: Request, plan: Plan, executor: Executor, listeners: Sequence[
 
 def _question(plan: Plan) -> str:
     users: dict[str, list[str]] = {}
-    for step in plan.playbook.steps:
-        if step.become:
-            users.setdefault(step.become, []).append(step.id)
+    for step, nodes in plan.by_step.items():
+        for user in filter(None, dict.fromkeys(plan.user_of(node.id) for node in nodes)):
+            users.setdefault(user, []).append(step)
     said = "; ".join(f"as {user}: {', '.join(steps)}" for user, steps in users.items())
     return f"Apply this plan ({said})?" if said else "Apply this plan?"
 

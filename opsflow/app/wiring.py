@@ -17,9 +17,9 @@ from opsflow.engine.executors import SerialExecutor, ThreadExecutor
 from opsflow.engine.work import Worker
 from opsflow.errors import InputError, Position, Problem
 from opsflow.events import HostKeyAccepted, Listener
-from opsflow.inventory.native import NativeInventory
+from opsflow.inventory.static import StaticInventory
 from opsflow.journal import SqlJournal
-from opsflow.model import Connection, Host, OnFailure, Playbook
+from opsflow.model import Connection, Host, HostExplanation, OnFailure, Playbook
 from opsflow.plan import Plan, compile_plan
 from opsflow.playbook import TemplateRenderer
 from opsflow.plugins.registry import TaskRegistry, load_tasks
@@ -101,6 +101,29 @@ def renderer_for(plan: Plan) -> TemplateRenderer:
     return TemplateRenderer(directory=plan.playbook.directory, hosts=_plan_hosts(plan))
 
 
+def hosts(inventory: str, settings: Settings) -> Inventory:
+    """What an inventory resolves to. Raises `InputError`."""
+    return inventories.load(
+        inventory, project=settings.project, defaults=settings.ssh, renderer=_connection_renderer(settings)
+    )
+
+
+def explained(inventory: str, host: str, settings: Settings) -> HostExplanation:
+    """Where all that is known of a host comes from. Raises `InputError`."""
+    return inventories.explain(
+        inventory, host, project=settings.project, defaults=settings.ssh, renderer=_connection_renderer(settings)
+    )
+
+
+def _connection_renderer(settings: Settings) -> TemplateRenderer:
+    """For variables that say how a host is reached; they are asked for while the inventory is still in the making."""
+
+    def too_early(pattern: str) -> Sequence[str]:
+        raise InputError(f"hosts({pattern!r}) is not known yet where it is told how a host is reached")
+
+    return TemplateRenderer(directory=str(settings.project), hosts=too_early)
+
+
 def compiled(
     path: Path,
     inventory: str,
@@ -123,7 +146,7 @@ def compiled(
         variables = playbooks.extra_variables(extra)
     machines: Inventory | None = None
     with _collecting(problems):
-        machines = inventories.load(inventory, project=settings.project, defaults=settings.ssh) if inventory else None
+        machines = hosts(inventory, settings) if inventory else None
     plan: Plan | None = None
     if found is not None and len({step.id for step in found.steps}) == len(found.steps):
         if on_failure:
@@ -191,7 +214,7 @@ def _plan_hosts(plan: Plan) -> Callable[[str], Sequence[str]]:
     for group in groups:
         for name in plan.groups[group]:
             of_host[name].append(group)
-    machines = NativeInventory(
+    machines = StaticInventory(
         path=plan.inventory,
         digest=plan.inventory_digest,
         hosts=[Host(name=name, connection=Connection(), groups=tuple(found)) for name, found in of_host.items()],

@@ -149,7 +149,7 @@ class Jobs:
             facts=self._facts(plan, step, node) | dict(turn.values if turn else {}),
             turn=turn,
             directory=self._plan.playbook.directory,
-            become=step.become,
+            become=plan.user_of(node_id),
             epoch=self._epoch,
             **more,
         )

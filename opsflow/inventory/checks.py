@@ -1,18 +1,17 @@
-"""What pydantic cannot see in an inventory: names, ranges, and groups within groups."""
+"""What pydantic cannot see in an inventory: names and ranges."""
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from opsflow.errors import Problem
+from opsflow.inventory.draft import ALL, UNGROUPED
 from opsflow.inventory.ranges import expand
 from opsflow.inventory.schema import GroupTable, HostTable
 from opsflow.model import LOCALHOST, RESERVED_NAMES
-from opsflow.tomlfile import KeyPath, TomlFile, did_you_mean
+from opsflow.tomlfile import KeyPath, TomlFile
 
-ALL = "all"
 SECRETS = ("become_password", "key_passphrase")
 """Connection keys whose values are references to secrets."""
 _SECRET = re.compile(r"\s*\{\{\s*secret\(\s*(?P<quote>['\"])(?P<name>[^:'\"]+:[^'\"]+)(?P=quote)\s*\)\s*\}\}\s*")
@@ -30,13 +29,11 @@ def consistency(file: TomlFile) -> Iterator[Problem]:
     for name, table in groups.items():
         yield from _group_name(file, name)
         yield from _members(file, name, table.get("hosts"))
-        yield from _children(file, name, table.get("children"), groups)
         yield from _reserved(file, ("groups", name, "vars"), table.get("vars"))
     for name, table in hosts.items():
         yield from _host_name(file, ("hosts", name), name)
         yield from _reserved(file, ("hosts", name, "vars"), table.get("vars"))
         yield from password_problems(file, ("hosts", name), table)
-    yield from _cycles(file, groups)
 
 
 def advice(file: TomlFile, path: KeyPath) -> str:
@@ -80,6 +77,8 @@ def _group_name(file: TomlFile, name: str) -> Iterator[Problem]:
     path = ("groups", name)
     if name == ALL:
         yield file.problem(path, "`all` is the group of every host already", "its variables stand in [vars]")
+    elif name == UNGROUPED:
+        yield file.problem(path, "`ungrouped` is the group of the hosts that are in no other", "take another name")
     elif name == LOCALHOST:
         yield file.problem(path, "`localhost` is a host, not a group")
     elif "[" in name:
@@ -105,32 +104,6 @@ def _members(file: TomlFile, group: str, members: Any) -> Iterator[Problem]:
                 expand(member)
             except ValueError as error:
                 yield file.problem(("groups", group, "hosts", index), str(error))
-
-
-def _children(file: TomlFile, group: str, children: Any, groups: Mapping[str, Any]) -> Iterator[Problem]:
-    for index, child in enumerate(children if isinstance(children, list) else ()):
-        if isinstance(child, str) and child and child not in groups:
-            hint = did_you_mean(child, groups) or "children are groups; hosts stand in `hosts`"
-            yield file.problem(("groups", group, "children", index), f"there is no group `{child}`", hint)
-
-
-def _cycles(file: TomlFile, groups: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
-    edges: dict[str, list[str]] = {}
-    for name, table in groups.items():
-        children = table.get("children")
-        edges[name] = [c for c in children if isinstance(c, str)] if isinstance(children, list) else []
-    while True:
-        try:
-            TopologicalSorter(edges).prepare()
-        except CycleError as error:
-            circle = error.args[1][::-1]  # each one a child of the one before it
-            closing = edges[circle[-2]]
-            index = groups[circle[-2]]["children"].index(circle[-1])
-            path = ("groups", circle[-2], "children", index)
-            yield file.problem(path, f"group `{circle[0]}` contains itself: {' → '.join(circle)}")
-            closing.remove(circle[-1])
-        else:
-            return
 
 
 def password_problems(file: TomlFile, path: KeyPath, table: Any) -> Iterator[Problem]:

@@ -1,7 +1,7 @@
 """Plain data: frozen, no behaviour beyond what follows from its own fields, no I/O."""
 
 from opsflow.model.gate import Answer, approval, question_of
-from opsflow.model.hosts import LOCALHOST, Connection, Host, localhost, split_address
+from opsflow.model.hosts import LOCALHOST, Connection, Host, HostExplanation, Provenance, localhost, split_address
 from opsflow.model.housekeeping import Holder, Kept, Old, Upgrade
 from opsflow.model.playbook import (
     PER_ALL,
@@ -84,6 +84,7 @@ __all__ = [
     "Failure",
     "Holder",
     "Host",
+    "HostExplanation",
     "InputSpec",
     "Irreversible",
     "Job",
@@ -110,6 +111,7 @@ __all__ = [
     "Preview",
     "Printed",
     "Progress",
+    "Provenance",
     "Recorded",
     "RequestApplied",
     "RequestRecord",

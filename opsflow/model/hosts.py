@@ -29,6 +29,7 @@ class Connection:
             operation's fate is unknown.
         become_password: Reference to the secret that sudo is answered, such as `env:NAME`; empty: none.
         key_passphrase: Reference to the secret that unlocks the key files; empty: none.
+        become: The user as whom steps work there that do not say it themselves; empty: whoever is logged in.
     """
 
     transport: str = "ssh"
@@ -43,6 +44,7 @@ class Connection:
     reconnect: float = 60.0
     become_password: str = ""
     key_passphrase: str = ""
+    become: str = ""
 
 
 _ADDRESS = re.compile(
@@ -94,3 +96,31 @@ class Host:
 def localhost() -> Host:
     """The control machine itself, for steps whose `hosts` is `localhost`."""
     return Host(name=LOCALHOST, connection=Connection(transport="local", address=LOCALHOST))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """A value of a host, and where it comes from.
+
+    Attributes:
+        name: Of the variable or connection key.
+        value: What holds.
+        by: Who says it: `all`, `group NAME`, `host`, or a table or variable.
+        where: The file, with line and column where they can be told.
+        over: The weaker values that it hides, strongest first.
+    """
+
+    name: str
+    value: Any
+    by: str
+    where: str
+    over: tuple["Provenance", ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostExplanation:
+    """A host, and where all that is known of it comes from; by name."""
+
+    host: Host
+    variables: tuple[Provenance, ...]
+    connection: tuple[Provenance, ...]

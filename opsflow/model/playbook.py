@@ -61,7 +61,7 @@ class Step:
         when: Jinja expression; a false one skips the node.
         run_once: True: one node on the first host; a variable's name: one per value.
         at_once: At most this many nodes of the step at a time, reverts too.
-        become: The user as whom it is done, hooks that only look too; empty: whoever is logged in.
+        become: The user as whom it is done, hooks that only look too; empty: who is logged in; None: as its host says.
         timeout: Seconds for one attempt of execute. `revert_timeout`: the same for reverts.
         vars: Variables of this step.
         at_end: `finally`: it runs when nothing else is left, whatever came of the run.
@@ -85,7 +85,7 @@ class Step:
     rollback_scope: str = SCOPE_RUN
     on_unknown: OnUnknown = OnUnknown.ASK
     irreversible: Irreversible = Irreversible.STOP
-    become: str = ""
+    become: str | None = None
     tags: tuple[str, ...] = ()
     vars: Mapping[str, Any] = field(default_factory=dict)
     notes: str = ""

@@ -187,6 +187,12 @@ class Plan:
         """Facts about the task of a node."""
         return self.tasks[self.steps[self.by_id[node].step].task]
 
+    def user_of(self, node: str) -> str:
+        """The user as whom a node is worked on, as its step says or else its host; empty: whoever is logged in."""
+        found = self.by_id[node]
+        said = self.steps[found.step].become
+        return self.hosts[found.host].connection.become if said is None else said
+
     def needs_of(self, node: str) -> tuple[str, ...]:
         """Nodes that must be through before `node`, joins resolved, in plan order."""
         before = tuple(self.graph.predecessors(node))

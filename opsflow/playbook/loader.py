@@ -76,7 +76,7 @@ def _step(table: StepTable, defaults: Common, source: Position, positions: dict[
         "on_failure": OnFailure(said.get("on_failure", table.on_failure)),
         "on_unknown": OnUnknown(said.get("on_unknown", table.on_unknown)),
         "irreversible": Irreversible(table.irreversible),
-        "become": _user(said.get("become", False)),
+        "become": _user(said.get("become")),
     }
     if table.at_end:
         # Whatever the defaults say: it is not rolled back.
@@ -85,7 +85,7 @@ def _step(table: StepTable, defaults: Common, source: Position, positions: dict[
     return Step(**said | converted, source=source, positions=positions)
 
 
-def _user(become: bool | str) -> str:  # noqa: FBT001 - as the file has it
+def _user(become: bool | str | None) -> str | None:  # noqa: FBT001 - as the file has it
     return ("root" if become else "") if isinstance(become, bool) else become
 
 

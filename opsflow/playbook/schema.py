@@ -81,7 +81,7 @@ class Common(Border):
     on_failure: Literal["rollback", "halt", "continue"] = "rollback"
     rollback_scope: Text = "run"
     on_unknown: Literal["ask", "rerun", "revert"] = "ask"
-    become: bool | str = False
+    become: bool | str | None = None
 
     @field_validator("become", mode="plain")
     @classmethod

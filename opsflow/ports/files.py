@@ -3,14 +3,22 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from opsflow.errors import Problem
 from opsflow.model import Host
 
 
 class Inventory(Protocol):
-    """The machines there are."""
+    """The machines there are.
+
+    Attributes:
+        path: Where they come from, as given.
+        digest: SHA-256 of that.
+        notices: What of it is not understood, and taken as if it was not there.
+    """
 
     path: str
     digest: str
+    notices: Sequence[Problem]
 
     @property
     def hosts(self) -> Mapping[str, Host]:

@@ -1,11 +1,12 @@
 """What there is: tasks and hosts, for people and for programs."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from opsflow.model import Host
+from opsflow.model import Host, HostExplanation, Provenance
 from opsflow.ports import Inventory, Task
-from opsflow.report.text import columns, one_line
+from opsflow.report.text import BOLD, DIM, Paint, clean, columns, one_line
 
 
 def task_lines(tasks: Sequence[Task]) -> list[str]:
@@ -53,6 +54,42 @@ def inventory_data(inventory: Inventory) -> dict[str, Any]:
         "hosts": [_host_data(host) for host in inventory.hosts.values()],
         "groups": {name: list(hosts) for name, hosts in inventory.groups.items()},
     }
+
+
+def host_explanation_lines(found: HostExplanation, paint: Paint, *, explain: bool) -> list[str]:
+    """A host with its connection and variables, and with `explain` where each value comes from and what it hides."""
+    groups = one_line(", ".join(found.host.groups)) or "none"
+    lines = [paint(one_line(found.host.name), BOLD), *columns([("groups", groups)], indent="  ")]
+    for title, values in (("connection", found.connection), ("variables", found.variables)):
+        rows = [row for each in values for row in _provenance_rows(each, paint, explain=explain)]
+        lines += [title, *columns(rows, indent="  ")] if rows else []
+    return lines
+
+
+def host_explanation_data(found: HostExplanation) -> dict[str, Any]:
+    """The same as JSON."""
+    return {
+        "name": found.host.name,
+        "groups": list(found.host.groups),
+        "connection": {each.name: _provenance_data(each) for each in found.connection},
+        "variables": {each.name: _provenance_data(each) for each in found.variables},
+    }
+
+
+def _provenance_rows(value: Provenance, paint: Paint, *, explain: bool) -> Iterator[tuple[str, ...]]:
+    name, text = one_line(value.name), clean(json.dumps(value.value, ensure_ascii=False))
+    if not explain:
+        yield name, text
+        return
+    yield name, text, one_line(value.by), one_line(value.where)
+    for weaker in value.over:
+        text = clean(json.dumps(weaker.value, ensure_ascii=False))
+        yield "", *(paint(cell, DIM) for cell in (text, f"hidden: {one_line(weaker.by)}", one_line(weaker.where)))
+
+
+def _provenance_data(value: Provenance) -> dict[str, Any]:
+    over = [{"value": weaker.value, "by": weaker.by, "where": weaker.where} for weaker in value.over]
+    return {"value": value.value, "by": value.by, "where": value.where, "over": over}
 
 
 def _host_data(host: Host) -> dict[str, Any]:

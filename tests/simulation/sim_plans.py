@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from opsflow.errors import TaskFailed
-from opsflow.inventory.native import NativeInventory
+from opsflow.inventory.static import StaticInventory
 from opsflow.model import (
     Connection,
     Host,
@@ -107,7 +107,7 @@ def random_plan(dice: random.Random, tasks: Tasks) -> Plan:
     mixed = dice.random() < 0.5
     for n in range(length):
         steps.append(_step(dice, f"s{n}", [h.name for h in hosts], steps, plain=not mixed))
-    inventory = NativeInventory(path="test", digest="", hosts=hosts, groups=(), directory=Path())
+    inventory = StaticInventory(path="test", digest="", hosts=hosts, groups=(), directory=Path())
     playbook = Playbook(name="test", steps=tuple(steps), flow="graph", directory=".")
     return compile_plan(playbook, inventory, tasks, RENDERER, inputs={}, extra={}, now=NOW)
 

@@ -51,3 +51,24 @@ def test_without_any_inventory_it_is_asked_for(project, opsflow):
     ended = opsflow("inventory", "list")
     assert ended.code == 2
     assert "no inventory was named" in ended.err
+
+
+def test_a_host_is_shown_with_the_place_that_each_value_comes_from(project, opsflow):
+    (project / "i.toml").write_text('[vars]\nx = "all"\n[hosts.web-1]\nport = 22\nvars = { x = ["a"] }\n')
+    shown = opsflow("inventory", "show", "web-1", "-i", "i.toml", "--explain").out.splitlines()
+    assert shown[0] == "web-1"
+    assert ["port", "22", "[hosts.web-1]", "i.toml:4:1"] in [line.split() for line in shown]
+    assert ["x", '["a"]', "host", "i.toml:5:10"] in [line.split() for line in shown]
+    assert ['"all"', "hidden:", "all", "i.toml:2:1"] in [line.split() for line in shown]
+    short = opsflow("inventory", "show", "web-1", "-i", "i.toml").out
+    assert "i.toml" not in short
+    assert '["a"]' in short
+
+
+def test_a_host_is_shown_as_json(project, opsflow):
+    (project / "i.toml").write_text('[vars]\nx = "all"\n[groups.web]\nhosts = ["web-1"]\nvars = { x = 1 }\n')
+    found = json.loads(opsflow("inventory", "show", "web-1", "-i", "i.toml", "--output", "json").out)
+    assert (found["name"], found["groups"]) == ("web-1", ["web"])
+    assert found["connection"]["address"] == {"value": "web-1", "by": "default", "where": "", "over": []}
+    over = [{"value": "all", "by": "all", "where": "i.toml:2:1"}]
+    assert found["variables"]["x"] == {"value": 1, "by": "group web", "where": "i.toml:5:10", "over": over}

@@ -15,7 +15,7 @@ PLAN = SimpleNamespace(
         "sub/stop@a": SimpleNamespace(host="a", step="root"),
         "stop@b": SimpleNamespace(host="b", step="stop"),
     },
-    steps={"stop": SimpleNamespace(become=""), "root": SimpleNamespace(become="root")},
+    user_of={"stop@a": "", "sub/stop@a": "root", "stop@b": ""}.__getitem__,
 )
 
 

@@ -19,7 +19,7 @@ from opsflow.engine.run import Run
 from opsflow.engine.stop import Stop
 from opsflow.engine.work import Worker
 from opsflow.errors import Interrupted, TaskFailed, Unreachable
-from opsflow.inventory.native import NativeInventory
+from opsflow.inventory.static import StaticInventory
 from opsflow.journal import SqlJournal, new_run_id
 from opsflow.journal.tables import leases
 from opsflow.model import (
@@ -205,7 +205,7 @@ def step(id, hosts="all", *, needs=None, task="act", **more):  # noqa: A002 - th
 
 
 def make_plan(steps, hosts, world, *, flow="linear", extra=None) -> Plan:
-    inventory = NativeInventory(path="test", digest="", hosts=hosts, groups=(), directory=Path())
+    inventory = StaticInventory(path="test", digest="", hosts=hosts, groups=(), directory=Path())
     renderer = TemplateRenderer(directory=".", hosts=lambda p: [h.name for h in inventory.select(p)])
     playbook = Playbook(name="test", steps=tuple(steps), flow=flow, directory=".")
     return compile_plan(

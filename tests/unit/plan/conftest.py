@@ -6,7 +6,7 @@ import pytest
 
 from opsflow import playbook as playbooks
 from opsflow.errors import InputError
-from opsflow.inventory.native import NativeInventory
+from opsflow.inventory.static import StaticInventory
 from opsflow.model import Connection, Host
 from opsflow.plan import compile_plan
 from opsflow.playbook import TemplateRenderer
@@ -37,7 +37,7 @@ class Maker:
             )
             for name, variables in hosts.items()
         ]
-        return NativeInventory(path="inv", digest="d", hosts=found, groups=groups or (), directory=Path(self.directory))
+        return StaticInventory(path="inv", digest="d", hosts=found, groups=groups or (), directory=Path(self.directory))
 
     def compile(self, text, hosts=None, *, groups=None, inputs=None, extra=None, name="play.toml", now=NOW, tasks=None):
         playbook = self.load(text, name) if isinstance(text, str) else text

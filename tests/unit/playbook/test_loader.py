@@ -103,7 +103,7 @@ def test_become_is_root_or_a_user_and_false_takes_a_default_back(load_text):
     step = '[[step]]\nid = "{}"\ntask = "t"\nhosts = "h"\n{}\n'
     said = ["", "become = false", "become = true", 'become = "www-data"']
     steps = "".join(step.format(f"s{n}", line) for n, line in enumerate(said))
-    assert [s.become for s in load_text(steps).steps] == ["", "", "root", "www-data"]
+    assert [s.become for s in load_text(steps).steps] == [None, "", "root", "www-data"]
     default = '[defaults]\nbecome = "db"\n'
     assert [s.become for s in load_text(default + steps).steps] == ["db", "", "root", "www-data"]
 
