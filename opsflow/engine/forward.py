@@ -217,7 +217,8 @@ class Forward:
             self._ready.add(node)
         elif outcome.verdict is Verdict.SKIPPED:
             self._run.move(node, "skip")
-            self._done(node, "its condition is false")
+            idle = self._run.plan.by_id[node].idle
+            self._done(node, "its list of items is empty" if idle else "its condition is false")
         elif outcome.verdict is Verdict.UNCHANGED:
             began = bool(self._run.nodes[node].to_revert())
             self._run.move(node, "satisfy" if began else "settle", outputs=outcome.outputs)

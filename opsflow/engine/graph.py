@@ -1,6 +1,6 @@
 """Walking the plan's graph: what becomes ready, how far a failure spreads, what may be reverted."""
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 
 from opsflow.plan import Plan
@@ -58,6 +58,9 @@ class Spread:
     def __init__(self, plan: Plan) -> None:
         self._graph = plan.graph
         self._nodes = plan.by_id
+        self._there: defaultdict[tuple[str, str], list[str]] = defaultdict(list)  # nodes by step and host
+        for node in plan.nodes:
+            self._there[node.step, node.host].append(node.id)
 
     def of(self, vertex: str) -> Iterator[str]:
         """What hangs directly on a vertex; joins stand for all behind them."""
@@ -67,12 +70,13 @@ class Spread:
                 yield after
                 continue
             first = self._nodes.get(after) or self._nodes[next(iter(self._graph.successors(after)))]
-            own = f"{first.step}@{node.host}"
             # One that is not behind this barrier is of another plan.
-            if own == after or own not in self._graph[vertex if after in self._nodes else after]:
+            behind = self._graph[vertex if after in self._nodes else after]
+            own = [there for there in self._there.get((first.step, node.host), ()) if there in behind]
+            if not own or after in own:
                 yield after
             elif after not in self._nodes:
-                yield own
+                yield from own
 
     def dependants(self, starts: Iterable[str]) -> list[str]:
         """All nodes that hang on any of `starts`, transitively, the starts left out unless they hang on another."""

@@ -1,6 +1,7 @@
 """From a node to a job: which variables and facts its templates see."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from opsflow.model import (
     LOCALHOST,
     PER_ALL,
     PER_HOST,
+    PER_ITEM,
     AttemptRecord,
     Job,
     JobKind,
@@ -55,7 +57,7 @@ class Jobs:
         self._run_id = run_id
         self._renderer = renderer
         self._plan_of = plan_of or (lambda _: plan)
-        self._values: dict[tuple[str, str], dict[str, list[str]]] = {}
+        self._values: dict[tuple[str, str], dict[str, list[Node]]] = {}
         self._wants_all = {step.id: _wants_all(step) for step in plan.playbook.steps}
 
     def prepare(self, node: str, *, place: int = 0) -> Job:
@@ -67,7 +69,7 @@ class Jobs:
             self._plan,
             attempt=self._nodes[node].count(Phase.EXECUTE) + 1,
             params=step.params,
-            when=step.when,
+            when="false" if self._plan.by_id[node].idle else step.when,
             vary=varied(step, self._plan.extra),
             place=place,
             timeout=step.timeout,
@@ -155,56 +157,90 @@ class Jobs:
         )
 
     def _facts(self, plan: Plan, step: Step, node: Node) -> dict[str, Any]:
-        facts: dict[str, Any] = {"host": node.host, "now": plan.now}
+        facts: dict[str, Any] = {"host": node.host, "now": plan.now, **node.facts}
         references = plan.references.get(step.id, ())
         if references:
-            all_hosts = self._wants_all[step.id] if plan is self._plan else _wants_all(step)
-            facts["outputs"] = {name: self._outputs(step, node, name, all_hosts=all_hosts) for name in references}
+            all_nodes = self._wants_all[step.id] if plan is self._plan else _wants_all(step)
+            facts["outputs"] = {name: self._outputs(step, node, name, all_nodes=all_nodes) for name in references}
             facts["steps"] = {name: self._state(step, node, name) for name in references}
         return facts
 
-    def _outputs(self, step: Step, node: Node, needed: str, *, all_hosts: bool) -> dict[str, Any]:
-        one = self._one(step, node, needed)
-        outputs = dict(one.outputs) if one and one.state in _HAS_OUTPUTS else {}
-        if all_hosts:
-            others = [self._nodes[n.id] for n in self._plan.by_step[needed]]
-            outputs["by_host"] = {n.host: dict(n.outputs) for n in others if n.state in _HAS_OUTPUTS}
+    def _outputs(self, step: Step, node: Node, needed: str, *, all_nodes: bool) -> dict[str, Any]:
+        meant = self._meant(step, node, needed)
+        outputs = dict(self._through(meant[0]) or {}) if len(meant) == 1 else {}
+        if all_nodes:
+            everywhere = self._plan.by_step[needed]
+            outputs["by_host"] = self._by_host(everywhere)
+            outputs["by_item"] = self._by_item(self._plan.on_host(needed, node.host) or everywhere)
         return outputs
 
+    def _through(self, node: Node) -> Mapping[str, Any] | None:
+        """What a node has put out; None: it has not come to it."""
+        status = self._nodes[node.id]
+        return status.outputs if status.state in _HAS_OUTPUTS else None
+
+    def _by_host(self, nodes: Sequence[Node]) -> dict[str, Any]:
+        """Outputs by host; of a step with `foreach` then by key."""
+        found: dict[str, Any] = {}
+        for node in nodes:
+            if (outputs := self._through(node)) is None:
+                continue
+            if node.key is None:
+                found[node.host] = dict(outputs)
+            else:
+                found.setdefault(node.host, {})[node.key] = dict(outputs)
+        return found
+
+    def _by_item(self, nodes: Sequence[Node]) -> dict[str, Any]:
+        """Outputs by key, as far as it is one node's."""
+        count = Counter(node.key for node in nodes)
+        alone = [(node.key, self._through(node)) for node in nodes if node.key is not None and count[node.key] == 1]
+        return {key: dict(outputs) for key, outputs in alone if outputs is not None}
+
     def _state(self, step: Step, node: Node, needed: str) -> dict[str, Any]:
-        one = self._one(step, node, needed)
-        nodes = [one] if one else [self._nodes[n.id] for n in self._plan.by_step[needed]]
-        states = {n.state for n in nodes}
+        meant = self._meant(step, node, needed)
+        if len(meant) != 1:
+            meant = self._plan.on_host(needed, node.host) or self._plan.by_step[needed]
+        states = {self._nodes[n.id].state for n in meant}
         return {
             "state": next(iter(states)).value if len(states) == 1 else "mixed",
             "changed": NodeState.SUCCEEDED in states,
         }
 
-    def _one(self, step: Step, node: Node, needed: str) -> NodeStatus | None:
-        """The node of the step `needed` that a template means: same host, else same value, else the only one."""
-        own = self._nodes.get(f"{needed}@{node.host}")
-        if own and own.id not in self._plan.gone:
-            return own
-        there = [n.id for n in self._plan.by_step[needed][:2]]  # two are one too many
-        everyones = self._plan.steps[needed].run_once is True or there[:1] == [f"{needed}@{LOCALHOST}"]
-        if not everyones and step.per not in {PER_ALL, PER_HOST} and node.host != LOCALHOST:
-            mine = values_of(step, self._plan.hosts[node.host], step.per, self._renderer) or ()
-            with_value = self._by_value(needed, step.per)
-            there = list({n for value in mine for n in with_value.get(value, ())})
-        return self._nodes[there[0]] if len(there) == 1 else None
+    def _meant(self, step: Step, node: Node, needed: str) -> Sequence[Node]:
+        """Those that a template may mean: on the same host, else with the same value, else the only one.
 
-    def _by_value(self, step_id: str, variable: str) -> Mapping[str, Sequence[str]]:
+        Between two steps with `foreach` only those for the same item.
+        """
+        nodes, own = self._plan.by_step[needed], self._plan.on_host(needed, node.host)
+        if own:
+            return _for_item(node, own)
+        if self._plan.steps[needed].run_once is True or (nodes and nodes[0].host == LOCALHOST):
+            return _for_item(node, nodes)
+        if step.per == PER_ITEM or (step.per not in {PER_ALL, PER_HOST} and node.host != LOCALHOST):
+            host = self._plan.hosts[node.host]
+            mine = values_of(step, node, host, step.per, self._renderer) or ()
+            with_value = self._by_value(needed, step.per)
+            nodes = tuple({n.id: n for value in mine for n in with_value.get(value, ())}.values())
+        return nodes
+
+    def _by_value(self, step_id: str, variable: str) -> Mapping[str, Sequence[Node]]:
         """The nodes of a step by each value that a variable has for them."""
         found = self._values.get((step_id, variable))
         if found is None:
             found = self._values[step_id, variable] = {}
             for node in self._plan.by_step[step_id]:
                 host = self._plan.hosts[node.host]
-                for value in values_of(self._plan.steps[step_id], host, variable, self._renderer) or ():
-                    found.setdefault(value, []).append(node.id)
+                for value in values_of(self._plan.steps[step_id], node, host, variable, self._renderer) or ():
+                    found.setdefault(value, []).append(node)
         return found
 
 
+def _for_item(node: Node, others: Sequence[Node]) -> Sequence[Node]:
+    return [other for other in others if node.key is None or other.key in {None, node.key}]
+
+
 def _wants_all(step: Step) -> bool:
-    """Whether a step's templates ask for the outputs of all hosts."""
-    return "by_host" in json.dumps([step.params, step.vars, step.when, step.retry.vary], default=str)
+    """Whether a step's templates ask for the outputs of all nodes of another."""
+    templates = json.dumps([step.params, step.vars, step.when, step.retry.vary], default=str)
+    return "by_host" in templates or "by_item" in templates

@@ -104,7 +104,8 @@ class DryRun:
         node = outcome.job.node
         action = _ACTIONS.get(outcome.verdict, Action.FAIL)
         preview = outcome.preview
-        summary = said_with(preview.summary, outcome.job.turn) if preview else _why(outcome.failure)
+        idle = "skipped: its list of items is empty" if self._plan.by_id[node].idle else ""
+        summary = said_with(preview.summary, outcome.job.turn) if preview else idle or _why(outcome.failure)
         status = self._nodes[node]
         status.state = NodeState.SKIPPED if action is Action.SKIP else NodeState.UNCHANGED
         status.outputs = outcome.outputs or {}

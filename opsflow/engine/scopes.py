@@ -3,7 +3,7 @@
 from collections import defaultdict
 from functools import cached_property
 
-from opsflow.model import LOCALHOST, SCOPE_HOST, SCOPE_RUN
+from opsflow.model import LOCALHOST, PER_ITEM, SCOPE_HOST, SCOPE_RUN
 from opsflow.plan import Plan, values_of
 from opsflow.ports import Renderer
 
@@ -60,7 +60,8 @@ class Scopes:
             return (SCOPE_RUN,)
         if step.rollback_scope == SCOPE_HOST:
             return (f"host={node.host}",)
-        host = self._plan.hosts[node.host]
-        values = None if node.host == LOCALHOST else values_of(step, host, step.rollback_scope, self._renderer)
+        variable, host = step.rollback_scope, self._plan.hosts[node.host]
+        stands_alone = node.host == LOCALHOST and variable != PER_ITEM
+        values = None if stands_alone else values_of(step, node, host, variable, self._renderer)
         # A node that belongs to no value stands for itself.
         return tuple(f"{step.rollback_scope}={v}" for v in values) if values else (f"node={node_id}",)

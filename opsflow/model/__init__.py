@@ -6,6 +6,7 @@ from opsflow.model.housekeeping import Holder, Kept, Old, Upgrade
 from opsflow.model.playbook import (
     PER_ALL,
     PER_HOST,
+    PER_ITEM,
     RESERVED_NAMES,
     SCOPE_HOST,
     SCOPE_RUN,
@@ -68,6 +69,7 @@ __all__ = [
     "LOCALHOST",
     "PER_ALL",
     "PER_HOST",
+    "PER_ITEM",
     "RESERVED_NAMES",
     "SCOPE_HOST",
     "SCOPE_RUN",

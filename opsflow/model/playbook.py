@@ -9,6 +9,7 @@ from opsflow.model.states import Irreversible, OnFailure, OnUnknown
 
 PER_ALL = "all"
 PER_HOST = "host"
+PER_ITEM = "item"
 SCOPE_RUN = "run"
 SCOPE_HOST = "host"
 RESERVED_NAMES = frozenset({"host", "outputs", "steps", "item", "now"})
@@ -59,6 +60,7 @@ class Step:
         params: What stands under `with`, templates not rendered.
         needs: None means "as `flow` says": the step before, or nothing.
         when: Jinja expression; a false one skips the node.
+        foreach: Items, or a template that yields them; on each host there is a node for each. None: just one.
         run_once: True: one node on the first host; a variable's name: one per value.
         at_once: At most this many nodes of the step at a time, reverts too.
         become: The user as whom it is done, hooks that only look too; empty: who is logged in; None: as its host says.
@@ -75,6 +77,7 @@ class Step:
     params: Mapping[str, Any] = field(default_factory=dict)
     needs: tuple[Need, ...] | None = None
     when: str | None = None
+    foreach: str | tuple[Any, ...] | None = None
     per: str = PER_ALL
     run_once: bool | str = False
     at_once: int | None = None

@@ -2,14 +2,13 @@
 
 import difflib
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from opsflow.errors import Problem, TemplateError
 from opsflow.model import Host, OnUnknown, Playbook, Step, Turn
 from opsflow.params import LocalFiles
 from opsflow.plan.model import Node
-from opsflow.plan.values import node_variables, varied
+from opsflow.plan.values import Sight, varied
 from opsflow.ports import Renderer, Task, Tasks
 
 
@@ -46,17 +45,13 @@ class ParameterCheck:
         playbook: Playbook,
         tasks: Tasks,
         renderer: Renderer,
-        inputs: Mapping[str, Any],
-        extra: Mapping[str, Any],
-        now: datetime,
+        sight: Sight,
         seen: Mapping[str, Mapping[str, Any]],
     ) -> None:
         self._playbook = playbook
         self._tasks = tasks
         self._renderer = renderer
-        self._inputs = inputs
-        self._extra = extra
-        self._now = now.isoformat().replace("+00:00", "Z")
+        self._sight = sight
         self._seen = seen  # by step, the variables that its templates may see
         self._local = LocalFiles()
         self.files: dict[str, str] = {}
@@ -70,9 +65,9 @@ class ParameterCheck:
     def problems(self, nodes: Sequence[Node], hosts: Mapping[str, Host]) -> list[Problem]:
         """All that is wrong; what is wrong on many hosts is said once."""
         found: list[Problem] = []
-        of_step: dict[str, list[Host]] = {}
+        of_step: dict[str, list[Node]] = {}
         for node in nodes:
-            of_step.setdefault(node.step, []).append(hosts[node.host])
+            of_step.setdefault(node.step, []).append(node)
         for step in self._playbook.steps:
             task = self._tasks.get(step.task)
             if task is None:
@@ -90,39 +85,37 @@ class ParameterCheck:
                 why = f"a failed attempt of the task {step.task!r} cannot be reverted"
                 found.append(step_problem(step, "retry.revert_between", why, "take it out, or use another task"))
             found += _gate_problems(step) if task.gate else []
-            found += self._step_problems(step, task, of_step.get(step.id, []))
+            found += self._step_problems(step, task, of_step.get(step.id, []), hosts)
         return found
 
-    def _step_problems(self, step: Step, task: Task, hosts: Sequence[Host]) -> list[Problem]:
+    def _step_problems(self, step: Step, task: Task, nodes: Sequence[Node], hosts: Mapping[str, Host]) -> list[Problem]:
         open_keys = [k for k, v in step.params.items() if self._hangs_on_outputs(step, v)]
         templated = {k for k, v in step.params.items() if has_template(v)}
         found: dict[Problem, None] = {}
-        judged = [host for host in hosts if self._runs(step, host, found)]
+        judged = [node for node in nodes if self._runs(step, node, hosts[node.host], found)]
         if not judged or not (templated - set(open_keys) or step.retry.vary):
-            # Nothing differs between hosts; without one templates cannot be rendered.
+            # Nothing differs between nodes; without one templates cannot be rendered.
             return [*found, *self._task_problems(step, task, step.params, ignore=sorted(templated))]
-        for host in judged:
-            found |= dict.fromkeys(self._host_problems(step, task, host, open_keys))
+        for node in judged:
+            found |= dict.fromkeys(self._node_problems(step, task, node, hosts[node.host], open_keys))
         return list(found)
 
-    def _runs(self, step: Step, host: Host, found: dict[Problem, None]) -> bool:
-        """Whether the step's parameters matter on a host: its condition is true, or not known yet."""
+    def _runs(self, step: Step, node: Node, host: Host, found: dict[Problem, None]) -> bool:
+        """Whether the step's parameters matter at a node: its condition is true, or not known yet."""
+        if node.idle:
+            return False
         if step.when is None:
             return True
         try:
             if self._renderer.expression_references(step.when, self._seen[step.id]):
                 return True
-            return self._renderer.condition(step.when, *self._sight(step, host))
+            return self._renderer.condition(step.when, *self._sight.of(step, host, node))
         except TemplateError as error:
             found.setdefault(step_problem(step, "when", error.message, error.hint))
             return False
 
-    def _sight(self, step: Step, host: Host) -> tuple[dict[str, Any], dict[str, Any]]:
-        variables = node_variables(self._playbook, step, host, inputs=self._inputs, extra=self._extra)
-        return variables, {"host": host.name, "now": self._now}
-
-    def _host_problems(self, step: Step, task: Task, host: Host, open_keys: list[str]) -> list[Problem]:
-        variables, facts = self._sight(step, host)
+    def _node_problems(self, step: Step, task: Task, node: Node, host: Host, open_keys: list[str]) -> list[Problem]:
+        variables, facts = self._sight.of(step, host, node)
         try:
             turns = self._turns(step, variables, facts)
         except (TemplateError, ValueError) as error:
@@ -133,7 +126,7 @@ class ParameterCheck:
 
     def _turns(self, step: Step, variables: Mapping[str, Any], facts: Mapping[str, Any]) -> list[dict[str, Any]]:
         """What each attempt gets of `retry.vary`, as far as that does not hang on outputs."""
-        known = {n: v for n, v in varied(step, self._extra).items() if not self._hangs_on_outputs(step, v)}
+        known = {n: v for n, v in varied(step, self._sight.extra).items() if not self._hangs_on_outputs(step, v)}
         if not known:
             return [{}]
         lists = self._renderer.render(known, variables, facts)

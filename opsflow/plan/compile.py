@@ -15,7 +15,7 @@ from opsflow.plan.fingerprint import decisive, fingerprint
 from opsflow.plan.model import Plan, TaskFacts
 from opsflow.plan.needs import EdgeBuilder
 from opsflow.plan.place import Placement
-from opsflow.plan.values import varied
+from opsflow.plan.values import Sight, varied
 from opsflow.ports import Inventory, Renderer, Tasks
 from opsflow.tomlfile import did_you_mean
 
@@ -68,19 +68,19 @@ class _Compiler:
         self.renderer = renderer
         self.inputs = inputs
         self.extra = extra
-        self.now = now
         self.problems: list[Problem] = []
         self.steps = {step.id: step for step in playbook.steps}
-        self.placement = Placement(self.steps, renderer)
+        self.sight = Sight(playbook=playbook, inputs=inputs, extra=extra, now=now.isoformat().replace("+00:00", "Z"))
 
     def compile(self, *, render: bool) -> Plan:
+        self.placement = Placement(self.steps, self.sight, self.renderer, known=render)
         nodes = self.placement.place(self.inventory) if self.inventory else []
         hosts = self.placement.hosts
         seen = {step.id: self._variables(step) for step in self.playbook.steps}
         references = {step.id: self._references(step, seen[step.id]) for step in self.playbook.steps}
         needs = {step.id: self._needs(i, step, references[step.id]) for i, step in enumerate(self.playbook.steps)}
         self._check_cycles(needs)
-        check = ParameterCheck(self.playbook, self.tasks, self.renderer, self.inputs, self.extra, self.now, seen)
+        check = ParameterCheck(self.playbook, self.tasks, self.renderer, self.sight, seen)
         self.problems += check.problems(nodes if render else [], hosts)
         edges = EdgeBuilder(self.playbook.steps, nodes, self.placement.values)
         if nodes:
@@ -98,7 +98,7 @@ class _Compiler:
             hosts=hosts,
             inputs=self.inputs,
             extra=self.extra,
-            now=self.now.isoformat().replace("+00:00", "Z"),
+            now=self.sight.now,
             tasks={step.task: self._facts(step.task) for step in self.playbook.steps},
             references={step: tuple(sorted(found)) for step, found in references.items()},
             files=check.files,
@@ -190,7 +190,9 @@ class _Compiler:
 
     def _groups(self) -> dict[str, tuple[str, ...]]:
         templates = json.dumps([self.playbook.vars, self.inputs, self.extra], default=str)
-        templates += json.dumps([[s.params, s.vars, s.when, s.retry.vary] for s in self.playbook.steps], default=str)
+        templates += json.dumps(
+            [[s.params, s.vars, s.when, s.foreach, s.retry.vary] for s in self.playbook.steps], default=str
+        )
         of_hosts = [
             value for host in self.placement.hosts.values() for value in host.vars.values() if has_template(value)
         ]

@@ -11,7 +11,7 @@ from opsflow.plan.fingerprint import decisive, within
 from opsflow.plan.model import Plan
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
-_OF_THE_STEP = frozenset({"hosts", "needs", "tags"})
+_OF_THE_STEP = frozenset({"hosts", "needs", "tags", "foreach"})
 """Keys of a step that say which nodes it has and what these wait for, not what they do."""
 
 
@@ -54,7 +54,8 @@ def _definitions(plan: Plan) -> Iterator[tuple[str, str]]:
         variables = {**found["inputs"], **host["vars"], **found["vars"], **found["extra"]}
         seen = _seen(texts[node.step], variables)
         task = found["tasks"][step["task"]]
-        yield node.id, _text([step, task, host["connection"], files.get(node.step), seen])
+        item = found["items"].get(node.id)
+        yield node.id, _text([step, task, host["connection"], files.get(node.step), seen, item])
 
 
 def _seen(text: str, variables: Mapping[str, Any]) -> dict[str, Any]:

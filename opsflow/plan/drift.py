@@ -54,6 +54,7 @@ def differences(before: Plan, after: Plan) -> tuple[Difference, ...]:
         *_of_files(old["files"], new["files"]),
         *_of_keys("group", old["groups"], new["groups"]),
         *_of_nodes(before, after),
+        *_of_items(old, new),
     ]
     return tuple(_together(found))
 
@@ -125,6 +126,14 @@ def _of_nodes(before: Plan, after: Plan) -> Iterator[Difference]:
                 of_step.setdefault(node.step, []).append(node.id)
         for nodes in of_step.values():
             yield Difference(what="node", names=tuple(nodes), change=change)
+
+
+def _of_items(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Difference]:
+    """What lists of items say otherwise of a key that is in both, where it is not told of the lists as written."""
+    for node in (node for node in old["items"] if node in new["items"]):
+        before, after = (plan["steps"][node.partition("[")[0]]["foreach"] for plan in (old, new))
+        for leaf in _leaves(old["items"][node], new["items"][node], ("item",)) if before == after else ():
+            yield _changed("node", (node,), ".".join(leaf.path), leaf)
 
 
 def _added_and_removed(

@@ -43,6 +43,7 @@ def decisive(plan: Plan, data: Mapping[str, Any] | None = None) -> dict[str, Any
         "files": {within(directory, path): digest for path, digest in data["files"].items() if not _made(plan, path)},
         "groups": data["groups"],
         "nodes": sorted(node["id"] for node in data["nodes"]),
+        "items": {node["id"]: node["item"] for node in data["nodes"] if node["key"] is not None},
     }
 
 

@@ -13,11 +13,25 @@ from opsflow.model import LOCALHOST, Host, OnFailure, Playbook, Step
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """One step on one host. `id` is `STEP@HOST`."""
+    """One step on one host.
+
+    Attributes:
+        id: `STEP@HOST`, with `foreach` `STEP[KEY]@HOST`.
+        key, item: With `foreach`: for which item it is; the item's templates are rendered.
+        idle: Its step's `foreach` yields nothing on this host: it is skipped.
+    """
 
     id: str
     step: str
     host: str
+    key: str | None = None
+    item: Any = None
+    idle: bool = False
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What its templates see of it beside variables."""
+        return {} if self.key is None else {"item": self.item}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +145,18 @@ class Plan:
             if node.id not in self.gone:
                 found[node.step].append(node)
         return {step: tuple(nodes) for step, nodes in found.items()}
+
+    def on_host(self, step: str, host: str) -> tuple[Node, ...]:
+        """Nodes of a step on a host; none that are retired."""
+        return self._on_host.get((step, host), ())
+
+    @cached_property
+    def _on_host(self) -> Mapping[tuple[str, str], tuple[Node, ...]]:
+        found: dict[tuple[str, str], list[Node]] = {}
+        for step, nodes in self.by_step.items():
+            for node in nodes:
+                found.setdefault((step, node.host), []).append(node)
+        return {place: tuple(nodes) for place, nodes in found.items()}
 
     @cached_property
     def gone(self) -> frozenset[str]:

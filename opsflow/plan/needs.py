@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from opsflow.errors import Problem
-from opsflow.model import LOCALHOST, PER_ALL, PER_HOST, Need, Step
+from opsflow.model import LOCALHOST, PER_ALL, PER_HOST, PER_ITEM, Need, Step
 from opsflow.plan.model import Edge, Join, Node
 
 Values = Callable[[Step, Node, str], tuple[str, ...] | None]
@@ -22,8 +22,10 @@ class _Bundle:
 
 
 def per_of(step: Step, need: Need, needed: Step) -> str:
-    """By what a need is matched: `all`, `host` or a variable's name."""
+    """By what a need is matched: `all`, `host`, `item` or a variable's name."""
     per = need.per or step.per
+    if per == PER_ITEM and None in (step.foreach, needed.foreach):
+        return PER_ALL
     if per == PER_HOST:
         # One node per value stands for its siblings on other hosts.
         per = next((s.run_once for s in (needed, step) if isinstance(s.run_once, str)), per)
@@ -92,6 +94,8 @@ class EdgeBuilder:
     def _keys(self, step: Step, index: int, per: str) -> tuple[str, ...] | None:
         """By what the node is matched; None: it matches everyone."""
         node = self._nodes[index]
+        if per == PER_ITEM:
+            return None if node.key is None else (node.key,)
         if node.host == LOCALHOST or step.run_once is True:
             return None
         if per == PER_HOST:
@@ -109,9 +113,11 @@ class EdgeBuilder:
         self.edges.extend(Edge(index, a, barrier) for a in after)
 
     def _report_unmatched(self, step: Step, needed: Step, per: str, unmatched: Sequence[int]) -> None:
-        names = [self._nodes[i].host for i in unmatched]
+        nodes = [self._nodes[i] for i in unmatched]
+        names = [node.id if per == PER_ITEM else node.host for node in nodes]
+        names = list(dict.fromkeys(names))
         shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-        same = "on the same host" if per == PER_HOST else f"with the same {per!r}"
+        same = {PER_HOST: "on the same host", PER_ITEM: "for the same item"}.get(per, f"with the same {per!r}")
         self.problems.append(
             Problem(
                 message=f"step {step.id!r} needs {needed.id!r} {same}, which matches nothing for {shown}",

@@ -1,13 +1,15 @@
 """Which nodes a step has, and the values by which nodes belong together."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from opsflow.errors import InputError, Problem, TemplateError
-from opsflow.model import LOCALHOST, PER_ALL, PER_HOST, SCOPE_HOST, SCOPE_RUN, Host, Need, Step
-from opsflow.plan.check import step_problem
+from opsflow.model import LOCALHOST, PER_ALL, PER_HOST, PER_ITEM, SCOPE_HOST, SCOPE_RUN, Host, Need, Step
+from opsflow.plan.check import has_template, step_problem
+from opsflow.plan.items import keyed
 from opsflow.plan.model import Node
 from opsflow.plan.needs import per_of
-from opsflow.plan.values import values_of
+from opsflow.plan.values import Sight, values_of
 from opsflow.ports import Inventory, Renderer
 
 _NO_VARIABLES = frozenset({PER_ALL, PER_HOST, SCOPE_RUN, SCOPE_HOST})
@@ -18,7 +20,9 @@ class Placement:
 
     Args:
         steps: Steps by id.
-        renderer: For templates in variables.
+        sight: What templates see.
+        renderer: For templates in variables and lists of items.
+        known: Whether all inputs are; else lists of items may not be.
 
     Attributes:
         hosts: The hosts of all nodes, by name.
@@ -26,8 +30,10 @@ class Placement:
         problems: All that is wrong.
     """
 
-    def __init__(self, steps: Mapping[str, Step], renderer: Renderer) -> None:
+    def __init__(self, steps: Mapping[str, Step], sight: Sight, renderer: Renderer, *, known: bool) -> None:
         self._steps = steps
+        self._sight = sight
+        self._known = known
         self._renderer = renderer
         self._values: dict[tuple[str, str], tuple[str, ...] | None] = {}  # by node and variable
         self._faults: dict[tuple[str, str], str] = {}  # of values that cannot be had
@@ -56,11 +62,11 @@ class Placement:
         key = (node.id, variable)
         if key not in self._values:
             try:
-                self._values[key] = values_of(step, self.hosts[node.host], variable, self._renderer)
+                self._values[key] = values_of(step, node, self.hosts[node.host], variable, self._renderer)
             except TemplateError as error:
                 self._values[key], self._faults[key] = None, f"{variable}: {error.message}"
             else:
-                if self._values[key] is None:
+                if self._values[key] is None and not node.idle:
                     self._faults[key] = f"no variable {variable!r}"
         return self._values[key]
 
@@ -68,11 +74,15 @@ class Placement:
         """What `per`, `needs` and `rollback_scope` name are variables of the step's nodes and of what they need."""
         named = [("per", step.per, step.id), ("rollback_scope", step.rollback_scope, step.id)]
         for need in needs:
-            per, key = per_of(step, need, self._steps[need.step]), "needs" if need.per else "per"
+            # Where keys of items were asked for, `per_of` has made do with what there is.
+            per = PER_ITEM if need.per == PER_ITEM else per_of(step, need, self._steps[need.step])
+            key = "needs" if need.per else "per"
             named += [(key, per, step.id), (key, per, need.step)]
         for key, variable, owner_id in dict.fromkeys(named):
             owner = self._steps[owner_id]
-            if variable not in _NO_VARIABLES and not owner.run_once:
+            if variable == PER_ITEM:
+                self._check_items(step, key, owner)
+            elif variable not in _NO_VARIABLES and not owner.run_once:
                 nodes = [node for node in self.of_step.get(owner.id, ()) if node.host != LOCALHOST]
                 for node in nodes:
                     self.values(owner, node, variable)
@@ -80,21 +90,54 @@ class Placement:
 
     def _nodes(self, step: Step, hosts: Sequence[Host]) -> list[Node]:
         self.hosts |= {host.name: host for host in hosts}
-        nodes = [Node(id=f"{step.id}@{host.name}", step=step.id, host=host.name) for host in hosts]
-        return self._once(step, nodes)
+        return self._once(step, [node for host in hosts for node in self._on_host(step, host)])
+
+    def _on_host(self, step: Step, host: Host) -> list[Node]:
+        nothing = Node(id=f"{step.id}@{host.name}", step=step.id, host=host.name, idle=step.foreach is not None)
+        if step.foreach is None:
+            return [nothing]
+        return [
+            Node(id=f"{step.id}[{key}]@{host.name}", step=step.id, host=host.name, key=key, item=item)
+            for key, item in self._items(step, host).items()
+        ] or [nothing]
+
+    def _items(self, step: Step, host: Host) -> dict[str, Any]:
+        variables, facts = self._sight.of(step, host)
+        try:
+            if mentioned := self._renderer.references(step.foreach, variables):
+                message = f"its `foreach` hangs on step {min(mentioned)!r}, and has to be known before the run"
+                hint = "take the list from variables, or let the task go through it"
+                self.problems.append(step_problem(step, "foreach", message, hint))
+            elif self._known or not has_template(step.foreach):
+                return keyed(self._renderer.render(step.foreach, variables, facts))
+        except TemplateError as error:
+            self.problems.append(step_problem(step, "foreach", error.message, error.hint))
+        except ValueError as error:
+            self.problems.append(step_problem(step, "foreach", f"its `foreach` {error}"))
+        return {}
 
     def _once(self, step: Step, nodes: list[Node]) -> list[Node]:
-        if step.run_once is True:
-            return [node for node in nodes if node.host == nodes[0].host]
-        if step.run_once is False:
+        if step.run_once is False or not nodes:
             return nodes
+        busy_first = sorted(nodes, key=lambda node: node.idle)
+        if step.run_once is True:
+            return [node for node in nodes if node.host == busy_first[0].host]
         first: dict[str, str] = {}
         values = {node.id: self.values(step, node, step.run_once) or () for node in nodes}
-        for node in nodes:
+        for node in busy_first:
             for value in values[node.id]:
                 first.setdefault(value, node.host)
         self._report_faults(step, "run_once", step.run_once, step, nodes)
-        return [node for node in nodes if any(first[value] == node.host for value in values[node.id])]
+        chosen = [node for node in nodes if any(first[value] == node.host for value in values[node.id])]
+        return chosen or [node for node in nodes if node.idle][:1]  # what waits for the step waits for its needs
+
+    def _check_items(self, step: Step, key: str, owner: Step) -> None:
+        """Say where keys of items are to be matched, and a step has none."""
+        stated = key in step.positions or key == "rollback_scope"  # a default is for those that have them
+        if owner.foreach is None and stated:
+            of = "it" if owner is step else f"step {owner.id!r}, which it needs,"
+            hint = "give it a `foreach`, or take another value"
+            self.problems.append(step_problem(step, key, f'{key} = "item": {of} has no `foreach`', hint))
 
     def _report_faults(self, step: Step, key: str, variable: str, owner: Step, nodes: Iterable[Node]) -> None:
         """Say of a key of `step` what is wrong with the variable that it names, at nodes of the step `owner`."""

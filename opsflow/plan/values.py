@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from opsflow.errors import TemplateError
-from opsflow.model import Host, Playbook, Step
+from opsflow.model import PER_ITEM, Host, Playbook, Step
+from opsflow.plan.model import Node
 from opsflow.ports import Renderer
 
 
@@ -19,23 +21,45 @@ def node_variables(
     return {**inputs, **host.vars, **playbook.vars, **step.vars, **extra}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What templates see before the run. `now`: RFC 3339 in UTC."""
+
+    playbook: Playbook
+    inputs: Mapping[str, Any]
+    extra: Mapping[str, Any]
+    now: str
+
+    def of(self, step: Step, host: Host, node: Node | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Variables and facts of a node, or of the step on a host."""
+        variables = node_variables(self.playbook, step, host, inputs=self.inputs, extra=self.extra)
+        return variables, {"host": host.name, "now": self.now, **(node.facts if node else {})}
+
+
 def varied(step: Step, extra: Mapping[str, Any]) -> dict[str, Any]:
     """What differs between the attempts of a step: its `retry.vary`, but for what `-e` says."""
     return {name: values for name, values in step.retry.vary.items() if name not in extra}
 
 
-def values_of(step: Step, host: Host, variable: str, renderer: Renderer) -> tuple[str, ...] | None:
+def values_of(step: Step, node: Node, host: Host, variable: str, renderer: Renderer) -> tuple[str, ...] | None:
     """The values of a variable by which a node belongs to others, as JSON text: a list belongs to each of its values.
 
-    Looked for in the step's variables, then the host's. None if there is none.
+    Looked for in the step's variables, then the host's; `item` is the node's key. None if there is none.
 
     Raises:
         TemplateError: it is a template that cannot be rendered.
     """
+    if variable == PER_ITEM:
+        return None if node.key is None else (json.dumps(node.key),)
     variables = {**host.vars, **step.vars}
     if variable not in variables:
         return None
-    value = renderer.render(variables[variable], variables, {"host": host.name})
+    try:
+        value = renderer.render(variables[variable], variables, {"host": host.name, **node.facts})
+    except TemplateError:
+        if node.idle:  # it may hang on an item, and there is none
+            return None
+        raise
     values = value if isinstance(value, list | tuple) else [value]
     if not all(isinstance(v, str | int | float | bool) for v in values):
         raise TemplateError(f"the variable {variable!r} is neither a plain value nor a list of plain values")

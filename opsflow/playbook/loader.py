@@ -72,6 +72,7 @@ def _step(table: StepTable, defaults: Common, source: Position, positions: dict[
     converted: dict[str, Any] = {
         "needs": None if table.needs is None else tuple(map(_need, table.needs)),
         "tags": tuple(table.tags),
+        "foreach": tuple(table.foreach) if isinstance(table.foreach, list) else table.foreach,
         "retry": _retry(said.get("retry", table.retry)),
         "on_failure": OnFailure(said.get("on_failure", table.on_failure)),
         "on_unknown": OnUnknown(said.get("on_unknown", table.on_unknown)),

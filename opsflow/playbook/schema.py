@@ -94,7 +94,7 @@ class Common(Border):
 class StepTable(Common):
     """`[[step]]`: one line of the procedure."""
 
-    later = frozenset({"skip_depth", "foreach", "on", "include"})
+    later = frozenset({"skip_depth", "on", "include"})
 
     id: str
     task: Text
@@ -102,6 +102,7 @@ class StepTable(Common):
     params: dict[str, Any] = Field(default_factory=dict, alias="with")
     needs: list[NeedTable] | None = None
     when: Text | None = None
+    foreach: list[Any] | str | None = None
     run_once: bool | str = False
     at_once: int | None = Field(None, ge=1)
     revert_timeout: PositiveDuration | None = None
@@ -123,6 +124,13 @@ class StepTable(Common):
         if isinstance(value, bool) or (isinstance(value, str) and value):
             return value
         raise ValueError("must be true, false or the name of a variable")
+
+    @field_validator("foreach", mode="plain")
+    @classmethod
+    def _items(cls, value: Any) -> Any:
+        if isinstance(value, list) or (isinstance(value, str) and _EXPRESSION.fullmatch(value)):
+            return value
+        raise ValueError("must be a list, or a template that yields one")
 
     @field_validator("when")
     @classmethod

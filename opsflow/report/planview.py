@@ -47,8 +47,10 @@ def _alike(nodes: Iterable[NodePlanned]) -> list[list[NodePlanned]]:
 
 def _group(nodes: Sequence[NodePlanned], paint: Paint, limit: int) -> list[str]:
     first = nodes[0]
-    count = f"{len(nodes):,} hosts: " if len(nodes) > limit else ""
-    hosts = one_line(some((node.host for node in nodes), limit))
+    places = [node.node.removeprefix(node.step).removeprefix("@") for node in nodes]  # with `foreach` `[KEY]@HOST`
+    what = "hosts" if places[0] == first.host else "nodes"
+    count = f"{len(nodes):,} {what}: " if len(nodes) > limit else ""
+    hosts = one_line(some(places, limit))
     final = paint("  cannot be undone", WARN) if _final(first) else ""
     said = f"  {one_line(first.summary)}" if first.summary else ""
     return [f"     {MARKS[first.action]} {paint.state(first.action, 9)}  {count}{hosts}{said}{final}"]

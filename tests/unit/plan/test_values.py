@@ -4,10 +4,13 @@ import pytest
 
 from opsflow.errors import TemplateError
 from opsflow.model import Connection, Host, Playbook, Step
-from opsflow.plan import node_variables, values_of
+from opsflow.plan import Node, node_variables, values_of
 from opsflow.playbook import TemplateRenderer
 
 RENDERER = TemplateRenderer(directory=".", hosts=lambda _: [])
+
+
+NODE = Node(id="s@h", step="s", host="h")
 
 
 def step(**variables):
@@ -44,15 +47,15 @@ def test_variables_weakest_first():
     ],
 )
 def test_values(value, expected):
-    assert values_of(step(), host(v=value, other="o"), "v", RENDERER) == expected
+    assert values_of(step(), NODE, host(v=value, other="o"), "v", RENDERER) == expected
 
 
 def test_step_variables_come_first_and_missing_is_none():
-    assert values_of(step(v="s"), host(v="h"), "v", RENDERER) == ('"s"',)
-    assert values_of(step(), host(), "v", RENDERER) is None
+    assert values_of(step(v="s"), NODE, host(v="h"), "v", RENDERER) == ('"s"',)
+    assert values_of(step(), NODE, host(), "v", RENDERER) is None
 
 
 @pytest.mark.parametrize("value", [None, {"a": 1}, [[1]], [None], "{{ nothing }}"])
 def test_what_cannot_be_a_value(value):
     with pytest.raises(TemplateError):
-        values_of(step(), host(v=value), "v", RENDERER)
+        values_of(step(), NODE, host(v=value), "v", RENDERER)

@@ -118,6 +118,8 @@ MALFORMED = [
     (STEP + "tags = ['x', 3]", 5, 14, "`tags[1]` must be text", ""),
     (STEP + "with = 'x'", 5, 1, "`with` must be a table", ""),
     (STEP + "params = {}", 5, 1, "unknown key `params`", ""),
+    (STEP + "foreach = 3", 5, 1, "`foreach` must be a list, or a template that yields one", ""),
+    (STEP + "foreach = 'a, b'", 5, 1, "`foreach` must be a list, or a template that yields one", ""),
     (STEP + "finally = 'yes'", 5, 1, "`finally` must be true or false", ""),
     *[
         (STEP + f"finally = true\n{key} = '{value}'", 6, 1, f"`{key}` does not go with `finally`", "take it out")
@@ -131,7 +133,7 @@ MALFORMED = [
     (STEP + "\tfrobnicate = 1", 5, 2, "unknown key `frobnicate`", "known are: "),
     *[
         (STEP + f"{key} = true", 5, 1, f"`{key}` is not supported by this version", "")
-        for key in ("skip_depth", "foreach", "on", "include")
+        for key in ("skip_depth", "on", "include")
     ],
 ]
 
