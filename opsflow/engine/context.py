@@ -252,6 +252,11 @@ class HookContext:
         self.masker.add(value)
         return value
 
+    def render(self, text: str, name: str, variables: Mapping[str, Any] | None = None) -> str:
+        """A template file's text, rendered. See `ports.Context.render`."""
+        self._check_thread()
+        return self._vars.document(text, name, variables or {}, self.secret)
+
     # Inside
 
     @property

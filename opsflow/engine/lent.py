@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from opsflow.errors import TemplateError
 from opsflow.model import Job, Message, Output, Turn
 from opsflow.ports import OutputSink, Renderer
 from opsflow.report.masking import Masker
@@ -29,6 +30,12 @@ class RenderedVars(Mapping[str, Any]):
         if name in self._turn:
             return value
         return self._renderer.render(value, self._variables, self._facts) if self._renderer else value
+
+    def document(self, text: str, name: str, facts: Mapping[str, Any], secret: Callable[[str], str]) -> str:
+        """A file's text that is a template, with `facts` before all the rest. Raises `TemplateError`."""
+        if self._renderer is None:
+            raise TemplateError(f"{name}: there is nothing here that renders templates")
+        return self._renderer.document(text, name, self._variables, {**self._facts, **facts}, secret=secret)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._variables)

@@ -7,7 +7,7 @@ import jinja2
 
 from opsflow.errors import TemplateError
 from opsflow.params import SECRET_KEY
-from opsflow.playbook.sandbox import Missing, Sandbox, SecretReference, as_data
+from opsflow.playbook.sandbox import Missing, Sandbox, as_data
 from opsflow.tomlfile import did_you_mean
 
 FAULTS = (
@@ -36,9 +36,10 @@ class Scope(dict[str, Any]):
 
     What a name cannot be worked out to becomes a `Missing`, which raises only where it is used: a template may name
     a broken variable in a branch that is not taken. A fact's value is never rendered, however it got into a variable.
+    `secret` says what a reference to a secret becomes.
     """
 
-    __slots__ = ("_active", "_compile", "_facts", "_sandbox", "_variables")
+    __slots__ = ("_active", "_compile", "_facts", "_sandbox", "_secret", "_variables")
 
     def __init__(
         self,
@@ -47,8 +48,10 @@ class Scope(dict[str, Any]):
         compile_text: Callable[[str], Evaluate],
         variables: Mapping[str, Any],
         facts: Mapping[str, Any],
+        secret: Callable[[str], Any],
     ) -> None:
         super().__init__()
+        self._secret = secret
         self._sandbox = sandbox
         self._compile = compile_text
         self._variables = variables
@@ -108,7 +111,7 @@ class Scope(dict[str, Any]):
                 return _broken(error)
         if isinstance(value, Mapping):
             if value.keys() == {SECRET_KEY}:
-                return SecretReference(value[SECRET_KEY])
+                return self._secret(value[SECRET_KEY])
             return {key: self._lazily(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [self._lazily(item) for item in value]

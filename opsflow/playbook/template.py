@@ -12,7 +12,8 @@ from jinja2.parser import Parser
 
 from opsflow.errors import TemplateError
 from opsflow.model import RESERVED_NAMES
-from opsflow.playbook.sandbox import Sandbox
+from opsflow.playbook.document import Documents
+from opsflow.playbook.sandbox import Sandbox, SecretReference
 from opsflow.playbook.scope import Scope, is_template
 
 _VALUE = "_opsflow_value"
@@ -60,10 +61,25 @@ class TemplateRenderer:
         self._sandbox = Sandbox(directory=directory, hosts=hosts)
         self._text = lru_cache(_KEPT)(self._compile_text)
         self._expression = lru_cache(_KEPT)(self._compile_expression)
+        self._documents = Documents(self._sandbox)
 
     def render(self, value: Any, variables: Mapping[str, Any], facts: Mapping[str, Any]) -> Any:
         """`value` with every string in it rendered, keys excepted. Raises `TemplateError`."""
         return self._scope(variables, facts).render(value)
+
+    def document(
+        self,
+        text: str,
+        name: str,
+        variables: Mapping[str, Any],
+        facts: Mapping[str, Any],
+        *,
+        secret: Callable[[str], str],
+    ) -> str:
+        """A file's text, rendered, with the values of secrets in it. Raises `TemplateError`, which names the line."""
+        function = {} if "secret" in variables else {"secret": secret}
+        scope = self._scope(variables, {**function, **facts}, secret=secret)
+        return self._documents.render(text, name, scope)
 
     def condition(self, expression: str, variables: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
         """A `when` expression. Raises `TemplateError`, also if it does not yield a boolean."""
@@ -85,8 +101,10 @@ class TemplateRenderer:
         """The same for a `when` expression."""
         return self._follow([self._expression(expression)], variables)
 
-    def _scope(self, variables: Mapping[str, Any], facts: Mapping[str, Any]) -> Scope:
-        return Scope(sandbox=self._sandbox, compile_text=self._text, variables=variables, facts=facts)
+    def _scope(
+        self, variables: Mapping[str, Any], facts: Mapping[str, Any], *, secret: Callable[[str], Any] = SecretReference
+    ) -> Scope:
+        return Scope(sandbox=self._sandbox, compile_text=self._text, variables=variables, facts=facts, secret=secret)
 
     def _follow(self, waiting: list[_Compiled], variables: Mapping[str, Any]) -> frozenset[str]:
         steps: set[str] = set()

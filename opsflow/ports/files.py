@@ -1,6 +1,6 @@
 """What a user's files come to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from opsflow.errors import Problem
@@ -45,6 +45,23 @@ class Renderer(Protocol):
 
     def render(self, value: Any, variables: Mapping[str, Any], facts: Mapping[str, Any]) -> Any:
         """`value` with every string in it rendered, keys excepted. Raises `TemplateError`."""
+
+    def document(
+        self,
+        text: str,
+        name: str,
+        variables: Mapping[str, Any],
+        facts: Mapping[str, Any],
+        *,
+        secret: Callable[[str], str],
+    ) -> str:
+        """A file's text rendered as a whole: here `secret('env:X')` yields the value, by `secret`.
+
+        A line that holds nothing but a block leaves nothing behind. `name`: what errors call the file.
+
+        Raises:
+            TemplateError: it names the line.
+        """
 
     def condition(self, expression: str, variables: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
         """A `when` expression. Raises `TemplateError`, also if it does not yield a boolean."""

@@ -131,6 +131,20 @@ class Context(Protocol):
     def secret(self, name: str) -> str:
         """The value of a reference (`env:NAME`, `file:PATH`); from now on masked everywhere."""
 
+    def render(self, text: str, name: str, variables: Mapping[str, Any] | None = None) -> str:
+        """A template file's text, rendered with the node's variables as a playbook's texts are.
+
+        `secret('env:NAME')` in it yields the value, as `secret` does.
+
+        Args:
+            text: The file's content, UTF-8. Never what a host said.
+            name: What messages call it.
+            variables: Come before the node's, and are not rendered.
+
+        Raises:
+            TemplateError: it names the line.
+        """
+
 
 class Task(Protocol):
     """A task as the registry found it. Hooks run with the wrappers of other plugins around them.

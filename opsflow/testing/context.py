@@ -7,6 +7,7 @@ from typing import Any
 
 from opsflow.engine.context import HookContext
 from opsflow.model import LOCALHOST, Job, JobKind, Message, Phase
+from opsflow.playbook import TemplateRenderer
 from opsflow.ports import Transport
 
 _KINDS = {None: JobKind.PREPARE, Phase.EXECUTE: JobKind.EXECUTE, Phase.REVERT: JobKind.REVERT}
@@ -38,7 +39,7 @@ def make_context(
         task: Name of the task.
         run_id: Id of the run.
         phase: Which hook it is for; None: `plan`, in which operations raise `TaskFailed`.
-        variables: `ctx.vars`, taken as they are.
+        variables: `ctx.vars`; templates in them are rendered.
         outputs: `ctx.outputs`, by step.
         attempt: Number of the attempt, from 1.
         timeout: Seconds that the attempt has.
@@ -66,4 +67,5 @@ def make_context(
             return secrets[name]
         return os.environ[rest] if scheme == "env" else Path(rest).read_text(encoding="utf-8").rstrip("\n")
 
-    return HookContext(job, transport, emit=emit or (lambda _: None), secret=secret)
+    renderer = TemplateRenderer(directory=str(directory), hosts=lambda _: (host,))
+    return HookContext(job, transport, emit=emit or (lambda _: None), secret=secret, renderer=renderer)
