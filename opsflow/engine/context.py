@@ -252,10 +252,17 @@ class HookContext:
         self.masker.add(value)
         return value
 
-    def render(self, text: str, name: str, variables: Mapping[str, Any] | None = None) -> str:
+    def render(
+        self,
+        text: str,
+        name: str,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        secret: Callable[[str], str] | None = None,
+    ) -> str:
         """A template file's text, rendered. See `ports.Context.render`."""
         self._check_thread()
-        return self._vars.document(text, name, variables or {}, self.secret)
+        return self._vars.document(text, name, variables or {}, secret or self.secret)
 
     # Inside
 

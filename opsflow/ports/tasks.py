@@ -1,6 +1,6 @@
 """What tasks are, and what they see of the world."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -131,7 +131,14 @@ class Context(Protocol):
     def secret(self, name: str) -> str:
         """The value of a reference (`env:NAME`, `file:PATH`); from now on masked everywhere."""
 
-    def render(self, text: str, name: str, variables: Mapping[str, Any] | None = None) -> str:
+    def render(
+        self,
+        text: str,
+        name: str,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        secret: Callable[[str], str] | None = None,
+    ) -> str:
         """A template file's text, rendered with the node's variables as a playbook's texts are.
 
         `secret('env:NAME')` in it yields the value, as `secret` does.
@@ -140,6 +147,7 @@ class Context(Protocol):
             text: The file's content, UTF-8. Never what a host said.
             name: What messages call it.
             variables: Come before the node's, and are not rendered.
+            secret: Asked for the secrets in it; None: this object's `secret`.
 
         Raises:
             TemplateError: it names the line.

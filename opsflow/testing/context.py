@@ -56,7 +56,7 @@ def make_context(
         task=task,
         attempt=attempt,
         variables=variables or {},
-        facts={"outputs": outputs or {}},
+        facts={"host": host, "outputs": outputs or {}},
         timeout=timeout,
         directory=str(directory),
     )

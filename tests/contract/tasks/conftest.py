@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -135,3 +137,46 @@ def hide(tools: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         monkeypatch.setenv("PATH", str(tools))
 
     return without
+
+
+@pytest.fixture(params=["dash", "bash", "busybox"])
+def userland(request: pytest.FixtureRequest, tools: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The target's `sh`; with busybox it has no other programs than busybox's own."""
+    kind = str(request.param)
+    program = shutil.which(kind)
+    if program is None:
+        reason = f"{kind} is not installed"
+        pytest.skip(reason)
+    (tools / "sh").symlink_to(program)
+    if kind == "busybox":
+        for name in subprocess.run([program, "--list"], capture_output=True, text=True, check=True).stdout.split():
+            if name != "sh":
+                (tools / name).symlink_to(program)
+        monkeypatch.setenv("PATH", str(tools))
+    return kind
+
+
+CHANGING = ("chmod", "chown", "cp", "find", "ln", "mkdir", "mv", "rm", "rmdir", "sync", "tar")
+
+
+@pytest.fixture
+def killer(tools: Path) -> Callable[[int], None]:
+    """`killer(N)`: scripts on the target are killed at the Nth program that they call to change something; 0: never."""
+    shell = shutil.which("sh")
+    for name in CHANGING:
+        (tools / name).write_text(
+            f"""#!{shell}
+read -r count at <"{tools}/calls"
+count=$((count + 1))
+echo "$count $at" >"{tools}/calls"
+[ $count != "$at" ] || {{ kill -s KILL $PPID; exit 137; }}
+exec {shutil.which(name)} "$@"
+"""
+        )
+        (tools / name).chmod(0o755)
+
+    def kill_at(number: int) -> None:
+        (tools / "calls").write_text(f"0 {number}\n")
+
+    kill_at(0)
+    return kill_at
