@@ -17,7 +17,14 @@ from opsflow_tasks.databases.shell import act, look, reason
 idempotent = True
 
 _PACKING = {"gzip": ("gzip -c", "gzip -dc", ".gz"), "none": ("cat", "cat", "")}
-_SPACE = {("sqlite", "gzip"): 1.5, ("sqlite", "none"): 2.0, ("mysql", "gzip"): 0.5, ("mysql", "none"): 1.0}
+_SPACE = {
+    ("sqlite", "gzip"): 1.5,
+    ("sqlite", "none"): 2.0,
+    ("mysql", "gzip"): 0.5,
+    ("mysql", "none"): 1.0,
+    ("postgresql", "gzip"): 0.5,
+    ("postgresql", "none"): 1.0,
+}
 """What a backup may take on disk, of the database's size: SQLite is copied first, a dump is streamed."""
 _KIB = 1024
 _CHECKING = 6 * 3600.0

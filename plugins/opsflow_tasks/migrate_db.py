@@ -161,7 +161,7 @@ def _apply(ctx: Context, params: Params, ledger: Ledger, script: Script, history
             history = ledger.settled()
             continue
         if failed:
-            raise TaskFailed(_told(script.name, len(script.statements), failed, params))
+            raise TaskFailed(_told(script, failed, atomic=ledger.programs.atomic(script.statements)))
         applied = replace(row, state=APPLIED, position=row.statements)
         others = [r for r in history.rows if r.version != row.version]
         history = History(exists=True, rows=tuple(sorted((*others, applied), key=lambda r: r.version)))
@@ -200,14 +200,15 @@ def _row(ctx: Context, script: Script, history: History, preview: Preview) -> Ro
     )
 
 
-def _told(name: str, total: int, failed: Failed, params: Params) -> str:
+def _told(script: Script, failed: Failed, *, atomic: bool) -> str:
     """The message about a script that failed."""
     if failed.place.startswith("verify"):
-        where = f"{name}.verify.sql, statement {failed.place.removeprefix('verify ')}"
+        where = f"{script.name}.verify.sql, statement {failed.place.removeprefix('verify ')}"
     else:
-        where = f"{name}.sql, statement {failed.place} of {total}" if failed.place else f"{name}.sql"
+        total = len(script.statements)
+        where = f"{script.name}.sql, statement {failed.place} of {total}" if failed.place else f"{script.name}.sql"
     why = "the value is NULL, 0 or empty" if failed.refused else failed.why
-    left = "nothing of the script was applied" if params.engine == "sqlite" else "what was before it is applied"
+    left = "nothing of the script was applied" if atomic else "what was before it is applied"
     return f"{where}: {why} ({left})"
 
 

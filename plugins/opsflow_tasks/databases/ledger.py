@@ -1,16 +1,23 @@
 """The history table of one database: read, and run programs against."""
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from opsflow import Context, TaskFailed
 from opsflow_tasks.databases.history import History, parse
 from opsflow_tasks.databases.mysql import MysqlPrograms
 from opsflow_tasks.databases.params import Database
-from opsflow_tasks.databases.programs import AT, CHANGED, LOCKED, REFUSED, Program, Programs
+from opsflow_tasks.databases.postgresql import PostgresqlPrograms
+from opsflow_tasks.databases.programs import AT, CHANGED, REFUSED, Program, Programs
 from opsflow_tasks.databases.shell import Values, act, look, reason
 from opsflow_tasks.databases.sqlite import SqlitePrograms
 
+_PROGRAMS: Mapping[str, Callable[[str, float], Programs]] = {
+    "sqlite": SqlitePrograms,
+    "mysql": MysqlPrograms,
+    "postgresql": PostgresqlPrograms,
+}
 _ERROR_PLACE = re.compile(r"(?<=Error|error|rror:) near line \d+| at line \d+(?=: )")
 
 
@@ -47,8 +54,7 @@ class Ledger:
         self._ctx = ctx
         self._database = database
         self._lock_timeout = lock_timeout
-        kind = SqlitePrograms if database.engine == "sqlite" else MysqlPrograms
-        self.programs: Programs = kind(table, lock_timeout)
+        self.programs: Programs = _PROGRAMS[database.engine](table, lock_timeout)
 
     def read(self) -> History:
         """The history as it is now.
@@ -131,7 +137,7 @@ class Ledger:
         place = result.stdout.strip().removeprefix(AT).strip()
         if CHANGED in result.stderr:
             raise StateChanged(f"cannot {what}: somebody else migrated the database meanwhile")
-        if LOCKED in result.stderr or (not place and "database is locked" in result.stderr):
+        if not place and self.programs.busy in result.stderr:
             raise TaskFailed(
                 f"cannot {what}: another migration held the lock of {self._database.database} for more than"
                 f" {self._lock_timeout:g} s; nothing was done"

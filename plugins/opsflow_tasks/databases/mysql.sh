@@ -14,6 +14,14 @@ client() {
 
 query() { client --execute="$1"; }
 
+# Whether the server refused a statement, and is still there. Numbers from 2000 are the client's own, and two come when
+# the server goes: nobody knows what it did.
+refused() {
+    case $(sed -n 's/^ERROR \([0-9]*\).*/\1/p' "$work/err" | head -n 1) in
+        '' | 2??? | 1053 | 1927) return 1 ;;
+    esac
+}
+
 about() {
     facts=$(query "SELECT CONCAT('size ', COALESCE(SUM(DATA_LENGTH), 0), CHAR(10), 'loose ',
         COALESCE(SUM(ENGINE <> 'InnoDB'), 0)) FROM information_schema.TABLES

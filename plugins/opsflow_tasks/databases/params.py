@@ -4,13 +4,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from opsflow import Context, Duration, Secret
+from opsflow import Duration, Secret
 
 
 def _known(value: object) -> object:
-    if value in {"postgresql", "postgres"}:
-        raise ValueError("postgresql is not supported by this version; sqlite and mysql are")
-    return "mysql" if value == "mariadb" else value
+    return {"mariadb": "mysql", "postgres": "postgresql"}.get(str(value), value)
 
 
 def _plain(value: str) -> str:
@@ -32,32 +30,26 @@ class Connection(BaseModel):
 
     host: Plain | None = Field(None, description="Name or address of the server, as seen from the target.")
     port: int | None = Field(None, ge=1, le=65535, description="TCP port of the server.")
-    socket: Plain | None = Field(None, description="Path of the server's Unix socket on the target.")
+    socket: Plain | None = Field(
+        None, description="Path of the server's Unix socket on the target; with postgresql, of the socket's directory."
+    )
     user: Plain | None = Field(None, description="Account to log in with.")
     password: Secret | None = Field(
         None, description="Its password: `{{ secret('env:NAME') }}`. Never on a command line of the target."
     )
     defaults_file: Plain | None = Field(
-        None, description="Option file on the target that is read instead of all others; may hold the password."
+        None, description="Option file on the target that is read instead of all others (mysql); may hold the password."
+    )
+    password_file: Plain | None = Field(
+        None, description="Absolute path on the target of the file to look up passwords in (postgresql), not ~/.pgpass."
     )
 
     @model_validator(mode="after")
     def _one_password(self) -> Self:
-        if self.password and self.defaults_file:
-            raise ValueError("`password` and `defaults_file` exclude each other: the file's password would win")
+        for name in ("defaults_file", "password_file"):
+            if self.password and getattr(self, name):
+                raise ValueError(f"`password` and `{name}` exclude each other: only one of them would count")
         return self
-
-    def options(self, ctx: Context) -> str:
-        """Options of the client, quoted for the shell; an option file must be the first."""
-        given = {"defaults-file": self.defaults_file, "host": self.host, "port": self.port, "socket": self.socket}
-        if self.port and not self.socket:
-            given["protocol"] = "TCP"  # `localhost` would mean the socket, whatever the port
-        given["user"] = self.user
-        return " ".join(ctx.quote(f"--{name}={value}") for name, value in given.items() if value)
-
-    def environment(self, ctx: Context) -> dict[str, str]:
-        """Environment of the client, which holds the password."""
-        return {"MYSQL_PWD": ctx.secret(self.password.name)} if self.password else {}
 
 
 class Database(BaseModel):
@@ -65,15 +57,20 @@ class Database(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    engine: Annotated[Literal["sqlite", "mysql"], BeforeValidator(_known)] = Field(
-        description="`sqlite`, or `mysql` for MySQL and MariaDB."
+    engine: Annotated[Literal["sqlite", "mysql", "postgresql"], BeforeValidator(_known)] = Field(
+        description="`sqlite`; `mysql` for MySQL and MariaDB; or `postgresql`."
     )
     database: Plain = Field(description="Name of the database; with sqlite the path of its file on the target.")
-    connection: Connection = Field(default_factory=Connection, description="How the server is reached (mysql).")
+    connection: Connection = Field(
+        default_factory=Connection, description="How the server is reached (mysql, postgresql)."
+    )
     timeout: Duration | None = Field(None, description="Bounds each command on the target.")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.engine == "sqlite" and self.connection.model_dump(exclude_none=True):
             raise ValueError("`connection` is for servers; an sqlite database is a file")
+        for name, engine in (("defaults_file", "mysql"), ("password_file", "postgresql")):
+            if getattr(self.connection, name) and self.engine != engine:
+                raise ValueError(f"`connection.{name}` is for {engine}")
         return self

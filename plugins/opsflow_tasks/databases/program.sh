@@ -10,11 +10,7 @@ cat >"$work/program" || exit 1
 client $program_options <"$work/program" >"$work/out" 2>"$work/err"
 status=$?
 if [ "$status" -ne 0 ] && [ -n "$failed" ] && grep -q '^opsflow-at ' "$work/out"; then
-    # Numbers from 2000 are the client's own, and these two come when the server goes: nobody knows what it did.
-    case $(sed -n 's/^ERROR \([0-9]*\).*/\1/p' "$work/err" | head -n 1) in
-        '' | 2??? | 1053 | 1927) ;;
-        *) query "$failed" ;;
-    esac
+    ! refused "$status" || query "$failed"
 fi
 grep '^opsflow-at ' "$work/out" | tail -n 1
 tail -n 12 "$work/err" >&2

@@ -4,9 +4,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from opsflow_tasks.databases.dialects import Dialect
 from opsflow_tasks.databases.history import COLUMNS, History, Row
 from opsflow_tasks.databases.scripts import Script
-from opsflow_tasks.databases.sql import Dialect
 
 TEXTS = frozenset({"name", "checksum", "state", "applied_at", "run_id", "node"})
 LOCKED = "opsflow_somebody_else_holds_the_lock"
@@ -39,6 +39,8 @@ class Programs(ABC):
     dialect: Dialect
     options: str
     """Of the client, for programs."""
+    busy: str
+    """What the client says, before a script's first statement, when somebody else held the lock for too long."""
 
     def __init__(self, table: str, lock_seconds: float) -> None:
         self.table = table
@@ -48,6 +50,20 @@ class Programs(ABC):
     def mark(self) -> str:
         """Table that is there while a backup is restored."""
         return f"{self.table}_restoring"
+
+    @property
+    @abstractmethod
+    def _table(self) -> str:
+        """Quoted name of the history table in a program."""
+
+    @property
+    def _asked(self) -> str:
+        """The same in a query that is no part of a program."""
+        return self._table
+
+    @abstractmethod
+    def atomic(self, statements: Sequence[str]) -> bool:
+        """Whether a script of these statements takes effect as a whole or not at all."""
 
     @abstractmethod
     def queries(self) -> dict[str, str]:
@@ -76,6 +92,11 @@ class Programs(ABC):
     @abstractmethod
     def literal(self, text: str) -> str:
         """A text as SQL, whatever is in it."""
+
+    def restoring(self, run_id: str, node: str) -> dict[str, str]:
+        """Shell variables that the engine's restore expects."""
+        del run_id, node
+        return {}
 
     def inserted(self, row: Row, undo: str | None) -> str:
         """Columns and values of a new row."""

@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 from opsflow import Context, TaskFailed, TransferFailed
-from opsflow_tasks.databases.mysql import MysqlPrograms
 from opsflow_tasks.databases.params import Database
 from opsflow_tasks.databases.programs import Programs
 from opsflow_tasks.databases.shell import act, reason
@@ -13,8 +12,8 @@ from opsflow_tasks.databases.shell import act, reason
 def restore(ctx: Context, database: Database, backup: str, programs: Programs) -> None:
     """Restore a backup as one operation, its checksum checked first.
 
-    SQLite's restore is one transaction. A server's is not: while it lasts a table is there whose name the history's
-    queries know, so that half a restore is never taken for a database.
+    It is one transaction, but for MySQL's: while that lasts a table is there whose name the history's queries know, so
+    that half a restore is never taken for a database.
 
     Args:
         ctx: Where.
@@ -28,9 +27,7 @@ def restore(ctx: Context, database: Database, backup: str, programs: Programs) -
     if why := unusable(ctx, database, backup):
         raise TaskFailed(f"cannot restore {database.database}: {why}")
     values = {"backup": backup, "sum": str(_manifest(ctx, backup).get("sha256"))}
-    if isinstance(programs, MysqlPrograms):
-        marking = programs.marking(ctx.run_id, ctx.node)
-        values |= {"mark": programs.mark, "marking": marking, "unmarking": programs.unmarking()}
+    values |= programs.restoring(ctx.run_id, ctx.node)
     ctx.log(f"restoring {database.database} from {backup}")
     result = act(ctx, database, "restore", values, what=f"restore {backup}")
     if not result.ok:

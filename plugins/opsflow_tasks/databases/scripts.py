@@ -5,7 +5,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from opsflow_tasks.databases.sql import Dialect, SqlError, check, first_word, split
+from opsflow_tasks.databases.dialects import Dialect
+from opsflow_tasks.databases.sql import SqlError, check, first_word, split
 
 _NAME = re.compile(r"(\d{1,18})_([A-Za-z0-9][A-Za-z0-9_-]*)(\.undo|\.verify)?\.sql")
 _LARGEST_UNDO = 256 * 1024

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from opsflow import CommandFailed, CommandResult, Context, TaskFailed
-from opsflow_tasks.databases.params import Connection, Database
+from opsflow_tasks.databases.connecting import connected, environment
+from opsflow_tasks.databases.params import Database
 
 Values = Mapping[str, str | int]
 """Shell variables."""
@@ -16,7 +17,7 @@ def look(
     ctx: Context, database: Database, action: str, values: Values, *, patience: float = _PATIENCE
 ) -> CommandResult:
     """Run the text of an action as a read, of at most `patience` seconds."""
-    env = database.connection.environment(ctx)
+    env = environment(ctx, database)
     return ctx.probe(_script(ctx, database, action, values), timeout=patience, env=env)
 
 
@@ -36,7 +37,7 @@ def act(
     Raises:
         TaskFailed: its time was over. Any other end is the caller's to judge.
     """
-    env = database.connection.environment(ctx)
+    env = environment(ctx, database)
     command = _script(ctx, database, action, values)
     try:
         return ctx.run(command, check=False, input=given, timeout=database.timeout, env=env)
@@ -46,23 +47,14 @@ def act(
 
 def reason(result: CommandResult) -> str:
     """What a script said why it failed: the first lines, where the cause is."""
-    lines = [line.strip() for line in result.stderr.splitlines() if line.strip()]
+    lines = [line.strip() for line in result.stderr.splitlines() if line.strip(" ^")]
     return "; ".join(lines[:3]) or f"it ended with status {result.exit_status} and said nothing"
 
 
 def _script(ctx: Context, database: Database, action: str, values: Values) -> str:
     given = {"database": database.database, "lock_ms": 15_000, **values}
     assigned = (f"{name}={ctx.quote(value)}" for name, value in given.items())
-    return "\n".join(
-        (*assigned, _connected(ctx, database.connection), *map(_text, ("common", database.engine, action)))
-    )
-
-
-def _connected(ctx: Context, connection: Connection) -> str:
-    """The function that starts a client with the options of a connection."""
-    # An option file of the login would beat the password in the environment.
-    home = "HOME=/nonexistent " if connection.password else ""
-    return f'connected() {{ program=$1; shift; {home}"$program" {connection.options(ctx)} "$@"; }}'
+    return "\n".join((*assigned, connected(ctx, database), *map(_text, ("common", database.engine, action))))
 
 
 def _text(name: str) -> str:

@@ -12,9 +12,9 @@ The rule for MySQL's half applied scripts (SQLite has none: a script is one tran
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from opsflow_tasks.databases.dialects import Dialect
 from opsflow_tasks.databases.history import UNDOING, Row
 from opsflow_tasks.databases.scripts import statements
-from opsflow_tasks.databases.sql import Dialect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import sqlite3
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -14,7 +15,10 @@ import pytest
 from opsflow.errors import Interrupted
 from opsflow.model import Action, Phase, Preview
 from opsflow.testing import make_context
-from opsflow.testing.mariadb import PrivateMariaDB, installed
+from opsflow.testing import mariadb as mariadb_server
+from opsflow.testing import postgresql as postgresql_server
+from opsflow.testing.mariadb import PrivateMariaDB
+from opsflow.testing.postgresql import PrivatePostgreSQL
 from opsflow.transport.local import LocalTransport
 
 SECRET = "pa'ss \"w\\ord$`x"
@@ -91,6 +95,50 @@ class MysqlDatabase:
 
     def tables(self, database=None):
         return sorted(row[0] for row in self.execute("SHOW TABLES", database))
+
+
+class PostgresqlDatabase:
+    """A database whose name is odd, of a private server, by an account whose password is odder."""
+
+    engine = "postgresql"
+
+    def __init__(self, server, home: Path) -> None:
+        self.server = server
+        self.home = home
+        self.name = "-o\"dd na'me=x"
+        self.secrets = {ENV: SECRET}
+        self.create(self.name)
+
+    def create(self, name):
+        quoted = '"' + name.replace('"', '""') + '"'
+        self.server.execute(f"DROP DATABASE IF EXISTS {quoted} WITH (FORCE)")
+        self.server.execute(f"CREATE DATABASE {quoted} OWNER odd")
+
+    def params(self, **more):
+        connection = {"host": "127.0.0.1", "port": self.server.port, "user": "odd", "password": {"$secret": ENV}}
+        return {"engine": self.engine, "database": self.name, "connection": connection, **more}
+
+    def connected(self, program, *options, database=None, **more):
+        where = ["--host=127.0.0.1", f"--port={self.server.port}", "--username=odd", "--no-password"]
+        environment = os.environ | {"PGPASSWORD": SECRET, "PGDATABASE": self.name if database is None else database}
+        environment["PGOPTIONS"] = "-c client_min_messages=warning"
+        command = [shutil.which(program, path=self.server.places()), *where, *options]
+        done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True, **more)
+        assert not done.returncode, done.stderr
+        return done.stdout
+
+    def execute(self, sql, database=None):
+        options = ["--no-psqlrc", "-qAt", "--field-separator=\t", "--set=ON_ERROR_STOP=1"]
+        out = self.connected("psql", *options, input=sql, database=database)
+        return [tuple(line.split("\t")) for line in out.splitlines()]
+
+    def dump(self, database=None):
+        text = self.connected("pg_dump", "--exclude-table=opsflow_migrations*", database=database)
+        return [line for line in text.splitlines() if not line.startswith(("--", "\\restrict", "\\unrestrict"))]
+
+    def tables(self, database=None):
+        found = self.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'", database)
+        return sorted(row[0] for row in found)
 
 
 class Breaking(LocalTransport):
@@ -189,7 +237,7 @@ def command_lines():
 
 @pytest.fixture(scope="session")
 def mariadb(tmp_path_factory):
-    if not installed():
+    if not mariadb_server.installed():
         pytest.skip("mariadbd is not installed (Debian: mariadb-server)")
     password = SECRET.replace("\\", "\\\\").replace("'", "\\'")
     with PrivateMariaDB(tmp_path_factory.mktemp("mariadb")) as server:
@@ -197,6 +245,24 @@ def mariadb(tmp_path_factory):
             f"CREATE USER 'odd'@'127.0.0.1' IDENTIFIED BY '{password}'; GRANT ALL PRIVILEGES ON *.* TO 'odd'@'127.0.0.1'"
         )
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql_here(tmp_path_factory):
+    if not postgresql_server.installed():
+        pytest.skip("postgres is not installed (Debian: postgresql)")
+    password = SECRET.replace("'", "''")
+    with PrivatePostgreSQL() as server:
+        server.execute(f"CREATE USER odd PASSWORD '{password}' CREATEDB")
+        for setting in ("fsync", "full_page_writes"):  # what is tried here dies with its machine
+            server.execute(f"ALTER SYSTEM SET {setting} = off")
+        server.execute("SELECT pg_reload_conf()")
+        yield server
+
+
+@pytest.fixture
+def postgresql(postgresql_here, home):
+    return PostgresqlDatabase(postgresql_here, home)
 
 
 @pytest.fixture
@@ -218,7 +284,7 @@ def sqlite(home):
     return database
 
 
-@pytest.fixture(params=["sqlite", "mysql"])
+@pytest.fixture(params=["sqlite", "mysql", "postgresql"])
 def database(request):
     return request.getfixturevalue(request.param)
 
@@ -233,7 +299,7 @@ def watch(tmp_path, monkeypatch):
     shims, written = tmp_path / "shims", tmp_path / "seen"
     shims.mkdir()
     written.touch()
-    for name in ("mariadb", "mariadb-dump"):
+    for name in ("mariadb", "mariadb-dump", "psql", "pg_dump"):
         if real := shutil.which(name):
             (shims / name).write_text(
                 "#!/bin/sh\n"

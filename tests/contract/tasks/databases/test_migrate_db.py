@@ -7,6 +7,7 @@ import threading
 import time
 from dataclasses import replace
 
+import psycopg
 import pymysql
 import pytest
 from pydantic import ValidationError
@@ -178,11 +179,12 @@ SLOW = {
     "sqlite": "CREATE TABLE n AS WITH RECURSIVE s (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < 3000000)"
     " SELECT MAX(i) FROM s",
     "mysql": "CREATE TABLE n (x INT); DO SLEEP(1)",
+    "postgresql": "CREATE TABLE n (x INT); SELECT pg_sleep(1)",
 }
 
 
 def test_a_revert_waits_for_a_script_that_outlived_its_link(migrate, database, project, find_process):
-    undo = {"sqlite": "DROP TABLE n", "mysql": "DO 1; DROP TABLE n"}[database.engine]
+    undo = {"mysql": "DO 1; DROP TABLE n"}.get(database.engine, "DROP TABLE n")
     only(project, {"0001_slow.sql": SLOW[database.engine], "0001_slow.undo.sql": undo})
     preview = migrate.plan()
     results = []
@@ -191,8 +193,10 @@ def test_a_revert_waits_for_a_script_that_outlived_its_link(migrate, database, p
     if database.engine == "sqlite":
         find_process("sqlite3", database.name)
         time.sleep(0.3)
-    else:
+    elif database.engine == "mysql":
         _client_in_sleep(database, find_process)
+    else:
+        _server_in_sleep(database)
     migrate.revert(preview)
     orphan.join()
     assert results == [{"version": 1, "applied": [1]}]
@@ -300,6 +304,13 @@ def _client_in_sleep(mysql, find_process):
         assert time.monotonic() < end
         time.sleep(0.02)
     return pid
+
+
+def _server_in_sleep(postgresql):
+    end = time.monotonic() + 30
+    while not postgresql.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"):
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_a_verify_that_is_not_satisfied_fails_the_script(migrate, database, project):
@@ -517,6 +528,15 @@ class holding:
         if self.database.engine == "sqlite":
             self.connection = sqlite3.connect(self.database.path, isolation_level=None)
             self.connection.execute("BEGIN IMMEDIATE")
+        elif self.database.engine == "postgresql":
+            self.connection = psycopg.connect(
+                host="127.0.0.1",
+                port=self.database.server.port,
+                user="odd",
+                password=self.database.secrets["env:DATABASE_PASSWORD"],
+                dbname=self.database.name,
+            )
+            self.connection.execute("SELECT pg_advisory_xact_lock(x'6f7073666c6f77'::bigint)")
         else:
             server = self.database.server
             self.connection = pymysql.connect(
@@ -566,6 +586,13 @@ def restorable(migrate, database, project, node):
     database.execute("INSERT INTO old VALUES (1)")
     if database.engine == "mysql":
         database.execute("CREATE VIEW v AS SELECT * FROM old; CREATE PROCEDURE q() SELECT 1;")
+    elif database.engine == "postgresql":
+        database.execute(
+            "CREATE VIEW v AS SELECT * FROM old; CREATE FUNCTION q(int) RETURNS int LANGUAGE sql AS 'SELECT 1';"
+            "CREATE TYPE mood AS ENUM ('ok'); CREATE DOMAIN dom AS int; CREATE SEQUENCE seq; CREATE SCHEMA s;"
+            "CREATE MATERIALIZED VIEW mv AS SELECT 1 AS one; CREATE AGGREGATE agg(int) (SFUNC = int4pl, STYPE = int);"
+            "CREATE TABLE s.t (m mood, i serial PRIMARY KEY); CREATE OPERATOR === (FUNCTION = int4eq, LEFTARG = int, RIGHTARG = int)"
+        )
     for path in (project / "scripts").glob("*.undo.sql"):
         path.unlink()
     backup = node(backup_db, database, database.params()).apply()
@@ -610,8 +637,10 @@ def test_a_damaged_backup_is_not_restored(restorable, database):
 def test_a_backup_of_another_database_does_not_make_a_migration_reversible(restorable, database, node):
     if database.engine == "sqlite":
         (database.home / "other.db").touch()
-    else:
+    elif database.engine == "mysql":
         database.server.create("other.db")
+    else:
+        database.create("other.db")
     other = node(backup_db, database, database.params(database="other.db"), run_id="o").apply()
     preview = restorable.again(params={"restore_from": other["path"]}).plan()
     assert not preview.reversible

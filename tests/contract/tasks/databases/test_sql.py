@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsflow_tasks.databases.sql import MYSQL, SQLITE, SqlError, check, first_word, split
+from opsflow_tasks.databases.dialects import MYSQL, POSTGRESQL, SQLITE
+from opsflow_tasks.databases.sql import SqlError, check, first_word, split
 
 PIECES = st.sampled_from(
     [
@@ -31,7 +32,7 @@ PIECES = st.sampled_from(
 )
 
 
-@pytest.mark.parametrize("dialect", [SQLITE, MYSQL])
+@pytest.mark.parametrize("dialect", [SQLITE, MYSQL, POSTGRESQL])
 @pytest.mark.parametrize(
     ("text", "statements"),
     [
@@ -40,7 +41,7 @@ PIECES = st.sampled_from(
         ("a;b", ("a", "b")),
         ("a ';' b;c", ("a ';' b", "c")),
         ("a 'it''s;' ; c", ("a 'it''s;'", "c")),
-        ('a ";" `;` ; c;', ('a ";" `;`', "c")),
+        ('a ";" ; c;', ('a ";"', "c")),
         ("a -- it's; \n b; c", ("a -- it's; \n b", "c")),
         ("a /* ' ; */ b; c -- d", ("a /* ' ; */ b", "c -- d")),
     ],
@@ -55,6 +56,7 @@ def test_delimiters_in_strings_and_comments_do_not_count(dialect, text, statemen
         (r"a '\';' ; b", (r"a '\';'", "b")),
         ("a # it's;\n; b", ("a # it's;", "b")),
         ("a --b; c", ("a --b", "c")),
+        ("a `;` ; c", ("a `;`", "c")),
         ("DELIMITER //\na; b//\ndelimiter ;\nc;d", ("a; b", "c", "d")),
         ("a '\nDELIMITER x\n'; b", ("a '\nDELIMITER x\n'", "b")),
         ("/*!50000 a; b */; c", ("/*!50000 a; b */", "c")),
@@ -62,6 +64,42 @@ def test_delimiters_in_strings_and_comments_do_not_count(dialect, text, statemen
 )
 def test_mysql_has_escapes_and_delimiters_of_its_own(text, statements):
     assert split(text, MYSQL) == statements
+
+
+@pytest.mark.parametrize(
+    ("text", "statements"),
+    [
+        (r"a E'\';' ; b '\' ; c", (r"a E'\';'", r"b '\'", "c")),
+        ("a $$ ; ' $$; b $x$ ; $$ ; $x$; c", ("a $$ ; ' $$", "b $x$ ; $$ ; $x$", "c")),
+        ("a $1; b$c$; d$c$", ("a $1", "b$c$", "d$c$")),
+        ("a /* ; /* ; */ ; */ b; c", ("a /* ; /* ; */ ; */ b", "c")),
+        ("a[1:2] :'x' \\; b", ("a[1:2] :'x' \\", "b")),
+        (
+            "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN 1 = 1 THEN 1 END; SELECT 2; END; b",
+            ("CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN 1 = 1 THEN 1 END; SELECT 2; END", "b"),
+        ),
+    ],
+)
+def test_postgresql_has_dollar_quotes_nested_comments_and_bodies(text, statements):
+    assert split(text, POSTGRESQL) == statements
+
+
+def test_a_postgresql_text_without_end_is_refused():
+    for text in ("a $x$ b", "a /* /* */ b", "CREATE PROCEDURE p() BEGIN ATOMIC SELECT 1;"):
+        with pytest.raises(SqlError, match="has no end"):
+            split(text, POSTGRESQL)
+
+
+@pytest.mark.parametrize(
+    "statement", ["COPY t (a) FROM /* x */ stdin", r"\i x", "commit", "PREPARE TRANSACTION 'x'", "END", "savepoint x"]
+)
+def test_a_postgresql_statement_that_breaks_the_frame_is_refused(statement):
+    with pytest.raises(SqlError, match="statement 2 is"):
+        check(("SELECT 1", statement), POSTGRESQL)
+
+
+def test_postgresql_may_copy_from_elsewhere_and_prepare_statements():
+    check(("COPY t FROM '/x'", "PREPARE x AS SELECT 'FROM STDIN'", "INSERT INTO c VALUES (' FROM STDIN')"), POSTGRESQL)
 
 
 def test_sqlite_knows_no_escapes_and_quotes_names_in_brackets():
