@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 from opsflow.engine.acting import begin_execute
+from opsflow.engine.deciding import skip, skip_again
 from opsflow.engine.gates import Gates
 from opsflow.engine.graph import Frontier, Spread
 from opsflow.engine.jobs import Jobs
@@ -73,6 +74,7 @@ class Forward:
 
     def start(self) -> None:
         """Find what is ready at the beginning."""
+        skip_again(self._run, self._spread)
         self._reach(self._frontier.start())
 
     @property
@@ -216,9 +218,7 @@ class Forward:
         if outcome.verdict is Verdict.CANCELLED:
             self._ready.add(node)
         elif outcome.verdict is Verdict.SKIPPED:
-            self._run.move(node, "skip")
-            idle = self._run.plan.by_id[node].idle
-            self._done(node, "its list of items is empty" if idle else "its condition is false")
+            self._done(node, skip(self._run, self._spread, node))
         elif outcome.verdict is Verdict.UNCHANGED:
             began = bool(self._run.nodes[node].to_revert())
             self._run.move(node, "satisfy" if began else "settle", outputs=outcome.outputs)

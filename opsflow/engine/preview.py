@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterable
 
-from opsflow.engine.graph import Frontier
+from opsflow.engine.graph import Frontier, Spread
 from opsflow.engine.jobs import Jobs
 from opsflow.engine.run import NodeStatus
 from opsflow.engine.stop import Stop
@@ -54,6 +54,8 @@ class DryRun:
         self._at_end = False
         self._flying = 0
         self._frontier = Frontier(plan, lambda _: False)
+        self._spread = Spread(plan)
+        self._skipped: dict[str, str] = {}  # with a node that decides over them
         self.planned: dict[str, NodePlanned] = {}
 
     def look(self) -> tuple[NodePlanned, ...]:
@@ -84,6 +86,10 @@ class DryRun:
         self._ready, self._last = self._last, deque()
 
     def _begin(self, node: str) -> None:
+        if node in self._skipped:
+            self._nodes[node].state = NodeState.SKIPPED
+            self._report(node, Action.SKIP, f"skipped with {self._skipped[node]}")
+            return
         if self._hangs_on_change(node):
             # Its parameters hang on outputs that are not there yet.
             gate = self._plan.task_of(node).gate
@@ -109,6 +115,8 @@ class DryRun:
         status = self._nodes[node]
         status.state = NodeState.SKIPPED if action is Action.SKIP else NodeState.UNCHANGED
         status.outputs = outcome.outputs or {}
+        if action is Action.SKIP and self._plan.steps[status.step].skips_all and not idle:
+            self._skipped |= dict.fromkeys(self._spread.dependants([node]), node)
         # That a host does not answer is known, whatever earlier steps will do.
         doubtful = action is Action.UNCHANGED or outcome.verdict is Verdict.FAILED
         if node in self._tainted and doubtful:

@@ -60,6 +60,7 @@ class Step:
         params: What stands under `with`, templates not rendered.
         needs: None means "as `flow` says": the step before, or nothing.
         when: Jinja expression; a false one skips the node.
+        skips_all: `skip_depth = "all"`: what needs a node that is skipped by `when` is skipped, too.
         foreach: Items, or a template that yields them; on each host there is a node for each. None: just one.
         run_once: True: one node on the first host; a variable's name: one per value.
         at_once: At most this many nodes of the step at a time, reverts too.
@@ -77,6 +78,7 @@ class Step:
     params: Mapping[str, Any] = field(default_factory=dict)
     needs: tuple[Need, ...] | None = None
     when: str | None = None
+    skips_all: bool = False
     foreach: str | tuple[Any, ...] | None = None
     per: str = PER_ALL
     run_once: bool | str = False

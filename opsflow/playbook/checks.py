@@ -19,6 +19,7 @@ def consistency(file: TomlFile) -> Iterator[Problem]:
     yield from _ids(file, steps)
     yield from _needs(file, steps)
     yield from _at_end(file, steps)
+    yield from _depths(file, steps)
     yield from _inputs(file)
     yield from _reserved(file, ("inputs",), file.data.get("inputs"))
     yield from _reserved(file, ("vars",), file.data.get("vars"))
@@ -78,6 +79,13 @@ def _at_end(file: TomlFile, steps: Mapping[KeyPath, Mapping[str, Any]]) -> Itera
                     f"`{key}` does not go with `finally`: a step that runs at the end is not rolled back",
                     "take it out; if the step fails, the others at the end go on and the run has failed",
                 )
+
+
+def _depths(file: TomlFile, steps: Mapping[KeyPath, Mapping[str, Any]]) -> Iterator[Problem]:
+    for path, step in steps.items():
+        if "skip_depth" in step and "when" not in step:
+            where = (*path, "skip_depth")
+            yield file.problem(where, "`skip_depth` says nothing without `when`", "add a `when`, or take it out")
 
 
 def _inputs(file: TomlFile) -> Iterator[Problem]:

@@ -67,11 +67,12 @@ def _playbook(path: Path, file: TomlFile, content: PlaybookFile) -> Playbook:
 
 
 def _step(table: StepTable, defaults: Common, source: Position, positions: dict[str, Position]) -> Step:
-    own = {name: getattr(table, name) for name in table.model_fields_set}
+    own = {name: getattr(table, name) for name in table.model_fields_set - {"skip_depth"}}
     said: dict[str, Any] = {name: getattr(defaults, name) for name in defaults.model_fields_set} | own
     converted: dict[str, Any] = {
         "needs": None if table.needs is None else tuple(map(_need, table.needs)),
         "tags": tuple(table.tags),
+        "skips_all": table.skip_depth == "all",
         "foreach": tuple(table.foreach) if isinstance(table.foreach, list) else table.foreach,
         "retry": _retry(said.get("retry", table.retry)),
         "on_failure": OnFailure(said.get("on_failure", table.on_failure)),

@@ -94,7 +94,7 @@ class Common(Border):
 class StepTable(Common):
     """`[[step]]`: one line of the procedure."""
 
-    later = frozenset({"skip_depth", "on", "include"})
+    later = frozenset({"on", "include"})
 
     id: str
     task: Text
@@ -102,6 +102,7 @@ class StepTable(Common):
     params: dict[str, Any] = Field(default_factory=dict, alias="with")
     needs: list[NeedTable] | None = None
     when: Text | None = None
+    skip_depth: Literal["node", "all"] = "node"
     foreach: list[Any] | str | None = None
     run_once: bool | str = False
     at_once: int | None = Field(None, ge=1)

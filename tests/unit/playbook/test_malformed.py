@@ -120,6 +120,8 @@ MALFORMED = [
     (STEP + "params = {}", 5, 1, "unknown key `params`", ""),
     (STEP + "foreach = 3", 5, 1, "`foreach` must be a list, or a template that yields one", ""),
     (STEP + "foreach = 'a, b'", 5, 1, "`foreach` must be a list, or a template that yields one", ""),
+    (STEP + "when = 'x'\nskip_depth = 'al'", 6, 1, "`skip_depth` must be 'node' or 'all'", "did you mean `all`?"),
+    (STEP + "skip_depth = 'all'", 5, 1, "`skip_depth` says nothing without `when`", "add a `when`"),
     (STEP + "finally = 'yes'", 5, 1, "`finally` must be true or false", ""),
     *[
         (STEP + f"finally = true\n{key} = '{value}'", 6, 1, f"`{key}` does not go with `finally`", "take it out")
@@ -131,10 +133,7 @@ MALFORMED = [
         }.items()
     ],
     (STEP + "\tfrobnicate = 1", 5, 2, "unknown key `frobnicate`", "known are: "),
-    *[
-        (STEP + f"{key} = true", 5, 1, f"`{key}` is not supported by this version", "")
-        for key in ("skip_depth", "on", "include")
-    ],
+    *[(STEP + f"{key} = true", 5, 1, f"`{key}` is not supported by this version", "") for key in ("on", "include")],
 ]
 
 
