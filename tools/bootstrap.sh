@@ -11,11 +11,12 @@ for directory in /usr/lib/postgresql/*/bin; do PATH="$PATH:$directory"; done # a
 needed='sshd:openssh-server ssh-keygen:openssh-client sqlite3:sqlite3 ps:procps curl:curl'
 case ${1-} in
 demo) ;;
-test) # what tasks and commands have to get along with, database servers, and machines (containers) to be targets
+test) # what tasks and commands have to get along with, database servers, a balancer, and machines (containers) to be targets
     needed="$needed wget:wget bzip2:bzip2 xz:xz-utils busybox:busybox mksh:mksh ksh93:ksh93u+m
         sudo:sudo tcsh:tcsh fish:fish perl:perl shellcheck:shellcheck
         systemd-nspawn:systemd-container debootstrap:debootstrap ip:iproute2 iptables:iptables mkfs.ext4:e2fsprogs
         mariadbd:mariadb-server mariadb-install-db:mariadb-server mariadb:mariadb-client mariadb-dump:mariadb-client
+        supervisord:supervisor haproxy:haproxy
         postgres:postgresql initdb:postgresql psql:postgresql-client openssl:openssl"
     ;;
 *) sed -n '2,6s/^# //p' "$0" >&2; exit 2 ;;

@@ -10,6 +10,7 @@ from opsflow_tasks._target import Answer, Script, Value, hundredths
 
 Manager = Literal["auto", "systemd", "supervisor", "pidfile", "commands"]
 _CONTROL = {"systemd": "systemctl", "supervisor": "supervisorctl"}
+_MANAGED = frozenset({*_CONTROL, "auto"})
 RUNNING = frozenset({"running", "starting"})
 GONE = frozenset({"stopped", "failed"})
 
@@ -25,11 +26,13 @@ class Service(BaseModel):
     manager: Manager = Field(
         "auto",
         description="Who runs it. `auto`: `pidfile` if `pidfile` is given, else `commands` if `start`, `stop` or"
-        " `status` is, else `systemd`.",
+        " `status` is; else the target is asked: `systemd` if it has such a unit, `supervisor` if it has such a"
+        " program.",
     )
     control: str | None = Field(
         None,
-        description="How the manager is called, e.g. `sudo -n systemctl`; by default `systemctl` or `supervisorctl`.",
+        description="How the manager is called, e.g. `sudo -n systemctl` or `supervisorctl -c /srv/supervisord.conf`;"
+        " by default `systemctl` or `supervisorctl`.",
     )
     pidfile: str | None = Field(
         None,
@@ -85,17 +88,21 @@ class Service(BaseModel):
 
     @property
     def by(self) -> str:
-        """The manager, `auto` resolved."""
+        """The manager; `auto`: only the target can tell."""
         if self.manager != "auto":
             return self.manager
         if self.pidfile:
             return "pidfile"
-        return "commands" if self.start or self.stop or self.status else "systemd"
+        if self.start or self.stop or self.status:
+            return "commands"
+        if self.control:
+            return "supervisor" if "supervisorctl" in self.control else "systemd"
+        return "auto"
 
     @property
     def startable(self) -> bool:
         """Whether it is known how to start it."""
-        return self.by in _CONTROL or bool(self.start or (self.by == "pidfile" and self.command))
+        return self.by in _MANAGED or bool(self.start or (self.by == "pidfile" and self.command))
 
     @property
     def stoppable(self) -> bool:
@@ -116,21 +123,28 @@ class Service(BaseModel):
             ipaddress.ip_address(self.address)
         return self
 
-    def script(self, call: str, *, seconds: float = 0.0, **values: Value) -> Script:
-        """A script over this service: `look`, `stop` or `start`; `values` replace what follows from the parameters."""
+    def script(self, call: str, *, seconds: float = 0.0, manager: str | None = None, **values: Value) -> Script:
+        """A script over this service.
+
+        Args:
+            call: `look`, `stop` or `start`.
+            seconds: What its own deadlines add up to.
+            manager: Who runs it, as a look has found out.
+            values: Replace what follows from the parameters.
+        """
         own = {name: getattr(self, name) for name in _TEXTS}
         given: dict[str, Value] = {
             **dict.fromkeys(_OTHERS),
             **own,
-            "manager": self.by,
-            "control": self.control or _CONTROL.get(self.by),
+            "manager": manager or self.by,
+            "control": self.control or _CONTROL.get(manager or self.by),
             "port_hex": f"{self.port:04X}" if self.port else None,
             "addresses": " ".join(kernel_addresses(self.address)) if self.address else None,
             "drain_timeout": hundredths(self.drain_timeout),
             "stay_up": hundredths(self.stay_up),
         }
         return Script(
-            files=("base", "log", "service", "stop" if call == "stop" else "start"),
+            files=("base", "log", "ports", "service", "stop" if call == "stop" else "start"),
             call=call,
             values={**given, **values},
             env=self.env,
@@ -141,7 +155,7 @@ class Service(BaseModel):
 _TEXTS = (
     "service", "pidfile", "process", "command", "start", "stop", "status", "cwd", "log", "port", "drained",
 )  # fmt: skip
-_OTHERS = ("http", "http_status", "http_body", "check", "undrain", "drain_command", "confirm", "kill")
+_OTHERS = ("http", "http_status", "http_body", "check", "undrain", "drain_command", "confirm", "kill", "stay_down")
 
 
 def describe(answer: Answer, port: int | None) -> str:

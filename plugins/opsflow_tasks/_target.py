@@ -57,6 +57,8 @@ class Script:
         except CommandFailed as error:  # its text says nothing to an operator
             raise TaskFailed(f"cannot {what}: {error.hint or 'it took too long'}") from None
         answer = Answer.of(result)
+        for note in answer.notes:
+            ctx.log(note)
         if answer.error:
             raise TaskFailed(f"cannot {what}: {answer.error}", hint=answer.log)
         return answer
@@ -69,11 +71,13 @@ class Answer:
     Attributes:
         facts: The last value of each key.
         lines: All values of the key `log`.
+        notes: All values of the key `note`: what an operator should know, although it went well.
         error: Why it failed; empty: it did not.
     """
 
     facts: Mapping[str, str]
     lines: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     error: str = ""
 
     @classmethod
@@ -85,7 +89,8 @@ class Answer:
         if not (error or result.ok):
             said = result.stderr.strip().splitlines()[-1:]
             error = " ".join((f"the script ended with {result.exit_status}:", *said))
-        return cls(facts=facts, lines=tuple(value for key, value in pairs if key == "log"), error=error)
+        lines, notes = (tuple(value for key, value in pairs if key == wanted) for wanted in ("log", "note"))
+        return cls(facts=facts, lines=lines, notes=notes, error=error)
 
     def __getitem__(self, key: str) -> str:
         """The value of a key, empty if it was not said."""

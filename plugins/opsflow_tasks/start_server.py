@@ -10,7 +10,7 @@ from opsflow_tasks._service import GONE, RUNNING, Service, describe, pid
 from opsflow_tasks._target import Answer, Script, hundredths
 
 _STOP_SECONDS = 30.0
-
+_STAY_DOWN_SECONDS = 1.0
 
 idempotent = True  # the target looks before it acts: what runs is only waited for
 
@@ -50,11 +50,12 @@ class Params(Service):
         address = self.address or "127.0.0.1"
         return f"http://{f'[{address}]' if ':' in address else address}:{self.port}{self.http}"
 
-    def health(self, call: str, *, seconds: float = 0.0, undrain: bool = False) -> Script:
+    def health(self, call: str, *, seconds: float = 0.0, manager: str | None = None, undrain: bool = False) -> Script:
         """A script that knows when the server is healthy."""
         return self.script(
             call,
             seconds=seconds,
+            manager=manager,
             timeout=hundredths(self.timeout),
             http=self.url,
             http_status=self.http_status,
@@ -77,14 +78,14 @@ def plan(ctx: Context, params: Params) -> Preview:
     if found.error:
         return Preview.fail(found.error)
     name, running = params.service, found["state"] in RUNNING
-    before = {"running": running}
+    before = {"running": running, "manager": found["manager"]}
     if running and found["unhealthy"]:
         return Preview.change(f"wait until {name} is healthy: {found['unhealthy']}", before=before)
     if running and found["drained"] and params.undrain_command:
         return Preview.change(f"undrain {name}{describe(found, params.port)}", before=before)
     if running:
         return Preview.unchanged(f"{name} is healthy{describe(found, params.port)}", outputs=_outputs(params, found))
-    if found["state"] in GONE and found["listener"]:
+    if found["state"] in GONE and found["listener"] and not found["lent"]:
         return Preview.fail(f"port {params.port} is taken: {found['listener']} listens")
     return Preview.change(
         f"start {name}{describe(found, params.port)}",
@@ -95,10 +96,11 @@ def plan(ctx: Context, params: Params) -> Preview:
 
 
 @hookimpl
-def execute(ctx: Context, params: Params, preview: Preview) -> dict[str, Any]:  # noqa: ARG001 - the hook's
+def execute(ctx: Context, params: Params, preview: Preview) -> dict[str, Any]:
     """Start, watch, undrain: one script, whose polling costs no round trips."""
     seconds = 2 * params.timeout + params.stay_up + params.drain_timeout
-    answer = params.health("start", seconds=seconds, undrain=True).act(ctx, f"start {params.service}")
+    script = params.health("start", seconds=seconds, manager=preview.before.get("manager"), undrain=True)
+    answer = script.act(ctx, f"start {params.service}")
     return _outputs(params, answer)
 
 
@@ -108,7 +110,13 @@ def revert(ctx: Context, params: Params, preview: Preview, outputs: Mapping[str,
     if preview.before.get("running"):
         return
     script = params.script(
-        "stop", seconds=2 * _STOP_SECONDS, kill=params.by != "commands", timeout=hundredths(_STOP_SECONDS), drain=0
+        "stop",
+        seconds=2 * _STOP_SECONDS,
+        manager=preview.before.get("manager"),
+        kill=params.by != "commands",
+        timeout=hundredths(_STOP_SECONDS),
+        stay_down=hundredths(_STAY_DOWN_SECONDS),
+        drain=0,
     )
     script.act(ctx, f"stop {params.service}")
 

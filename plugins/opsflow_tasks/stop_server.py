@@ -19,7 +19,12 @@ class Params(Service):
         30.0, description="How long it may take from being asked to stop until its process is gone and `port` closed."
     )
     kill: bool = Field(
-        default=False, description="Whether the process group may be killed (SIGKILL) when that time is over."
+        default=False,
+        description="Whether the process group may be killed (SIGKILL) when that time is over; and whether it may have"
+        " been killed by its manager, when the manager's own time for it was over.",
+    )
+    stay_down: Duration = Field(
+        1.0, description="How long it must stay down to count as stopped: what restarts it may take a moment."
     )
     drain: Duration = Field(
         0.0,
@@ -52,26 +57,31 @@ def plan(ctx: Context, params: Params) -> Preview:
             return Preview.fail(
                 f"{params.service} is {found['state']}, but port {params.port} is open: {found['listener']} listens"
             )
+        if found["state"] == "failed" and found["manager"] == "systemd":
+            before = {"running": False, "manager": "systemd"}
+            return Preview.change(f"reset {params.service}: it is failed ({found['result']})", before=before)
         return Preview.unchanged(f"{params.service} is {found['state']}", outputs=_outputs(params))
     if not params.stoppable:
         return Preview.fail(f"{params.service} runs, and there is no `stop` command")
     return Preview.change(
         f"stop {params.service}{describe(found, params.port)}",
-        before={"running": found["state"] in RUNNING, "pid": pid(found)},
+        before={"running": found["state"] in RUNNING, "pid": pid(found), "manager": found["manager"]},
         reversible=params.startable,
         why="" if params.startable else "how to start it is not known: no `start` or `command`",
     )
 
 
 @hookimpl
-def execute(ctx: Context, params: Params, preview: Preview) -> dict[str, Any]:  # noqa: ARG001 - the hook's
+def execute(ctx: Context, params: Params, preview: Preview) -> dict[str, Any]:
     """Drain, stop, confirm: one script, so that it ends as one thing even if the link is lost."""
     script = params.script(
         "stop",
-        seconds=params.drain_timeout + params.drain + 2 * params.timeout,
+        seconds=params.drain_timeout + params.drain + 2 * params.timeout + params.stay_down,
+        manager=preview.before.get("manager"),
         confirm=True,
         kill=params.kill,
         timeout=hundredths(params.timeout),
+        stay_down=hundredths(params.stay_down),
         drain=hundredths(params.drain),
         drain_command=params.drain_command,
     )
@@ -87,6 +97,7 @@ def revert(ctx: Context, params: Params, preview: Preview, outputs: Mapping[str,
     script = params.script(
         "start",
         seconds=2 * params.start_timeout + params.stay_up + params.drain_timeout,
+        manager=preview.before.get("manager"),
         timeout=hundredths(params.start_timeout),
         undrain=params.undrain_command,
     )

@@ -15,6 +15,8 @@ last_lines() {
         log_since | tail -n 15
     elif [ "$o_manager" = systemd ]; then
         journalctl -u "$o_service" -n 15 --no-pager -o cat 2>/dev/null
+    elif [ "$o_manager" = supervisor ]; then
+        for o_stream in stdout stderr; do $o_control tail -2000 "$o_service" "$o_stream" 2>/dev/null; done | tail -n 15
     fi | sed 's/^/log /'
 }
 
@@ -83,11 +85,11 @@ must() { # WHAT HUNDREDTHS COMMAND: has to end with 0 within the time
 
 # Processes
 
-process() { # PID -> o_group, o_born (clock ticks since boot); false if there is no such process; a zombie is none
+process() { # PID -> o_parent, o_group, o_born (clock ticks since boot); false if there is no such process; a zombie is none
     o_line=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
     set -- ${o_line##*) }
     case ${1:-Z} in Z | X) return 1 ;; esac
-    o_group=$3 o_born=${20}
+    o_parent=$2 o_group=$3 o_born=${20}
 }
 
 alive() { # PID BORN: that very process, not another one that got its number

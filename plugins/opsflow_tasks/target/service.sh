@@ -1,18 +1,39 @@
-# How the service is and who listens on its port.
+# How the service is.
 
 # -> o_state (running, starting, stopping, stopped, failed), o_pid (0: not known), o_born, o_group,
 #    o_id (becomes another one when the service is restarted)
 state() {
-    o_state=stopped o_pid=0 o_id= o_born=0 o_group=0
+    [ "$o_manager" != auto ] || find_manager
+    o_state=stopped o_pid=0 o_id= o_born=0 o_group=0 o_result=
     "state_$o_manager"
     [ "$o_pid" != 0 ] && process "$o_pid" || o_pid=0
     o_id=$o_pid.$o_born.$o_id
 }
 
+find_manager() { # -> o_manager, o_control: the first that knows the service
+    o_said=
+    for o_each in systemd:systemctl supervisor:supervisorctl; do
+        o_control=${o_each#*:}
+        command -v "$o_control" >/dev/null || continue
+        if o_found=$("state_${o_each%:*}"); then
+            o_manager=${o_each%:*}
+            return
+        fi
+        o_found=${o_found#error }
+        case $o_said:$o_found in
+            :*) o_said=$o_found ;;
+            *:*"does not answer"*) ;; # one that is not in use here has nothing to add
+            *) o_said="$o_said; $o_found" ;;
+        esac
+    done
+    die "${o_said:-"neither systemctl nor supervisorctl is there: give \`pidfile\`, or \`start\`, \`stop\` and \`status\`"}"
+}
+
 gone() { [ "$o_state" = stopped ] || [ "$o_state" = failed ]; }
 
 state_systemd() {
-    o_shown=$($o_control show -p LoadState -p ActiveState -p MainPID -p NRestarts "$o_service" 2>&1) ||
+    o_shown=$($o_control show -p LoadState -p ActiveState -p MainPID -p NRestarts -p Result -p ControlGroup \
+        "$o_service" 2>&1) ||
         die "systemd does not answer: $o_shown"
     o_active=
     while IFS='=' read -r o_key o_value; do
@@ -21,6 +42,8 @@ state_systemd() {
             ActiveState) o_active=$o_value ;;
             MainPID) o_pid=$o_value ;;
             NRestarts) o_id=$o_value ;;
+            Result) o_result=$o_value ;;
+            ControlGroup) [ -z "$o_value" ] || o_cgroup=$o_value ;; # gone with the last process
         esac
     done <<END
 $o_shown
@@ -46,7 +69,12 @@ state_supervisor() {
         STOPPING) o_state=stopping ;;
         FATAL) o_state=failed ;;
         STOPPED | EXITED) ;;
-        *) die "supervisor does not know $o_service: $o_shown" ;;
+        *)
+            case $o_shown in
+                *"(no such "*) die "supervisor has no program $o_service" ;;
+                *) die "supervisor does not answer: $o_shown" ;;
+            esac
+            ;;
     esac
 }
 
@@ -86,34 +114,7 @@ state_commands() {
     fi
 }
 
-# The port, from the kernel's own tables. Columns: 2 local address, 4 state (0A listening, 01 connected), 10 inode.
-
-sockets() { # STATE: inodes of the port's sockets in that state, one a line
-    cat /proc/net/tcp /proc/net/tcp6 2>/dev/null |
-        awk -v port="$o_port_hex" -v addresses=" $o_addresses " -v state="$1" '
-            $4 "" == state "" {
-                split($2, at, ":") # as text: 00E1 and 00E5 are the same number
-                if (at[2] "" == port "" && (addresses == "  " || index(addresses, " " at[1] " "))) print $10
-            }'
-}
-
-listening() { # -> o_inode
-    o_inode=$(sockets 0A)
-    o_inode=${o_inode%%[!0-9]*}
-    [ -n "$o_inode" ]
-}
-
-holder() { # -> o_holder: who listens, as far as this user may see
-    o_holder="a process that this user may not see"
-    for o_dir in /proc/[0-9]*; do
-        if ls -l "$o_dir/fd" 2>/dev/null | grep -qF "socket:[$o_inode]"; then
-            o_holder="pid ${o_dir#/proc/} ($(cat "$o_dir/comm" 2>/dev/null))"
-            return
-        fi
-    done
-}
-
+o_cgroup=
 for o_name in cwd pidfile log; do
     eval "absolute \"\$o_$o_name\"; o_$o_name=\$o_path"
 done
-[ -z "$o_port" ] || [ -r /proc/net/tcp ] || die "which ports are open cannot be seen: no /proc/net/tcp"

@@ -6,13 +6,44 @@ healthy() { # -> o_why if not
         o_why="it is $o_state"
     elif [ -n "$o_port" ] && ! listening; then
         o_why="port $o_port is not open"
+    elif [ -n "$o_port" ] && another; then
+        : # which says why, like answers
     elif [ -n "$o_http" ] && ! answers; then
-        : # which says why
+        :
     elif [ -n "$o_check" ]; then
         look_up "$o_check" || o_why="the check ends with $?: $o_check"
     fi
     [ -z "$o_why" ]
 }
+
+another() { # -> o_why: does a process answer at the port that is older than the service, and none of its own
+    [ "$o_pid" != 0 ] && [ "$o_inodes $o_id" != "$o_proved" ] || return 1
+    for o_inode in $o_inodes; do
+        foreign "$o_inode" || continue
+        named "$o_old"
+        o_why="port $o_port is answered by an older process, $o_holder, not by pid $o_pid"
+        return 0
+    done
+    o_proved="$o_inodes $o_id"
+    return 1
+}
+
+foreign() { # INODE -> o_old
+    # shellcheck disable=SC2010 # no names of files are listed
+    ! ls -l "/proc/$o_pid/fd" 2>/dev/null | grep -qF "socket:[$1]" || return 1
+    o_old=
+    for o_each in $(holders "$1"); do
+        ! its_own "$o_each" || return 1
+        o_old=$o_each
+    done
+    [ -n "$o_old" ]
+}
+
+its_own() ( # PID: younger than the service's main process, or of its group or unit; process 1 lends its units their sockets
+    o_main=$o_pid o_began=$o_born o_led=$o_group
+    [ "$1" != 1 ] && process "$1" && [ "$o_born" -lt "$o_began" ] && [ "$o_group" != "$o_led" ] || exit 0
+    [ "$o_manager" = systemd ] && [ "$(cat "/proc/$1/cgroup")" = "$(cat "/proc/$o_main/cgroup")" ]
+)
 
 answers() { # the status stands in the last line of curl's output, in the last HTTP line of wget's
     if command -v curl >/dev/null; then
@@ -37,10 +68,13 @@ answers() { # the status stands in the last line of curl's output, in the last H
 look() { # for the plan hooks: changes nothing
     state
     say state "$o_state"
+    say manager "$o_manager"
+    say result "$o_result"
     say pid "$o_pid"
     if [ -n "$o_port" ] && listening; then
         holder
         say listener "$o_holder"
+        ! lent || say lent yes
     fi
     healthy || say unhealthy "$o_why"
     if [ -n "$o_drained" ] && look_up "$o_drained"; then say drained yes; fi
@@ -56,10 +90,23 @@ start() {
         state
         now
     done
-    ! gone || launch
+    if gone; then
+        if [ -n "$o_port" ] && listening && ! lent; then
+            holder
+            die "port $o_port is taken: $o_holder listens"
+        fi
+        launch
+    fi
     wait_healthy
     say pid "$o_pid"
     [ -z "$o_undrain" ] || must undrain "$o_drain_timeout" "$o_undrain"
+}
+
+lent() { # whether systemd itself listens, for a unit that it starts when somebody connects
+    [ "$o_manager" = systemd ] || return 1
+    for o_inode in $o_inodes; do
+        holders "$o_inode" | grep -qx 1 || return 1
+    done
 }
 
 launch() {
@@ -116,6 +163,7 @@ gone_early() { # returns if it may only not be there yet
 }
 
 o_child=
+o_proved=
 o_launcher='
     file=$1 program=$2 mask=$(umask)
     umask 077

@@ -10,13 +10,17 @@ stop() {
     o_victim=$o_pid o_victim_born=$o_born o_led= o_killed=
     [ "$o_pid" = 0 ] || [ "$o_group" != "$o_pid" ] || o_led=yes
     now
-    o_deadline=$((o_now + o_timeout))
+    o_deadline=$((o_now + o_timeout)) o_asked=
     if ! gone; then
+        o_asked=yes
         ask_to_stop
         wait_gone
         forget_pidfile
     fi
+    wait_empty
+    ended_well
     [ -z "$o_port" ] || [ -z "$o_confirm" ] || wait_closed
+    stay_down
 }
 
 quiet_down() { # until nobody is connected any more, or the time for it is over
@@ -32,7 +36,7 @@ quiet_down() { # until nobody is connected any more, or the time for it is over
 ask_to_stop() {
     case $o_manager in
         systemd) $o_control stop --no-block "$o_service" >&2 || die "systemd does not stop $o_service" ;;
-        supervisor) must stop "$o_timeout" "$o_control stop '$o_service'" ;;
+        supervisor) (apart sh -c "$o_control stop '$o_service'") </dev/null >/dev/null 2>&1 & ;; # it would wait
         *)
             if [ -n "$o_stop" ]; then
                 must stop "$o_timeout" "$o_stop"
@@ -50,14 +54,18 @@ wait_gone() {
         o_found=$o_pid
         if ! alive "$o_victim" "$o_victim_born"; then
             ! gone || return 0
-            if [ "$o_state" = running ] && [ "$o_found" != 0 ] && [ "$o_found" != "$o_victim" ]; then
-                die "it came back as pid $o_found: something restarts it"
-            fi
+            if [ "$o_state" = running ] && [ "$o_found" != 0 ] && [ "$o_found" != "$o_victim" ]; then came_back; fi
         fi
         now
         [ "$o_now" -lt "$o_deadline" ] || kill_or_die
         pause
     done
+}
+
+came_back() {
+    [ "$o_pid" != 0 ] || die "it came back: something restarts it"
+    named "$o_parent"
+    die "it came back as pid $o_pid: $o_holder restarts it"
 }
 
 kill_or_die() {
@@ -88,6 +96,67 @@ forget_pidfile() { # only one that start_server wrote
     if [ "$o_manager" = pidfile ] && [ -e "$o_pidfile.id" ]; then rm -f -- "$o_pidfile" "$o_pidfile.id"; fi
 }
 
+left() { # -> o_left: what systemd has not ended of the unit, since its KillMode says so
+    o_left=
+    [ "$o_manager" = systemd ] && [ -n "$o_cgroup" ] || return 1
+    for o_file in "/sys/fs/cgroup$o_cgroup/cgroup.procs" "/sys/fs/cgroup/systemd$o_cgroup/cgroup.procs"; do
+        o_left=$o_left$(tr '\n' ' ' <"$o_file" 2>/dev/null)
+    done
+    [ -n "$o_left" ]
+}
+
+wait_empty() {
+    o_pause=0 o_swept=
+    while left; do
+        now
+        if [ "$o_now" -ge "$o_deadline" ]; then
+            o_what="processes of it are left: pid ${o_left% }"
+            [ -n "$o_kill" ] || die "it is stopped, but $o_what (\`kill = true\` would end them)"
+            [ -z "$o_swept" ] || die "$o_what, even after KILL"
+            # shellcheck disable=SC2086 # a list
+            kill -s KILL $o_left 2>/dev/null
+            o_swept=yes o_deadline=$((o_now + 1000))
+        fi
+        pause
+    done
+}
+
+ended_well() { # what its manager killed has not ended; what failed is brought to stopped, so that it is that for others, too
+    if [ -n "$o_asked" ] && [ -z "$o_kill" ] && was_killed; then
+        die "$o_manager had to kill it, since it did not end in time: look at its data (\`kill = true\` would have permitted it)" log
+    fi
+    [ "$o_state" = failed ] && [ "$o_manager" = systemd ] || return 0
+    say note "$o_service is failed ($o_result) and gets reset"
+    $o_control reset-failed "$o_service" >&2 || die "systemd does not reset $o_service, which is failed ($o_result)"
+    state
+    gone || came_back
+    [ "$o_state" = stopped ] || die "it is $o_state ($o_result), not stopped" log
+}
+
+was_killed() {
+    case $o_manager in
+        systemd) [ "$o_state" = failed ] && [ "$o_result" = timeout ] ;;
+        supervisor) $o_control maintail -4000 2>/dev/null | grep -qF "($o_victim) with SIGKILL" ;;
+        *) return 1 ;;
+    esac
+}
+
+stay_down() { # for the whole window: what restarts it may take its time
+    now
+    o_late=$((o_now + o_stay_down))
+    while [ "$o_now" -lt "$o_late" ]; do
+        o_pause=2
+        pause
+        state
+        gone || came_back
+        if [ -n "$o_port" ] && [ -n "$o_confirm" ] && listening; then
+            holder
+            die "port $o_port is open again: $o_holder listens"
+        fi
+        now
+    done
+}
+
 wait_closed() {
     o_pause=0
     while listening; do
@@ -98,9 +167,15 @@ wait_closed() {
             kill -s KILL -- "-$o_victim" 2>/dev/null # children that outlived the leader of their group
             o_killed=yes o_deadline=$((o_now + 500))
         else
-            holder
-            die "it is stopped, but port $o_port is still open: $o_holder listens"
+            still_open
         fi
         pause
     done
+}
+
+still_open() {
+    holder
+    o_what=
+    case $o_manager:$o_holder in systemd:"pid 1 ("*) o_what=" for a socket unit, which would start it: stop that, too" ;; esac
+    die "it is stopped, but port $o_port is still open: $o_holder listens$o_what"
 }

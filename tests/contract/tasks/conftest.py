@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from opsflow import Interrupted, Preview
-from opsflow.model import Action, Phase
+from opsflow.model import Action, Log, Phase
 from opsflow.testing import make_context
 from opsflow.transport.local import LocalTransport
 
@@ -47,12 +47,15 @@ class CountingTransport(LocalTransport):
 class TaskDriver:
     """One task with one set of parameters on one target."""
 
-    def __init__(self, module: ModuleType, home: Path, directory: Path, params: Mapping[str, Any]) -> None:
+    def __init__(
+        self, module: ModuleType, home: Path, directory: Path, params: Mapping[str, Any], transport: Any = None
+    ) -> None:
         self.module = module
         self.home = home
         self.directory = directory
-        self.transport = CountingTransport(home)
+        self.transport = transport or CountingTransport(home)
         self.secrets: dict[str, str] = {}
+        self.logged: list[str] = []
         self.given = params
 
     @property
@@ -61,7 +64,13 @@ class TaskDriver:
 
     def _context(self, phase: Phase | None) -> Any:
         self.transport.trips = 0
-        return make_context(self.transport, directory=self.directory, phase=phase, secrets=self.secrets)
+        return make_context(
+            self.transport, directory=self.directory, phase=phase, secrets=self.secrets, emit=self._heard
+        )
+
+    def _heard(self, message: Any) -> None:
+        if isinstance(message, Log):
+            self.logged.append(message.text)
 
     def plan(self) -> Preview:
         preview = self.module.plan(self._context(None), self.params)
@@ -104,12 +113,17 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def drive(home: Path, tmp_path: Path) -> Callable[..., TaskDriver]:
-    """`drive(module, PARAMETER=VALUE, ...)`."""
+    """`drive(module, PARAMETER=VALUE, ...)`; `drive.on(transport)` gives one for another target."""
     project = tmp_path / "project"
     project.mkdir()
 
     def make(module: ModuleType, **params: Any) -> TaskDriver:
         return TaskDriver(module, home, project, params)
+
+    def on(transport: Any) -> Callable[..., TaskDriver]:
+        return lambda module, **params: TaskDriver(module, home, project, params, transport)
+
+    make.on = on  # type: ignore[attr-defined]
 
     return make
 

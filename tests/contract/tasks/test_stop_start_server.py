@@ -584,7 +584,7 @@ class TestParameters:
 
     def test_the_contract_s_example_is_valid(self):
         params = stop_server.params().model_validate({"service": "game@a", "drain": "20s"})
-        assert (params.by, params.drain) == ("systemd", 20.0)
+        assert (params.by, params.drain, params.startable) == ("auto", 20.0, True)
 
     @pytest.mark.parametrize("module", [stop_server, start_server])
     def test_every_parameter_is_described(self, module):
