@@ -52,6 +52,7 @@ def changes(plan: Plan, tasks: TaskRegistry, settings: Settings) -> Changes:
             tasks,
             settings=settings,
             on_failure=plan.origin.on_failure,
+            selection=plan.origin.selection,
             now=datetime.fromisoformat(plan.now),
         )
     except InputError as error:

@@ -5,12 +5,18 @@ from pathlib import Path
 
 from opsflow.app.settings import Settings, of_project
 from opsflow.model import OnFailure
-from opsflow.plan import Origin, Plan, moved
+from opsflow.plan import Origin, Plan, Selection, moved
 from opsflow.ports import Inventory
 
 
 def origin_of(
-    playbook: Path, inventory: Inventory | None, extra: Sequence[str], on_failure: OnFailure | None, *, project: Path
+    playbook: Path,
+    inventory: Inventory | None,
+    extra: Sequence[str],
+    on_failure: OnFailure | None,
+    selection: Selection,
+    *,
+    project: Path,
 ) -> Origin:
     """What a plan is made from; relative to its project, or absolute."""
 
@@ -24,6 +30,7 @@ def origin_of(
         inventory=hosts if "," in hosts or not hosts else within(hosts),
         extra=tuple(f"@{within(item[1:])}" if item.startswith("@") else item for item in extra),
         on_failure=on_failure,
+        selection=selection,
     )
 
 

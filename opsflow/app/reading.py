@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from opsflow.app import wiring
-from opsflow.app.running import Request
+from opsflow.app.running import Request, selected
 from opsflow.app.settings import Settings
 from opsflow.journal import SqlJournal
 from opsflow.model import HostExplanation, NodeRecord, RequestRecord, RollbackRecord, RunRecord
@@ -20,6 +20,7 @@ class RunDetail:
         driven: A living process drives it.
         at_end: Steps that run when nothing else is left (`finally`).
         accepted: The plans that took the place of the first, with what was different.
+        left_out: Nodes that were not selected when it was planned.
     """
 
     run: RunRecord
@@ -29,6 +30,7 @@ class RunDetail:
     driven: bool
     at_end: frozenset[str]
     accepted: Sequence[Accepted]
+    left_out: Sequence[str]
 
 
 def validate(request: Request, settings: Settings) -> None:
@@ -38,7 +40,10 @@ def validate(request: Request, settings: Settings) -> None:
         InputError: everything that is wrong.
     """
     tasks = wiring.registry(settings)
-    wiring.compiled(request.playbook, request.inventory, request.extra, tasks, settings=settings, run=False)
+    selection = selected(request.selection, settings)
+    wiring.compiled(
+        request.playbook, request.inventory, request.extra, tasks, settings=settings, selection=selection, run=False
+    )
 
 
 def runs(settings: Settings, *, limit: int = 50) -> Sequence[RunRecord]:
@@ -51,14 +56,16 @@ def show(run: str | None, settings: Settings) -> RunDetail:
     """One run; None: the newest. Raises `UnknownRun`."""
     with wiring.journal(settings) as journal:
         found = journal.find(run)
+        plan = journal.plan(found.id)
         return RunDetail(
             run=found,
             nodes=journal.nodes(found.id),
             rollbacks=journal.rollbacks(found.id),
             requests=journal.requests(found.id),
             driven=journal.driven(found.id),
-            at_end=frozenset(step["id"] for step in journal.plan(found.id)["playbook"]["steps"] if step.get("at_end")),
+            at_end=frozenset(step["id"] for step in plan["playbook"]["steps"] if step.get("at_end")),
             accepted=_accepted(found.id, journal),
+            left_out=plan.get("left_out", ()),
         )
 
 

@@ -17,12 +17,15 @@ from opsflow.engine.stop import Stop
 from opsflow.errors import InputError
 from opsflow.events import Listener
 from opsflow.journal import SqlJournal, new_run_id
-from opsflow.model import LOCALHOST, Action, NodeRecord, NodeState, OnFailure, RunRecord, RunState
-from opsflow.plan import Plan
+from opsflow.model import LOCALHOST, Action, AttemptState, NodeRecord, NodeState, OnFailure, Phase, RunRecord, RunState
+from opsflow.plan import ALL, Plan, Selection
 from opsflow.plugins.registry import TaskRegistry
 from opsflow.ports import Approver, Confirm, Executor
+from opsflow.report.text import plural, some
 
 _INTERRUPTED = 130
+
+_FAILED = frozenset({NodeState.FAILED, NodeState.UNKNOWN, NodeState.REVERT_FAILED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +38,7 @@ class Request:
         extra: What was given with `-e`.
         on_failure: Overrides every step's.
         abandon: Id of an open run whose hold on its hosts is given up first.
+        selection: What of it is wanted; its limit may be `failed:RUN`, the hosts on which that run failed.
         saved: The plan to run; then the others but `abandon` are as it was made.
     """
 
@@ -43,6 +47,7 @@ class Request:
     extra: tuple[str, ...] = ()
     on_failure: OnFailure | None = None
     abandon: str | None = None
+    selection: Selection = ALL
     saved: SavedPlan | None = None
 
 
@@ -136,8 +141,32 @@ def _compiled(request: Request, settings: Settings, tasks: TaskRegistry) -> Plan
     if not inventory:
         raise InputError("no inventory was named", hint='say -i NAME, or put inventory = "NAME" into opsflow.toml')
     return wiring.compiled(
-        request.playbook, inventory, request.extra, tasks, settings=settings, on_failure=request.on_failure
+        request.playbook,
+        inventory,
+        request.extra,
+        tasks,
+        settings=settings,
+        on_failure=request.on_failure,
+        selection=selected(request.selection, settings),
     )
+
+
+def selected(selection: Selection, settings: Settings) -> Selection:
+    """The selection, of `failed:RUN` the hosts by name.
+
+    Raises:
+        UnknownRun: there is no such run.
+        InputError: it did not fail on any host.
+    """
+    prefix, _, name = selection.limit.partition(":")
+    if prefix != "failed" or not name:
+        return selection
+    with wiring.journal(settings) as journal:
+        run = journal.find(name).id
+        hosts = dict.fromkeys(node.host for node in journal.nodes(run) if _failed(node))
+    if not hosts:
+        raise InputError(f"--limit {selection.limit}: run {run} did not fail on any host", hint=f"opsflow show {run}")
+    return replace(selection, limit=",".join(hosts))
 
 
 def _look(request: Request, plan: Plan, executor: Executor, listeners: Sequence[Listener], stop: Stop) -> RunSummary:
@@ -151,8 +180,14 @@ def _look(request: Request, plan: Plan, executor: Executor, listeners: Sequence[
     failing = [n.node for n in planned if n.action is Action.FAIL]
     if request.saved and not failing:
         request.saved.refuse_other_actions(planned)
-    hint = f"{len(failing)} of {len(planned)} nodes would fail; nothing was changed" if failing else ""
+    hint = f"{len(failing)} of {len(planned)} nodes would fail; nothing was changed" if failing else _left_out(plan)
     return RunSummary(exit_code=1 if failing else 0, planned=planned, hint=hint)
+
+
+def _failed(node: NodeRecord) -> bool:
+    """Whether a node failed, in the end or before it was put back."""
+    tries = [attempt.state for attempt in node.attempts if attempt.phase is Phase.EXECUTE]
+    return node.state in _FAILED or tries[-1:] not in ([], [AttemptState.SUCCEEDED])
 
 
 def _question(plan: Plan) -> str:
@@ -160,8 +195,17 @@ def _question(plan: Plan) -> str:
     for step, nodes in plan.by_step.items():
         for user in filter(None, dict.fromkeys(plan.user_of(node.id) for node in nodes)):
             users.setdefault(user, []).append(step)
-    said = "; ".join(f"as {user}: {', '.join(steps)}" for user, steps in users.items())
-    return f"Apply this plan ({said})?" if said else "Apply this plan?"
+    said = [f"as {user}: {', '.join(steps)}" for user, steps in users.items()]
+    said += [left_out] if (left_out := _left_out(plan)) else []
+    return f"Apply this plan ({'; '.join(said)})?" if said else "Apply this plan?"
+
+
+def _left_out(plan: Plan) -> str:
+    """What was not selected, in a sentence; empty if all is."""
+    if not plan.left_out or plan.origin is None:
+        return ""
+    said = " ".join(plan.origin.selection.words())
+    return f"{said} leaves out {plural(len(plan.left_out), 'node')}: {some(plan.left_out, 5)}"
 
 
 def _begin(plan: Plan, journal: SqlJournal) -> RunRecord:

@@ -96,7 +96,7 @@ class SavedPlan:
         origin = self.plan.origin
         assert origin is not None  # without it there would be nothing to compare it with
         playbook, inventory, extra = sources(origin, Path(self.plan.playbook.directory))
-        command = shlex.join(["opsflow", "plan", str(playbook), "-i", inventory])
+        command = shlex.join(["opsflow", "plan", str(playbook), "-i", inventory, *origin.selection.words()])
         return f"look again, and save anew: {command}{' -e ...' if extra else ''} --out {shlex.quote(str(self.file))}"
 
 

@@ -20,7 +20,7 @@ from opsflow.events import HostKeyAccepted, Listener
 from opsflow.inventory.static import StaticInventory
 from opsflow.journal import SqlJournal
 from opsflow.model import Connection, Host, HostExplanation, OnFailure, Playbook
-from opsflow.plan import Plan, compile_plan
+from opsflow.plan import ALL, Plan, Selection, compile_plan, contracted
 from opsflow.playbook import TemplateRenderer
 from opsflow.plugins.registry import TaskRegistry, load_tasks
 from opsflow.ports import Executor, Inventory, Transports
@@ -132,6 +132,7 @@ def compiled(
     *,
     settings: Settings,
     on_failure: OnFailure | None = None,
+    selection: Selection = ALL,
     run: bool = True,
     now: datetime | None = None,
 ) -> Plan:
@@ -153,10 +154,11 @@ def compiled(
             found = replace(found, steps=tuple(replace(s, on_failure=on_failure) for s in found.steps))
         with _collecting(problems):
             plan = _compiled(found, machines, variables, tasks, run=run, now=now or datetime.now(UTC))
+            plan = contracted(plan, machines, selection) if machines else plan
         problems = _with_lines(problems, found)
     raise_problems(dict.fromkeys(problems))
     assert plan is not None
-    return replace(plan, origin=origin_of(path, machines, extra, on_failure, project=settings.project))
+    return replace(plan, origin=origin_of(path, machines, extra, on_failure, selection, project=settings.project))
 
 
 @contextmanager

@@ -56,6 +56,7 @@ def show(common: Common, run: Run = None) -> int:
             requests=found.requests,
             at_end=found.at_end,
             accepted=found.accepted,
+            left_out=found.left_out,
             driven=found.driven,
             verbose=common.verbose,
             debug=common.debug,

@@ -138,6 +138,23 @@ AcceptNewHostKeys = Annotated[
         help="Take hosts whose key is not known as they are, and remember it. A changed key is always refused.",
     ),
 ]
+Limit = Annotated[
+    str,
+    typer.Option(
+        "--limit",
+        "-l",
+        metavar="PATTERN",
+        help="Only on these hosts; failed:RUN: those on which that run failed.",
+        show_default=False,
+    ),
+]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option("--tags", "-t", metavar="TAG,...", help="Only steps that have one of these tags. Repeatable."),
+]
+SkipTags = Annotated[
+    list[str] | None, typer.Option("--skip-tags", metavar="TAG,...", help="No steps that have one. Repeatable.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Even if a later run changed the same hosts.")]
 AcceptChanges = Annotated[
     bool, typer.Option("--accept-changes", help="Go on with what the files say now, if that is not what the plan says.")

@@ -20,10 +20,13 @@ from opsflow.cli.options import (
     Force,
     Forks,
     Inventory,
+    Limit,
     OnFailure,
     Output,
     Playbook,
     Run,
+    SkipTags,
+    Tags,
     Where,
     Yes,
     command,
@@ -31,12 +34,21 @@ from opsflow.cli.options import (
 
 if TYPE_CHECKING:
     from opsflow.app import Request
+    from opsflow.plan import Selection
 
 group = typer.Typer()
 
 
 @command(group)
-def validate(common: Common, playbook: Playbook, inventory: Inventory = "", extra: Extra = None) -> int:
+def validate(
+    common: Common,
+    playbook: Playbook,
+    inventory: Inventory = "",
+    limit: Limit = "",
+    tags: Tags = None,
+    skip_tags: SkipTags = None,
+    extra: Extra = None,
+) -> int:
     """Find every mistake in the files; connect to nothing.
 
     Without an inventory only what the playbook itself says is checked.
@@ -45,7 +57,8 @@ def validate(common: Common, playbook: Playbook, inventory: Inventory = "", extr
     from opsflow.cli.screen import write_data, write_lines
 
     settings = common.settings(playbook)
-    app.validate(_request(playbook, inventory or settings.inventory, extra), settings)
+    selection = _selection(limit, tags, skip_tags)
+    app.validate(_request(playbook, inventory or settings.inventory, extra, selection), settings)
     if common.machine:
         write_data({"problems": []}, common)
     elif common.output is Output.TEXT:
@@ -58,6 +71,9 @@ def plan(
     common: Common,
     playbook: Playbook,
     inventory: Inventory = "",
+    limit: Limit = "",
+    tags: Tags = None,
+    skip_tags: SkipTags = None,
     extra: Extra = None,
     forks: Forks = None,
     executor: Where = None,
@@ -86,7 +102,7 @@ def plan(
             accept_new_host_keys=accept_new_host_keys,
         ),
     )
-    request = _request(playbook, inventory, extra, on_failure=on_failure)
+    request = _request(playbook, inventory, extra, _selection(limit, tags, skip_tags), on_failure=on_failure)
     return session.drive(lambda: app.preview(request, session.settings, session.listeners, out=out, stop=session.stop))
 
 
@@ -97,6 +113,9 @@ def apply(
         Path | None, typer.Argument(metavar="PLAYBOOK", help="The playbook's file.", show_default=False)
     ] = None,
     inventory: Inventory = "",
+    limit: Limit = "",
+    tags: Tags = None,
+    skip_tags: SkipTags = None,
     extra: Extra = None,
     yes: Yes = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan, like `opsflow plan`.")] = False,
@@ -126,7 +145,8 @@ def apply(
     from opsflow import app
     from opsflow.cli.session import Session
 
-    request = _request(playbook, inventory, extra, on_failure=on_failure, abandon=abandon, plan=plan)
+    selection = _selection(limit, tags, skip_tags)
+    request = _request(playbook, inventory, extra, selection, on_failure=on_failure, abandon=abandon, plan=plan)
     session = Session(
         common,
         common.settings(
@@ -236,10 +256,21 @@ def rollback(
     )
 
 
+def _selection(limit: str, tags: list[str] | None, skip_tags: list[str] | None) -> "Selection":
+    from opsflow.plan import Selection
+
+    wanted, unwanted = (
+        tuple(tag for word in words or () for part in word.split(",") if (tag := part.strip()))
+        for words in (tags, skip_tags)
+    )
+    return Selection(limit=limit, tags=wanted, skip_tags=unwanted)
+
+
 def _request(
     playbook: Path | None,
     inventory: str,
     extra: list[str] | None,
+    selection: "Selection",
     *,
     on_failure: OnFailure | None = None,
     abandon: str | None = None,
@@ -249,10 +280,10 @@ def _request(
     from opsflow import app, model
     from opsflow.errors import InputError
 
-    if plan and (playbook or inventory or extra or on_failure):
+    if plan and (playbook or inventory or extra or on_failure or selection):
         raise InputError(
             f"{plan} says what is run, on which hosts and with which variables",
-            hint="leave out PLAYBOOK, -i, -e and --on-failure, or leave out --plan",
+            hint="leave out PLAYBOOK, -i, -l, -t, -e and --on-failure, or leave out --plan",
         )
     saved = app.saved_plan(plan) if plan else None
     if playbook is None and saved is None:
@@ -262,6 +293,7 @@ def _request(
         inventory=inventory,
         extra=tuple(extra or ()),
         on_failure=model.OnFailure(on_failure) if on_failure else None,
+        selection=selection,
         abandon=abandon,
         saved=saved,
     )

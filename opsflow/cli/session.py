@@ -69,6 +69,7 @@ class Session:
             detail.requests,
             at_end=detail.at_end,
             accepted=detail.accepted,
+            left_out=detail.left_out,
         )
 
     def _last_words(self, summary: app.RunSummary) -> list[str]:

@@ -1,14 +1,16 @@
 """The plan: a playbook and an inventory compiled to a frozen graph of nodes, which then is all that a run knows."""
 
 from opsflow.plan.compile import compile_plan
+from opsflow.plan.contract import contracted
 from opsflow.plan.definition import NodeChanges, node_changes
 from opsflow.plan.drift import Accepted, differences
 from opsflow.plan.fingerprint import decisive, fingerprint, moved
 from opsflow.plan.merge import merged
-from opsflow.plan.model import Edge, Join, Node, Origin, Plan, TaskFacts
+from opsflow.plan.model import ALL, Edge, Join, Node, Origin, Plan, Selection, TaskFacts
 from opsflow.plan.values import node_variables, values_of, varied
 
 __all__ = [
+    "ALL",
     "Accepted",
     "Edge",
     "Join",
@@ -16,8 +18,10 @@ __all__ = [
     "NodeChanges",
     "Origin",
     "Plan",
+    "Selection",
     "TaskFacts",
     "compile_plan",
+    "contracted",
     "decisive",
     "differences",
     "fingerprint",

@@ -11,7 +11,7 @@ import networkx as nx
 from opsflow.errors import InputError, Problem, TemplateError
 from opsflow.model import Need, Playbook, Step
 from opsflow.plan.check import ParameterCheck, has_template, step_problem
-from opsflow.plan.fingerprint import decisive, fingerprint
+from opsflow.plan.fingerprint import sealed
 from opsflow.plan.model import Plan, TaskFacts
 from opsflow.plan.needs import EdgeBuilder
 from opsflow.plan.place import Placement
@@ -108,9 +108,7 @@ class _Compiler:
             joins=tuple(edges.joins),
             edges=tuple(edges.edges),
         )
-        data = plan.to_json()
-        # What runs is what is stored, not what it was stored from.
-        return Plan.from_json(data | {"fingerprint": fingerprint(decisive(plan, data))})
+        return sealed(plan)
 
     def _variables(self, step: Step) -> Mapping[str, Any]:
         """What the step's templates may see, on whichever host: of host variables all the templates there are."""

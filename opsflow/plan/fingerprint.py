@@ -53,6 +53,12 @@ def fingerprint(decides: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def sealed(plan: Plan) -> Plan:
+    """The plan with its fingerprint. What runs is what is stored, not what it was stored from."""
+    data = plan.to_json()
+    return Plan.from_json(data | {"fingerprint": fingerprint(decisive(plan, data))})
+
+
 def moved(plan: Plan, directory: str) -> Plan:
     """The plan of a project that is in another directory now."""
     old = plan.playbook.directory

@@ -64,6 +64,32 @@ class TaskFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Of a playbook and an inventory what is wanted now; as it stands, all.
+
+    Attributes:
+        limit: A pattern of hosts.
+        tags: Only steps that have one of them.
+        skip_tags: No steps that have one of them.
+    """
+
+    limit: str = ""
+    tags: tuple[str, ...] = ()
+    skip_tags: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.limit or self.tags or self.skip_tags)
+
+    def words(self) -> tuple[str, ...]:
+        """The options that say it."""
+        said = {"--limit": self.limit, "--tags": ",".join(self.tags), "--skip-tags": ",".join(self.skip_tags)}
+        return tuple(word for option, value in said.items() if value for word in (option, value))
+
+
+ALL = Selection()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
     """What a plan was made from, so that it can be made again. Relative paths begin in the project.
 
@@ -72,12 +98,14 @@ class Origin:
         inventory: Its file, or the list of hosts.
         extra: What was given with `-e`.
         on_failure: What was said for every step.
+        selection: What of it was wanted.
     """
 
     playbook: str
     inventory: str
     extra: tuple[str, ...] = ()
     on_failure: OnFailure | None = None
+    selection: Selection = ALL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +129,7 @@ class Plan:
         origin: What it was made from; None: it was made by an opsflow that did not write that down.
         retired: Nodes of the run's earlier plans that are not in its files any more: nothing is begun on them, but what
             was may have to be found out or reverted.
+        left_out: Nodes that its files have, and that were not selected.
     """
 
     playbook: Playbook
@@ -121,6 +150,7 @@ class Plan:
     local_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     origin: Origin | None = None
     retired: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @cached_property
     def steps(self) -> Mapping[str, Step]:

@@ -32,6 +32,36 @@ def per_of(step: Step, need: Need, needed: Step) -> str:
     return per
 
 
+def connect(
+    step: str,
+    before: Sequence[int],
+    after: Sequence[int],
+    *,
+    barrier: bool,
+    nodes: int,
+    joins: list[Join],
+    edges: list[Edge],
+) -> None:
+    """Let all of `after`, nodes of `step`, wait for all of `before`: adds edges, with a join where it saves some.
+
+    Args:
+        step: Whose nodes wait.
+        before: Indices of nodes.
+        after: The same.
+        barrier: See `Edge`.
+        nodes: How many nodes there are: indices of joins follow theirs.
+        joins: Those that there are.
+        edges: The same.
+    """
+    if len(before) * len(after) <= len(before) + len(after):
+        edges += [Edge(b, a, barrier) for b in before for a in after]
+        return
+    index = nodes + len(joins)
+    joins.append(Join(id=f"join {len(joins) + 1} before {step}"))
+    edges.extend(Edge(b, index, barrier) for b in before)
+    edges.extend(Edge(index, a, barrier) for a in after)
+
+
 class EdgeBuilder:
     """Collects the edges of a plan, joins included, and the problems met.
 
@@ -55,7 +85,15 @@ class EdgeBuilder:
         """Add what `step` needs of `needed`."""
         per = per_of(step, need, needed)
         for bundle in self._bundles(step, need, needed, per):
-            self._connect(step, bundle, barrier=per == PER_ALL)
+            connect(
+                step.id,
+                bundle.before,
+                bundle.after,
+                barrier=per == PER_ALL,
+                nodes=len(self._nodes),
+                joins=self.joins,
+                edges=self.edges,
+            )
 
     def _bundles(self, step: Step, need: Need, needed: Step, per: str) -> list[_Bundle]:
         before, after = self._of_step[needed.id], self._of_step[step.id]
@@ -101,16 +139,6 @@ class EdgeBuilder:
         if per == PER_HOST:
             return (node.host,)
         return self._values(step, node, per)
-
-    def _connect(self, step: Step, bundle: _Bundle, *, barrier: bool) -> None:
-        before, after = bundle.before, bundle.after
-        if len(before) * len(after) <= len(before) + len(after):
-            self.edges += [Edge(b, a, barrier) for b in before for a in after]
-            return
-        index = len(self._nodes) + len(self.joins)
-        self.joins.append(Join(id=f"join {len(self.joins) + 1} before {step.id}"))
-        self.edges.extend(Edge(b, index, barrier) for b in before)
-        self.edges.extend(Edge(index, a, barrier) for a in after)
 
     def _report_unmatched(self, step: Step, needed: Step, per: str, unmatched: Sequence[int]) -> None:
         nodes = [self._nodes[i] for i in unmatched]

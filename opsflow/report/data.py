@@ -39,11 +39,13 @@ def show_data(
     *,
     at_end: Collection[str] = (),
     accepted: Iterable[Accepted] = (),
+    left_out: Iterable[str] = (),
 ) -> Data:
-    """One run in full. `at_end`: its steps with `finally`."""
+    """One run in full. `at_end`: its steps with `finally`; `left_out`: nodes that were not selected."""
     return {
         "run": run_data(run),
         "nodes": [_node_data(node) | {"finally": node.step in at_end} for node in nodes],
+        "left_out": list(left_out),
         "plans": [
             {
                 "number": plan.number,

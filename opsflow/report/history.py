@@ -56,6 +56,7 @@ def show_lines(
     requests: Sequence[RequestRecord] = (),
     at_end: Collection[str] = (),
     accepted: Iterable[Accepted] = (),
+    left_out: Sequence[str] = (),
     driven: bool = False,
     verbose: bool = False,
     debug: bool = False,
@@ -70,6 +71,7 @@ def show_lines(
         requests: What operators asked for.
         at_end: Steps that run when nothing else is left (`finally`).
         accepted: Changes of its plan.
+        left_out: Nodes that were not selected.
         driven: A process drives it.
         verbose: Say it of every node, however many there are.
         debug: With tracebacks.
@@ -83,6 +85,7 @@ def show_lines(
         *(_node_lines(nodes, at_end, paint) if each else _step_lines(nodes, at_end)),
         "",
         f"nodes: {total or 'none'}",
+        *([f"left out: {some(left_out, len(left_out) if verbose else 5)}"] if left_out else []),
         *(_rollback_line(rollback, nodes) for rollback in rollbacks),
         *(line for plan in accepted for line in _accepted_lines(plan)),
         *map(_request_line, requests),
