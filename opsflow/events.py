@@ -35,7 +35,7 @@ class RunStarted(Event):
 class NodePlanned(Event):
     """A dry run has looked at a node. `at_end`: it runs when nothing else is left (`finally`).
 
-    `gate`: it will wait for an approval; `summary` says of what.
+    `gate`: it will wait for an approval; `summary` says of what. `on`: the host on which it is done, if not `host`.
     """
 
     node: str
@@ -48,6 +48,7 @@ class NodePlanned(Event):
     needs: Sequence[str]
     at_end: bool = False
     gate: bool = False
+    on: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +102,10 @@ class NodeRetrying(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFinished(Event):
-    """A node has come to a state in which it stays for now. `source`: where its step stands in the playbook."""
+    """A node has come to a state in which it stays for now.
+
+    `source`: where its step stands in the playbook; `on`: the host on which it is done, if not its own.
+    """
 
     node: str
     state: NodeState
@@ -110,6 +114,7 @@ class NodeFinished(Event):
     outputs: Mapping[str, Any] = field(default_factory=dict)
     error: Failure | None = None
     source: str = ""
+    on: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

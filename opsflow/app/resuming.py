@@ -178,6 +178,7 @@ def _revert_planned(run: Run, node: NodeStatus, stays: str) -> NodePlanned:
         summary=f"stays, for {stays}: {did}" if stays else f"revert: {did}",
         diff="",
         needs=(),
+        on=node.to_revert()[0].on,
     )
 
 

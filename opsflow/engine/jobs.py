@@ -145,6 +145,7 @@ class Jobs:
             step=step.id,
             host=node.host,
             task=step.task,
+            on=node.on,
             attempt=attempt,
             params=params,
             variables=node_variables(plan.playbook, step, plan.hosts[node.host], inputs=plan.inputs, extra=plan.extra),

@@ -159,6 +159,7 @@ class DryRun:
             needs=plan.needs_of(node),
             at_end=node in plan.at_end,
             gate=gate,
+            on=plan.by_id[node].on,
         )
         self._reach(self._frontier.settle(node))
 

@@ -63,5 +63,6 @@ def say_finished(run: Run, node: str, phase: Phase, summary: str = "") -> None:
             outputs=status.outputs if phase is Phase.EXECUTE else {},
             error=status.error if status.state in _BROKEN else None,
             source=str(run.plan.steps[status.step].source or ""),
+            on=run.plan.by_id[node].on,
         )
     )

@@ -202,6 +202,7 @@ class Run:
             params=params,
             preview=preview.to_json(),
             machine=machine,
+            on=undone.on if undone else self.plan.by_id[node].on,
             turn=turn,
             plan=undone.plan if undone else self.number,
         )

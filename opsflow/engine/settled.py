@@ -29,9 +29,9 @@ class Settled:
             if isinstance(change, AttemptFinished) and change.state in _KNOWN:
                 name, _, _ = change.id.removeprefix(f"{self._run_id}/").rsplit("/", 2)
                 node = self._plan.by_id[name]
-                self._untold[node.host, self._plan.user_of(name)].append(change.id)
+                self._untold[node.at, self._plan.user_of(name)].append(change.id)
 
     def told(self, job: Job) -> Job:
         """The job with word of all that its host may forget."""
-        settled = self._untold.pop((job.host, job.become), None)
+        settled = self._untold.pop((job.at, job.become), None)
         return replace(job, settled=tuple(settled)) if settled else job

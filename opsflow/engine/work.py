@@ -70,7 +70,7 @@ class Worker:
         ctx: HookContext | None = None
         try:
             cancellation.check()
-            transport = self._transports.to(job.host, job.become)
+            transport = self._transports.to(job.at, job.become)
             for value in self._hidden():
                 masker.add(value)
             if not job.epoch:  # a dry run: whether hosts answer is part of what it tells
@@ -101,7 +101,7 @@ class Worker:
 
     def cancel(self, job: Job) -> None:
         """End a job that another thread does. See `ports.Perform`."""
-        self._cancellations.cancel(job, lambda: self._transports.to(job.host, job.become))
+        self._cancellations.cancel(job, lambda: self._transports.to(job.at, job.become))
 
     def _perform(self, job: Job, ctx: HookContext, transport: Transport) -> Outcome:
         if job.kind is JobKind.CANCEL:
@@ -189,7 +189,7 @@ def _check_records(job: Job, found: str) -> None:
     """Raise `Interrupted` unless the records are the ones that the intent names; the boot id may be another."""
     before, now = json.loads(job.machine), json.loads(found)
     if any(before.get(key) != now.get(key) for key in ("base_id", "machine", "uid")):
-        raise Interrupted(f"what the attempt did is not on record any more on {job.host}")
+        raise Interrupted(f"what the attempt did is not on record any more on {job.at}")
 
 
 def _looked(job: Job, preview: Preview, params: Mapping[str, Any], ctx: HookContext) -> Outcome:

@@ -109,7 +109,7 @@ def later_changes(connection: Connection, run_id: str, hosts: Sequence[str]) -> 
         raise UnknownRun(f"there is no run {run_id}", hint="opsflow runs")
     resumed_later = (runs.c.key < me.key) & (owners.c.epoch > 1) & (attempts.c.started > me.started)
     query = (
-        select(runs.c.key, runs.c.id, nodes.c.host)
+        select(runs.c.key, runs.c.id, nodes.c.host, attempts.c.on_host)
         .distinct()
         .select_from(runs)
         .join(attempts, attempts.c.run == runs.c.key)
@@ -119,7 +119,7 @@ def later_changes(connection: Connection, run_id: str, hosts: Sequence[str]) -> 
         .order_by(runs.c.key)
     )
     wanted = set(hosts)
-    return list(dict.fromkeys(row.id for row in connection.execute(query) if row.host in wanted))
+    return list(dict.fromkeys(row.id for row in connection.execute(query) if {row.host, row.on_host} & wanted))
 
 
 def run_of(row: Row[Any]) -> RunRecord:
@@ -144,6 +144,7 @@ def _attempt(row: Row[Any], run_id: str, node: str) -> AttemptRecord:
         exit_status=row.exit_status,
         error=_failure(row.error),
         machine=row.machine,
+        on=row.on_host,
         turn=None if row.turn is None else Turn(**row.turn),
         plan=row.plan,
     )

@@ -102,6 +102,7 @@ def new_attempts(numbers: Numbers, begun: Iterable[AttemptRecord]) -> list[Row]:
                 "finished": attempt.finished,
                 "exit_status": attempt.exit_status,
                 "machine": attempt.machine,
+                "on_host": attempt.on,
                 "params": attempt.params,
                 "preview": attempt.preview,
                 "outputs": attempt.outputs,

@@ -21,7 +21,7 @@ from sqlalchemy.dialects.mysql import LONGBLOB
 from opsflow.journal.columns import Instant, Json, Word
 from opsflow.model import Asked, AttemptState, NodeState, Phase, RunState
 
-HEAD = "0005"
+HEAD = "0006"
 """Version of this schema: the newest file in `migrations/versions`. Versions sort as text."""
 
 VERSION_TABLE = "journal_version"
@@ -131,6 +131,7 @@ attempts = Table(
     Column("error", Json),
     Column("turn", Json),  # what retry.vary gave it
     Column("plan", Integer, nullable=False, server_default="0"),  # number of the plan that it follows
+    Column("on_host", String(255), nullable=False, server_default=""),  # where it was done, if not on the node's host
     UniqueConstraint("run", "node", "phase", "n", name="attempts_of_node"),
     ForeignKeyConstraint(["run", "node"], ["nodes.run", "nodes.n"]),
     **_MYSQL,

@@ -62,6 +62,7 @@ class Step:
         when: Jinja expression; a false one skips the node.
         skips_all: `skip_depth = "all"`: what needs a node that is skipped by `when` is skipped, too.
         foreach: Items, or a template that yields them; on each host there is a node for each. None: just one.
+        on: Pattern of the one host on which its commands run, or a template of it; empty: on the node's own.
         run_once: True: one node on the first host; a variable's name: one per value.
         at_once: At most this many nodes of the step at a time, reverts too.
         become: The user as whom it is done, hooks that only look too; empty: who is logged in; None: as its host says.
@@ -81,6 +82,7 @@ class Step:
     skips_all: bool = False
     foreach: str | tuple[Any, ...] | None = None
     per: str = PER_ALL
+    on: str = ""
     run_once: bool | str = False
     at_once: int | None = None
     timeout: float | None = None

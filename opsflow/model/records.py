@@ -36,6 +36,7 @@ class AttemptRecord:
         params: As rendered, secrets as references.
         preview: What prepare found, as JSON.
         machine: Identity of the target where known.
+        on: The host on which it was done, if not the node's own.
         turn: What `retry.vary` gave it.
         plan: Number of the run's plan that it follows, a revert that of what it undoes; 0: the first.
     """
@@ -55,6 +56,7 @@ class AttemptRecord:
     exit_status: int | None = None
     error: Failure | None = None
     machine: str = ""
+    on: str = ""
     turn: Turn | None = None
     plan: int = 0
 

@@ -143,6 +143,7 @@ class Job:
     Attributes:
         kind: Which hook.
         run_id, node, step, host, task: Whose work it is; `host` is the inventory name.
+        on: On which other host it is done; empty: on `host`.
         attempt: Number of the attempt, from 1, counted per phase.
         params: `PREPARE`: templates as written; otherwise what was rendered and journaled.
         variables: Variables by name, templates not rendered (`PREPARE` and `ctx.vars`).
@@ -172,6 +173,7 @@ class Job:
     step: str
     host: str
     task: str
+    on: str = ""
     attempt: int = 1
     params: Mapping[str, Any] = field(default_factory=dict)
     variables: Mapping[str, Any] = field(default_factory=dict)
@@ -193,6 +195,11 @@ class Job:
     settled: Sequence[str] = ()
     delivery: int = 1
     files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def at(self) -> str:
+        """Inventory name of the host on which it is done."""
+        return self.on or self.host
 
     @property
     def phase(self) -> Phase:

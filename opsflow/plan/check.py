@@ -30,7 +30,7 @@ def _gate_problems(step: Step) -> list[Problem]:
     if step.at_end:
         hint = "what runs at the end hangs on nobody's word: put the question before it, or take it out"
         found.append(step_problem(step, "finally", f"the task {step.task!r} waits for an approval", hint))
-    for key in ("retry", "timeout", "revert_timeout", "become", "at_once", "irreversible", "on_unknown"):
+    for key in ("retry", "timeout", "revert_timeout", "become", "at_once", "irreversible", "on_unknown", "on"):
         if key in step.positions:
             message = f"`{key}` says nothing of the task {step.task!r}, which only waits for an approval"
             found.append(step_problem(step, key, message, "take it out"))

@@ -189,7 +189,7 @@ class _Compiler:
     def _groups(self) -> dict[str, tuple[str, ...]]:
         templates = json.dumps([self.playbook.vars, self.inputs, self.extra], default=str)
         templates += json.dumps(
-            [[s.params, s.vars, s.when, s.foreach, s.retry.vary] for s in self.playbook.steps], default=str
+            [[s.params, s.vars, s.when, s.foreach, s.on, s.retry.vary] for s in self.playbook.steps], default=str
         )
         of_hosts = [
             value for host in self.placement.hosts.values() for value in host.vars.values() if has_template(value)

@@ -54,8 +54,8 @@ def _definitions(plan: Plan) -> Iterator[tuple[str, str]]:
         variables = {**found["inputs"], **host["vars"], **found["vars"], **found["extra"]}
         seen = _seen(texts[node.step], variables)
         task = found["tasks"][step["task"]]
-        item = found["items"].get(node.id)
-        yield node.id, _text([step, task, host["connection"], files.get(node.step), seen, item])
+        connection, placed = found["hosts"][node.at]["connection"], found["placed"].get(node.id)
+        yield node.id, _text([step, task, connection, files.get(node.step), seen, placed])
 
 
 def _seen(text: str, variables: Mapping[str, Any]) -> dict[str, Any]:

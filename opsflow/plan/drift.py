@@ -54,7 +54,7 @@ def differences(before: Plan, after: Plan) -> tuple[Difference, ...]:
         *_of_files(old["files"], new["files"]),
         *_of_keys("group", old["groups"], new["groups"]),
         *_of_nodes(before, after),
-        *_of_items(old, new),
+        *_of_placed(old, new),
     ]
     return tuple(_together(found))
 
@@ -128,12 +128,17 @@ def _of_nodes(before: Plan, after: Plan) -> Iterator[Difference]:
             yield Difference(what="node", names=tuple(nodes), change=change)
 
 
-def _of_items(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Difference]:
-    """What lists of items say otherwise of a key that is in both, where it is not told of the lists as written."""
-    for node in (node for node in old["items"] if node in new["items"]):
-        before, after = (plan["steps"][node.partition("[")[0]]["foreach"] for plan in (old, new))
-        for leaf in _leaves(old["items"][node], new["items"][node], ("item",)) if before == after else ():
+def _of_placed(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Difference]:
+    """Other items of one key, and other hosts to work on, where that is not told of the steps as written."""
+    for node in (node for node in old["placed"] if node in new["placed"]):
+        before, after = (_written(plan, node) for plan in (old, new))
+        for leaf in _leaves(old["placed"][node], new["placed"][node]) if before == after else ():
             yield _changed("node", (node,), ".".join(leaf.path), leaf)
+
+
+def _written(plan: Mapping[str, Any], node: str) -> list[Any]:
+    step = plan["steps"][node.partition("[")[0].partition("@")[0]]
+    return [step["foreach"], step["on"]]
 
 
 def _added_and_removed(

@@ -43,7 +43,11 @@ def decisive(plan: Plan, data: Mapping[str, Any] | None = None) -> dict[str, Any
         "files": {within(directory, path): digest for path, digest in data["files"].items() if not _made(plan, path)},
         "groups": data["groups"],
         "nodes": sorted(node["id"] for node in data["nodes"]),
-        "items": {node["id"]: node["item"] for node in data["nodes"] if node["key"] is not None},
+        "placed": {
+            node["id"]: {"item": node["item"], "on": node["on"]}
+            for node in data["nodes"]
+            if node["key"] is not None or node["on"]
+        },
     }
 
 
@@ -90,7 +94,7 @@ def _host(host: Mapping[str, Any], directory: str) -> dict[str, Any]:
 def _made(plan: Plan, path: str) -> bool:
     """Whether the run itself may make a local file: all nodes that name it are on the control machine, or after one."""
     named = [node for step, paths in plan.local_files.items() if path in paths for node in plan.by_step[step]]
-    return bool(named) and all(node.host == LOCALHOST or node.id in plan.after_local for node in named)
+    return bool(named) and all(node.at == LOCALHOST or node.id in plan.after_local for node in named)
 
 
 def _without(data: Mapping[str, Any], keys: frozenset[str]) -> dict[str, Any]:

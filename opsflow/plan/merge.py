@@ -34,7 +34,7 @@ def merged(old: Plan, new: Plan, settled: Collection[str]) -> Plan:
     plan = replace(
         new,
         playbook=replace(new.playbook, steps=(*new.playbook.steps, *steps)),
-        hosts={**new.hosts, **{node.host: old.hosts[node.host] for node in gone if node.host not in new.hosts}},
+        hosts={**{name: old.hosts[name] for name in _still_in_use(old, gone, settled)}, **new.hosts},
         tasks={**tasks, **new.tasks},
         references={**{step.id: old.references.get(step.id, ()) for step in steps}, **new.references},
         nodes=nodes,
@@ -44,6 +44,15 @@ def merged(old: Plan, new: Plan, settled: Collection[str]) -> Plan:
     )
     _refuse_circle(plan)
     return plan
+
+
+def _still_in_use(old: Plan, gone: Collection[Node], settled: Collection[str]) -> Iterator[str]:
+    """Hosts of nodes that are gone, and those on which something has begun."""
+    for node in gone:
+        yield from (node.host, node.at)
+    for node in old.nodes:
+        if node.on and node.id in settled:
+            yield node.on
 
 
 class _Edges:

@@ -18,6 +18,7 @@ class Node:
     Attributes:
         id: `STEP@HOST`, with `foreach` `STEP[KEY]@HOST`.
         key, item: With `foreach`: for which item it is; the item's templates are rendered.
+        on: On which other host its commands run; empty: on its own.
         idle: Its step's `foreach` yields nothing on this host: it is skipped.
     """
 
@@ -26,7 +27,13 @@ class Node:
     host: str
     key: str | None = None
     item: Any = None
+    on: str = ""
     idle: bool = False
+
+    @property
+    def at(self) -> str:
+        """The host on which its commands run."""
+        return self.on or self.host
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -115,7 +122,7 @@ class Plan:
     Attributes:
         playbook: The steps as written, templates not rendered.
         inventory: Where the hosts came from. `inventory_digest`: its SHA-256.
-        hosts: The hosts that nodes run on, with their variables.
+        hosts: The hosts of nodes, and those that their commands run on, with their variables.
         inputs: Input defaults: the weakest variables.
         extra: What the caller gave with `-e`: the strongest variables.
         now: The time that templates see, RFC 3339 in UTC.
@@ -199,7 +206,7 @@ class Plan:
         if not self.retired:
             return self
         nodes = tuple(node for node in self.nodes if node.id not in self.gone)
-        steps, hosts = {node.step for node in nodes}, {node.host for node in nodes}
+        steps, hosts = {node.step for node in nodes}, {name for node in nodes for name in (node.host, node.at)}
         playbook = replace(self.playbook, steps=tuple(step for step in self.playbook.steps if step.id in steps))
         tasks = {step.task for step in playbook.steps}
         return replace(
@@ -225,7 +232,7 @@ class Plan:
     @cached_property
     def after_local(self) -> frozenset[str]:
         """Nodes after one on the control machine itself, which may make the local files that they name."""
-        local = [node.id for node in self.nodes if node.host == LOCALHOST]
+        local = [node.id for node in self.nodes if node.at == LOCALHOST]
         found = self.after(local)
         return found if self.at_end.issuperset(local) else found | self.at_end
 
@@ -247,7 +254,7 @@ class Plan:
         """The user as whom a node is worked on, as its step says or else its host; empty: whoever is logged in."""
         found = self.by_id[node]
         said = self.steps[found.step].become
-        return self.hosts[found.host].connection.become if said is None else said
+        return self.hosts[found.at].connection.become if said is None else said
 
     def needs_of(self, node: str) -> tuple[str, ...]:
         """Nodes that must be through before `node`, joins resolved, in plan order."""

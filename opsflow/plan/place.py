@@ -1,6 +1,7 @@
 """Which nodes a step has, and the values by which nodes belong together."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from opsflow.errors import InputError, Problem, TemplateError
@@ -52,8 +53,9 @@ class Placement:
             if not hosts:
                 self.problems.append(step_problem(step, "hosts", f"the pattern {step.hosts!r} matches no host"))
             self.of_step[step.id] = self._nodes(step, hosts)
+        self.of_step = {id_: self._sent(self._steps[id_], nodes, inventory) for id_, nodes in self.of_step.items()}
         chosen = [node for nodes in self.of_step.values() for node in nodes]
-        used = {node.host for node in chosen}
+        used = {name for node in chosen for name in (node.host, node.at)}
         self.hosts = {name: host for name, host in self.hosts.items() if name in used}
         return chosen
 
@@ -102,19 +104,47 @@ class Placement:
         ] or [nothing]
 
     def _items(self, step: Step, host: Host) -> dict[str, Any]:
-        variables, facts = self._sight.of(step, host)
         try:
-            if mentioned := self._renderer.references(step.foreach, variables):
-                message = f"its `foreach` hangs on step {min(mentioned)!r}, and has to be known before the run"
-                hint = "take the list from variables, or let the task go through it"
-                self.problems.append(step_problem(step, "foreach", message, hint))
-            elif self._known or not has_template(step.foreach):
-                return keyed(self._renderer.render(step.foreach, variables, facts))
-        except TemplateError as error:
-            self.problems.append(step_problem(step, "foreach", error.message, error.hint))
+            items = self._rendered(step, "foreach", step.foreach, *self._sight.of(step, host))
+            return {} if items is None else keyed(items)
         except ValueError as error:
             self.problems.append(step_problem(step, "foreach", f"its `foreach` {error}"))
         return {}
+
+    def _sent(self, step: Step, nodes: list[Node], inventory: Inventory) -> list[Node]:
+        """The nodes with the host on which their commands run."""
+        return [replace(node, on=self._on(step, node, inventory)) for node in nodes] if step.on else nodes
+
+    def _on(self, step: Step, node: Node, inventory: Inventory) -> str:
+        variables, facts = self._sight.of(step, self.hosts[node.host], node)
+        pattern = None if node.idle else self._rendered(step, "on", step.on, variables, facts)
+        if pattern is None:
+            return ""
+        try:
+            hosts = inventory.select(str(pattern))
+        except InputError as error:
+            self.problems += [step_problem(step, "on", p.message, p.hint) for p in error.problems]
+            return ""
+        if len(hosts) != 1:
+            what = f"{len(hosts)} hosts" if hosts else "no host"
+            self.problems.append(step_problem(step, "on", f"`on` must name one host: {pattern!r} matches {what}"))
+            return ""
+        self.hosts[hosts[0].name] = hosts[0]
+        return "" if hosts[0].name == node.host else hosts[0].name
+
+    def _rendered(
+        self, step: Step, key: str, value: Any, variables: Mapping[str, Any], facts: Mapping[str, Any]
+    ) -> Any:
+        """What has to be known when the plan is made; None: it is not, and that is told unless inputs are missing."""
+        try:
+            if mentioned := self._renderer.references(value, variables):
+                message = f"its `{key}` hangs on step {min(mentioned)!r}, and has to be known before the run"
+                self.problems.append(step_problem(step, key, message, "take it from variables"))
+            elif self._known or not has_template(value):
+                return self._renderer.render(value, variables, facts)
+        except TemplateError as error:
+            self.problems.append(step_problem(step, key, error.message, error.hint))
+        return None
 
     def _once(self, step: Step, nodes: list[Node]) -> list[Node]:
         if step.run_once is False or not nodes:

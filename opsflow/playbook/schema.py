@@ -94,7 +94,7 @@ class Common(Border):
 class StepTable(Common):
     """`[[step]]`: one line of the procedure."""
 
-    later = frozenset({"on", "include"})
+    later = frozenset({"include"})
 
     id: str
     task: Text
@@ -105,6 +105,7 @@ class StepTable(Common):
     skip_depth: Literal["node", "all"] = "node"
     foreach: list[Any] | str | None = None
     run_once: bool | str = False
+    on: Text = ""
     at_once: int | None = Field(None, ge=1)
     revert_timeout: PositiveDuration | None = None
     irreversible: Literal["stop", "allow"] = "stop"

@@ -87,7 +87,7 @@ def plan_data(planned: Sequence[NodePlanned]) -> Data:
         "nodes": [
             {"id": node.node}
             | {key: plain(getattr(node, key)) for key in keys}
-            | {"finally": node.at_end, "approval": node.gate}
+            | {"on": node.on or None, "finally": node.at_end, "approval": node.gate}
             for node in planned
         ]
     }
@@ -172,6 +172,7 @@ def _attempt_data(attempt: AttemptRecord) -> Data:
         "started": timestamp(attempt.started),
         "finished": timestamp(attempt.finished),
         "undoes": attempt.undoes,
+        "on": attempt.on or None,
         "vary": dict(attempt.turn.values) if attempt.turn else None,
         "error": _failure_data(attempt.error),
     }

@@ -140,7 +140,8 @@ def _attempt(attempt: AttemptRecord) -> str:
     took = duration((attempt.finished - attempt.started).total_seconds()) if attempt.finished else "not ended"
     status = f", exit {attempt.exit_status}" if attempt.exit_status else ""
     given = f", {one_line(str(attempt.turn))}" if attempt.turn else ""
-    return f"{attempt.phase} {attempt.n} {attempt.state} ({took}{status}{given})"
+    where = f" on {one_line(attempt.on)}" if attempt.on else ""
+    return f"{attempt.phase} {attempt.n} {attempt.state}{where} ({took}{status}{given})"
 
 
 def _rollback_line(rollback: RollbackRecord, nodes: Iterable[NodeRecord]) -> str:
@@ -178,7 +179,8 @@ def _failures(
     broken = [node for node in nodes if node.error and _failed_itself(node)]
     for node in broken[:limit]:
         phase = Phase.REVERT if node.state is NodeState.REVERT_FAILED else Phase.EXECUTE
-        event = NodeFinished(run_id=run.id, node=node.id, state=node.state, phase=phase, error=node.error)
+        on = node.attempts[-1].on if node.attempts else ""
+        event = NodeFinished(run_id=run.id, node=node.id, state=node.state, phase=phase, error=node.error, on=on)
         told += ["", *lines.failure(event, shown=True)]
     if limit is not None and len(broken) > limit:
         told += ["", f"and {len(broken) - limit:,} more; -v shows all"]

@@ -154,7 +154,7 @@ class Lines:
         logs = f"opsflow logs {event.run_id} --step {quote(step.partition('[')[0])} --host {quote(host)}"
         facts = [
             ("step", f"{step} at {event.source}" if event.source else step),
-            ("host", host),
+            ("host", f"{host}, on {event.on}" if event.on else host),
             ("command", clean(error.command).strip()),
             ("exit", status),
             ("stderr", stderr),

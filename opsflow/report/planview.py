@@ -41,7 +41,7 @@ def _alike(nodes: Iterable[NodePlanned]) -> list[list[NodePlanned]]:
     """Nodes of one step of which the same is said."""
     groups: dict[tuple[object, ...], list[NodePlanned]] = {}
     for node in nodes:
-        groups.setdefault((node.action, node.reversible, node.summary), []).append(node)
+        groups.setdefault((node.action, node.reversible, node.on, node.summary), []).append(node)
     return list(groups.values())
 
 
@@ -50,7 +50,7 @@ def _group(nodes: Sequence[NodePlanned], paint: Paint, limit: int) -> list[str]:
     places = [node.node.removeprefix(node.step).removeprefix("@") for node in nodes]  # with `foreach` `[KEY]@HOST`
     what = "hosts" if places[0] == first.host else "nodes"
     count = f"{len(nodes):,} {what}: " if len(nodes) > limit else ""
-    hosts = one_line(some(places, limit))
+    hosts = one_line(some(places, limit)) + (f" on {one_line(first.on)}" if first.on else "")
     final = paint("  cannot be undone", WARN) if _final(first) else ""
     said = f"  {one_line(first.summary)}" if first.summary else ""
     return [f"     {MARKS[first.action]} {paint.state(first.action, 9)}  {count}{hosts}{said}{final}"]

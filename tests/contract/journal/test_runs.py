@@ -142,10 +142,10 @@ def test_a_run_that_goes_on_has_no_end(journal, samples):
 
 
 def test_later_changes_are_attempts_of_other_runs_on_the_hosts(journal, samples):
-    def touch(name, host, at, finished=None):
+    def touch(name, host, at, finished=None, on=""):
         run = samples.begin(journal, samples.run(name, started=at), hosts=("web-1", "web-2"))
         if host:
-            started = samples.attempt(name, f"stop@{host}", started=at + timedelta(seconds=1))
+            started = samples.attempt(name, f"stop@{host}", started=at + timedelta(seconds=1), on=on)
             journal.commit(name, [AttemptStarted(attempt=started)])
         if finished:
             end = RunChanged(before=RunState.RUNNING, after=RunState.SUCCEEDED, finished=finished)
@@ -161,11 +161,13 @@ def test_later_changes_are_attempts_of_other_runs_on_the_hosts(journal, samples)
     touch("elsewhere", "web-2", samples.NOW + hour)
     touch("nothing", None, samples.NOW + hour)
     touch("later", "web-1", samples.NOW + 2 * hour)
+    touch("from afar", "web-2", samples.NOW + 2 * hour, on="lb-1")
 
     assert journal.later_changes("subject", ["web-1"]) == ["later"]
-    assert journal.later_changes("subject", ["web-1", "web-2"]) == ["elsewhere", "later"]
+    assert journal.later_changes("subject", ["web-1", "web-2"]) == ["elsewhere", "later", "from afar"]
+    assert journal.later_changes("subject", ["lb-1"]) == ["from afar"]
     assert journal.later_changes("subject", []) == []
-    assert journal.later_changes("later", ["web-1", "web-2"]) == []
+    assert journal.later_changes("later", ["web-1"]) == []
 
     journal.resume("reopened", "alice@control")
     again = samples.attempt("reopened", "stop@web-1", started=samples.NOW + 3 * hour)

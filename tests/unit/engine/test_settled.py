@@ -11,9 +11,9 @@ from opsflow.model import AttemptFinished, AttemptState, Job, JobKind
 
 PLAN = SimpleNamespace(
     by_id={
-        "stop@a": SimpleNamespace(host="a", step="stop"),
-        "sub/stop@a": SimpleNamespace(host="a", step="root"),
-        "stop@b": SimpleNamespace(host="b", step="stop"),
+        "stop@a": SimpleNamespace(at="a", step="stop"),
+        "sub/stop@a": SimpleNamespace(at="a", step="root"),
+        "stop@b": SimpleNamespace(at="b", step="stop"),
     },
     user_of={"stop@a": "", "sub/stop@a": "root", "stop@b": ""}.__getitem__,
 )

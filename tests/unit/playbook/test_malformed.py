@@ -133,7 +133,7 @@ MALFORMED = [
         }.items()
     ],
     (STEP + "\tfrobnicate = 1", 5, 2, "unknown key `frobnicate`", "known are: "),
-    *[(STEP + f"{key} = true", 5, 1, f"`{key}` is not supported by this version", "") for key in ("on", "include")],
+    *[(STEP + f"{key} = true", 5, 1, f"`{key}` is not supported by this version", "") for key in ("include",)],
 ]
 
 

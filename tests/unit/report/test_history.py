@@ -233,6 +233,7 @@ def test_the_json_form_of_a_run(run, nodes, rollbacks):
         "finished": "2026-11-24T20:00:02.000Z",
         "undoes": 1,
         "vary": None,
+        "on": None,
         "error": stop["error"],
     }
     assert (begin["error"], begin["attempts"]) == (None, [])

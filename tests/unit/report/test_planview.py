@@ -99,6 +99,7 @@ def test_the_json_form_has_the_names_of_the_contract(plan):
         "summary": "2 scripts",
         "diff": "",
         "needs": ["stop@web-1", "stop@web-2"],
+        "on": None,
         "finally": False,
         "approval": False,
     }
