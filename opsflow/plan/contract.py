@@ -85,7 +85,7 @@ def _lost_outputs(plan: Plan, kept: Collection[str], said: str) -> list[Problem]
 
 
 def _without(plan: Plan, kept: Sequence[Node]) -> Plan:
-    ids, hosts = {node.id for node in kept}, {node.host for node in kept}
+    ids, hosts = {node.id for node in kept}, {name for node in kept for name in (node.host, node.at)}
     steps = tuple(step for step in plan.playbook.steps if any(node.id in ids for node in plan.by_step[step.id]))
     named = {step.id for step in steps}
     tasks = {step.task for step in steps}

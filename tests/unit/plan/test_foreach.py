@@ -2,7 +2,7 @@
 
 import pytest
 
-from opsflow.plan import Plan, differences, node_changes
+from opsflow.plan import Plan, Selection, contracted, differences, node_changes
 
 TWO = {"a1": {}, "b1": {}}
 
@@ -218,3 +218,14 @@ def test_items_out_of_a_file_that_are_others_now_are_told_by_node(maker):
     assert (found.what, found.names, found.key, found.before, found.after) == (
         "node", ("one[k]@a1",), "item.v", '"1"', '"2"',
     )  # fmt: skip
+
+
+# What is selected
+
+
+def test_a_limit_leaves_all_items_of_its_hosts_and_the_way_that_leads_over_others(maker):
+    text = step("one", 'foreach = ["x", "y"]', hosts="a1") + step("two", 'foreach = ["x"]\nper = "item"', hosts="b1")
+    text += step("three", 'foreach = ["x"]\nper = "item"')
+    plan = contracted(maker.compile(text, TWO), maker.inventory(TWO), Selection(limit="a1"))
+    assert ids(plan) == ["one[x]@a1", "one[y]@a1", "three[x]@a1"]
+    assert plan.needs_of("three[x]@a1") == ("one[x]@a1",)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from opsflow.plan import Plan, differences, merged, node_changes
+from opsflow.plan import Plan, Selection, contracted, differences, merged, node_changes
 
 HOSTS = {"web-1": {"lb": "lb-1"}, "web-2": {"lb": "lb-2"}, "lb-1": {}, "lb-2": {}}
 
@@ -115,3 +115,13 @@ def test_a_host_on_which_a_node_that_is_gone_was_done_stays_too(maker):
     plan = merged(old, new, {"drain@web-1"})
     assert set(plan.hosts) == {"web-1", "lb-1", "web-2"}
     assert set(plan.live.hosts) == {"web-2"}
+
+
+# What is selected
+
+
+def test_a_limit_leaves_the_host_to_work_on_in_the_plan(maker):
+    plan = maker.compile(step("drain", "on = '{{ lb }}'") + step("stop"), HOSTS)
+    found = contracted(plan, maker.inventory(HOSTS), Selection(limit="web-2"))
+    assert [(n.id, n.on) for n in found.nodes] == [("drain@web-2", "lb-2"), ("stop@web-2", "")]
+    assert set(found.hosts) == {"web-2", "lb-2"}
