@@ -1,0 +1,206 @@
+"""Random playbooks: the plan, and what a dry run says of it, against definitions that are too slow to be wrong."""
+
+from types import SimpleNamespace
+
+import networkx as nx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from world import FakePool, PlayTasks, World, host, make_plan, step
+
+from opsflow.engine.executors import SerialExecutor
+from opsflow.engine.preview import DryRun
+from opsflow.engine.stop import Stop
+from opsflow.engine.work import Worker
+from opsflow.model import Need
+from opsflow.playbook import TemplateRenderer
+
+NAMES = ["h0", "h1", "h2", "h3"]
+KEYS = ["a", "b", "c"]
+PERS = ["all", "host", "zone", "item"]
+RENDERER = TemplateRenderer(directory=".", hosts=lambda _: [])
+
+
+@st.composite
+def books(draw):
+    """Hosts, steps and flow: barriers, shards, items, lists that are empty somewhere, nodes that stand for others."""
+    hosts = [
+        host(
+            name,
+            zone=draw(st.sampled_from(["x", "y", ["x", "y"]])),
+            items=draw(st.lists(st.sampled_from(KEYS), max_size=3, unique=True)),
+            ok=draw(st.booleans()),
+        )
+        for name in NAMES[: draw(st.integers(1, 4))]
+    ]
+    flow = draw(st.sampled_from(["linear", "graph"]))
+    steps = []
+    for number in range(draw(st.integers(1, 6))):
+        steps.append(draw(drawn_step(f"s{number}", [h.name for h in hosts], [s.id for s in steps])))
+    return hosts, steps, flow
+
+
+@st.composite
+def drawn_step(draw, name, hosts, earlier):
+    few = st.lists(st.sampled_from(hosts), min_size=1, unique=True).map(lambda names: ",".join(sorted(names)))
+    needs = None
+    if draw(st.booleans()):
+        chosen = draw(st.lists(st.sampled_from(earlier), max_size=3, unique=True)) if earlier else []
+        needs = [Need(step=s, per=draw(st.sampled_from([None, *PERS[:3]])), optional=True) for s in chosen]
+    mentioned = draw(st.lists(st.sampled_from(earlier), max_size=2, unique=True)) if earlier else []
+    foreach = draw(st.sampled_from([None, None, ("a", "b"), "{{ items }}"]))
+    on = draw(st.one_of(st.just("all"), few, st.just("localhost") if foreach != "{{ items }}" else st.just("all")))
+    local = on == "localhost"
+    # What is inferred cannot be optional: where it would match nothing, the playbook is wrong.
+    per = "all" if mentioned or needs is None else draw(st.sampled_from(PERS if foreach else PERS[:3]))
+    when = draw(st.sampled_from([None, None, "ok", "false"]))
+    return step(
+        name,
+        on,
+        needs=needs,
+        per=per,
+        foreach=foreach,
+        run_once=False if local else draw(st.sampled_from([False, False, True, "zone"])),
+        params={"v": " ".join(f"{{{{ outputs.{s} | length }}}}" for s in mentioned)},
+        when="false" if when and local else when,
+        skips_all=bool(when) and draw(st.booleans()),
+    )
+
+
+# The definitions
+
+
+def nodes_of(steps, hosts):
+    """(step, host, key) of all nodes, in order; key None: no items, or none there (idle)."""
+    found = {}
+    for each in steps:
+        there = [h for h in hosts if each.hosts in {"all", h.name} or h.name in each.hosts.split(",")]
+        if each.hosts == "localhost":
+            there = [SimpleNamespace(name="localhost", vars={})]
+        nodes = []
+        for h in there:
+            items = h.vars.get("items", ()) if isinstance(each.foreach, str) else each.foreach
+            keys = [None] if not items else list(items)
+            nodes += [(each.id, h, key, each.foreach is not None and not items) for key in keys]
+        busy = sorted(nodes, key=lambda n: n[3])
+        if each.run_once is True:
+            nodes = [n for n in nodes if n[1] is busy[0][1]]
+        elif each.run_once:
+            first = {}
+            for n in busy:
+                for value in values(n[1]):
+                    first.setdefault(value, n[1])
+            nodes = [n for n in nodes if any(first[v] is n[1] for v in values(n[1]))]
+        found[each.id] = nodes
+    return found
+
+
+def values(of_host):
+    zone = of_host.vars["zone"]
+    return zone if isinstance(zone, list) else [zone]
+
+
+def name_of(node):
+    step_id, of_host, key, _ = node
+    return f"{step_id}@{of_host.name}" if key is None else f"{step_id}[{key}]@{of_host.name}"
+
+
+def needs_between(steps, flow):
+    """(needing step, needed step, per): stated, else by the flow, and by what templates mention."""
+    by_id = {s.id: s for s in steps}
+    found = []
+    for number, each in enumerate(steps):
+        stated = each.needs
+        if stated is None:
+            stated = [Need(step=steps[number - 1].id)] if number and flow == "linear" else []
+        named = {need.step for need in stated}
+        inferred = [s for s in by_id if f"outputs.{s} " in each.params["v"] and s not in named]
+        all_needs = [*stated, *(Need(step=s) for s in inferred)]
+        found += [(each, by_id[need.step], need.per or each.per) for need in all_needs]
+    return found
+
+
+def waits(per, each, node, needed, other):
+    """Whether a node waits for another one."""
+    if per == "item":
+        if each.foreach is None or needed.foreach is None or None in {node[2], other[2]}:
+            return True
+        return node[2] == other[2]
+    if per == "all" or "localhost" in {node[1].name, other[1].name} or True in {each.run_once, needed.run_once}:
+        return True
+    if per == "zone" or "zone" in {each.run_once, needed.run_once}:
+        return bool(set(values(node[1])) & set(values(other[1])))
+    return node[1].name == other[1].name
+
+
+def expected_needs(hosts, steps, flow):
+    nodes = nodes_of(steps, hosts)
+    found = {name_of(n): set() for of_step in nodes.values() for n in of_step}
+    for each, needed, per in needs_between(steps, flow):
+        for node in nodes[each.id]:
+            found[name_of(node)] |= {name_of(o) for o in nodes[needed.id] if waits(per, each, node, needed, o)}
+    return found
+
+
+def expected_skips(hosts, steps, flow):
+    """Those whose condition is false or whose list is empty, and what is decided over: as a failure would spread."""
+    nodes = nodes_of(steps, hosts)
+    by_id = {s.id: s for s in steps}
+    skipped, deciding = set(), []
+    for of_step in nodes.values():
+        for node in of_step:
+            when = by_id[node[0]].when
+            false = when == "false" or (when == "ok" and not node[1].vars["ok"])
+            if node[3] or false:
+                skipped.add(name_of(node))
+                if not node[3] and by_id[node[0]].skips_all:
+                    deciding.append(node)
+    seen = set()
+    while deciding:
+        node = deciding.pop()
+        for each, needed, per in needs_between(steps, flow):
+            if needed.id != node[0]:
+                continue
+            behind = [n for n in nodes[each.id] if waits(per, each, n, needed, node)]
+            wall = per == "all" or (per == "item" and None in {each.foreach, needed.foreach})
+            own = [n for n in behind if n[1].name == node[1].name]
+            for other in own if wall and own else behind:
+                if name_of(other) not in seen:
+                    seen.add(name_of(other))
+                    deciding.append(other)
+    return skipped | seen
+
+
+# The properties
+
+
+@given(books())
+@settings(max_examples=150, deadline=None)
+def test_nodes_and_needs_are_those_of_the_definition(book):
+    hosts, steps, flow = book
+    plan = make_plan(steps, hosts, World(), flow=flow)
+    expected = expected_needs(hosts, steps, flow)
+    assert [n.id for n in plan.nodes] == list(expected)
+    assert {n.id: set(plan.needs_of(n.id)) for n in plan.nodes} == expected
+
+
+@given(books(), st.randoms(use_true_random=False))
+@settings(max_examples=60, deadline=None)
+def test_no_order_that_the_graph_allows_breaks_a_need(book, dice):
+    hosts, steps, flow = book
+    plan = make_plan(steps, hosts, World(), flow=flow)
+    order = list(nx.lexicographical_topological_sort(plan.graph, key=lambda _: dice.random()))
+    place = {vertex: n for n, vertex in enumerate(order)}
+    for node, needs in expected_needs(hosts, steps, flow).items():
+        assert all(place[need] < place[node] for need in needs)
+
+
+@given(books())
+@settings(max_examples=60, deadline=None)
+def test_what_is_skipped_is_what_the_definition_skips(book):
+    hosts, steps, flow = book
+    world = World(in_place=set(expected_needs(hosts, steps, flow)))  # nothing changes, so nothing is unknown
+    plan = make_plan(steps, hosts, world, flow=flow)
+    worker = Worker(tasks=PlayTasks(world), transports=FakePool(), renderer=RENDERER, secret=str)
+    found = DryRun(plan, executor=SerialExecutor(worker), renderer=RENDERER, stop=Stop(), run_id="p").look()
+    assert {n.node for n in found if str(n.action) == "skip"} == expected_skips(hosts, steps, flow)
+    assert {str(n.action) for n in found} <= {"skip", "unchanged"}
