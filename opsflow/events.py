@@ -202,4 +202,16 @@ class HostKeyAccepted(Event):
     file: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InventoryNoticed(Event):
+    """An inventory says something that is not understood and taken as if it was not there. Told outside of runs.
+
+    `where`: file, line and column, or empty; `hint`: what to do about it, or empty.
+    """
+
+    message: str
+    where: str
+    hint: str
+
+
 Listener = Callable[[Event], None]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from opsflow.app import wiring
 from opsflow.app.running import Request, selected
 from opsflow.app.settings import Settings
+from opsflow.errors import Problem
 from opsflow.journal import SqlJournal
 from opsflow.model import HostExplanation, NodeRecord, RequestRecord, RollbackRecord, RunRecord
 from opsflow.plan import Accepted, Plan, differences
@@ -33,17 +34,29 @@ class RunDetail:
     left_out: Sequence[str]
 
 
-def validate(request: Request, settings: Settings) -> None:
+def validate(request: Request, settings: Settings) -> Sequence[Problem]:
     """Find everything that is wrong with a playbook, with the inventory's help if one is named.
+
+    Returns:
+        What of the inventory is not understood, and taken as if it was not there.
 
     Raises:
         InputError: everything that is wrong.
     """
     tasks = wiring.registry(settings)
     selection = selected(request.selection, settings)
+    notices: list[Problem] = []
     wiring.compiled(
-        request.playbook, request.inventory, request.extra, tasks, settings=settings, selection=selection, run=False
+        request.playbook,
+        request.inventory,
+        request.extra,
+        tasks,
+        settings=settings,
+        selection=selection,
+        run=False,
+        noticed=notices.append,
     )
+    return notices
 
 
 def runs(settings: Settings, *, limit: int = 50) -> Sequence[RunRecord]:

@@ -14,8 +14,8 @@ from opsflow.app.settings import Settings
 from opsflow.engine.preview import DryRun
 from opsflow.engine.run import Run
 from opsflow.engine.stop import Stop
-from opsflow.errors import InputError
-from opsflow.events import Listener
+from opsflow.errors import InputError, Problem
+from opsflow.events import InventoryNoticed, Listener
 from opsflow.journal import SqlJournal, new_run_id
 from opsflow.model import LOCALHOST, Action, AttemptState, NodeRecord, NodeState, OnFailure, Phase, RunRecord, RunState
 from opsflow.plan import ALL, Plan, Selection
@@ -72,7 +72,7 @@ def preview(
         InputError: everything that is wrong with the files.
         PlanDrift: the saved plan is not what they say now, or not what was found.
     """
-    plan, tasks, settings = _planned(request, settings)
+    plan, tasks, settings = _planned(request, settings, listeners)
     with wiring.executor(settings, plan, tasks, listeners) as (executor, _):
         looked = _look(request, plan, executor, listeners, stop or Stop())
     if out is None or looked.exit_code:
@@ -107,7 +107,7 @@ def apply(
         ApprovalNeeded: nobody is there to be asked.
     """
     stop = stop or Stop()
-    plan, tasks, settings = _planned(request, settings)
+    plan, tasks, settings = _planned(request, settings, listeners)
     with wiring.journal(settings) as journal:
         abandoned = journal.find(request.abandon) if request.abandon else None
         # One connection per host serves the preview and the run.
@@ -125,21 +125,29 @@ def apply(
             return drive(run, executor, transports, journal, stop, "apply", approver)
 
 
-def _planned(request: Request, settings: Settings) -> tuple[Plan, TaskRegistry, Settings]:
+def _planned(
+    request: Request, settings: Settings, listeners: Sequence[Listener]
+) -> tuple[Plan, TaskRegistry, Settings]:
     """The plan to run, its tasks, and the settings of its project."""
     if request.saved is None:
         tasks = wiring.registry(settings)
-        return _compiled(request, settings, tasks), tasks, settings
+        return _compiled(request, settings, tasks, listeners), tasks, settings
     plan, settings = at_home(request.saved.plan, settings)
     tasks = wiring.registry(settings)
     request.saved.refuse_changes(changes(plan, tasks, settings))
     return plan, tasks, settings
 
 
-def _compiled(request: Request, settings: Settings, tasks: TaskRegistry) -> Plan:
+def _compiled(request: Request, settings: Settings, tasks: TaskRegistry, listeners: Sequence[Listener]) -> Plan:
     inventory = request.inventory or settings.inventory
     if not inventory:
         raise InputError("no inventory was named", hint='say -i NAME, or put inventory = "NAME" into opsflow.toml')
+
+    def noticed(notice: Problem) -> None:
+        where = str(notice.position or "")
+        for listener in listeners:
+            listener(InventoryNoticed(run_id="", message=notice.message, where=where, hint=notice.hint))
+
     return wiring.compiled(
         request.playbook,
         inventory,
@@ -148,6 +156,7 @@ def _compiled(request: Request, settings: Settings, tasks: TaskRegistry) -> Plan
         settings=settings,
         on_failure=request.on_failure,
         selection=selected(request.selection, settings),
+        noticed=noticed,
     )
 
 

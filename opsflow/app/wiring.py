@@ -135,8 +135,21 @@ def compiled(
     selection: Selection = ALL,
     run: bool = True,
     now: datetime | None = None,
+    noticed: Callable[[Problem], None] = lambda _: None,
 ) -> Plan:
-    """Read the files and compile them; not for a run, inputs may be missing. `now`: the time that templates see.
+    """Read the files and compile them.
+
+    Args:
+        path: The playbook's file.
+        inventory: Name, path or list; empty: none.
+        extra: What was given with `-e`.
+        tasks: What steps can do.
+        settings: How.
+        on_failure: Overrides every step's.
+        selection: What of the playbook and of the hosts.
+        run: For a run; else inputs may be missing.
+        now: The time that templates see.
+        noticed: Hears what of the inventory is not understood.
 
     Raises:
         InputError: all that is wrong with them.
@@ -148,6 +161,8 @@ def compiled(
     machines: Inventory | None = None
     with _collecting(problems):
         machines = hosts(inventory, settings) if inventory else None
+        for notice in machines.notices if machines else ():
+            noticed(notice)
     plan: Plan | None = None
     if found is not None and len({step.id for step in found.steps}) == len(found.steps):
         if on_failure:

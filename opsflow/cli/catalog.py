@@ -43,10 +43,11 @@ def list_tasks(common: Common) -> int:
 def list_hosts(common: Common, inventory: Inventory = "") -> int:
     """List hosts, how they are reached, and their groups."""
     from opsflow import app
-    from opsflow.cli.screen import write_data, write_lines
+    from opsflow.cli.screen import write_data, write_lines, write_notices
     from opsflow.report.catalog import host_lines, inventory_data
 
     found = app.hosts(*_named(common, inventory))
+    write_notices(found.notices, common)
     if common.machine:
         write_data(inventory_data(found), common)
     else:

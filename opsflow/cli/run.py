@@ -54,13 +54,15 @@ def validate(
     Without an inventory only what the playbook itself says is checked.
     """
     from opsflow import app
-    from opsflow.cli.screen import write_data, write_lines
+    from opsflow.cli.screen import write_data, write_lines, write_notices
+    from opsflow.report.data import problem_data
 
     settings = common.settings(playbook)
     selection = _selection(limit, tags, skip_tags)
-    app.validate(_request(playbook, inventory or settings.inventory, extra, selection), settings)
+    notices = app.validate(_request(playbook, inventory or settings.inventory, extra, selection), settings)
+    write_notices(notices, common)
     if common.machine:
-        write_data({"problems": []}, common)
+        write_data({"problems": [], "notices": [problem_data(notice) for notice in notices]}, common)
     elif common.output is Output.TEXT:
         write_lines([f"{playbook}: no problems found"])
     return 0

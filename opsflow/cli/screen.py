@@ -9,7 +9,7 @@ from typing import Any, Protocol, TextIO
 
 from opsflow.cli.options import Common, Output
 from opsflow.cli.signals import asking
-from opsflow.errors import ApprovalNeeded
+from opsflow.errors import ApprovalNeeded, Problem
 from opsflow.events import Event, NodePlanned, RunFinished
 from opsflow.report.jsonl import JsonLines
 from opsflow.report.plain import Plain
@@ -109,6 +109,13 @@ def write_data(data: Any, common: Common) -> None:
         write_lines(json.dumps(part) for part in (data if isinstance(data, list) else [data]))
     else:
         write_lines([json.dumps(data, indent=2)])
+
+
+def write_notices(notices: Sequence[Problem], common: Common) -> None:
+    """What of an inventory is not understood, on stderr; with the data where a program reads it."""
+    if common.output is Output.TEXT:
+        for notice in notices:
+            write_lines([f"warning: {clean(str(notice))}"], sys.stderr)
 
 
 def _report(common: Common) -> Report | None:

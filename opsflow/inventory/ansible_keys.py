@@ -138,7 +138,7 @@ def _arguments(variable: str, value: Any) -> Iterator[Read]:
         raise Unfit(f"`{variable}`: a quote is not closed") from None
     for option in options:
         if option.ignored:
-            yield Read(variable=variable, notice=f"in `{variable}` {option.ignored}", astray=option.astray)
+            yield Read(variable=variable, notice=f"in `{variable}`: {option.ignored}", astray=option.astray)
         elif option.key:
             yield _argument(variable, option.key, option.value)
 

@@ -94,7 +94,9 @@ class Ways:
             for read in read_variable(variable, value):
                 self._take(way, read, at)
         except TemplateError as error:
-            way.unknown.append(at(variable).problem(f"`{variable}` of host `{host}` cannot be told: {error.message}"))
+            problem = at(variable).problem(f"`{variable}` cannot be told: {error.message}")
+            way.unknown.append(problem)
+            way.notices.append((problem.message, problem))
         except Unfit as error:
             way.problems.append(at(variable).problem(str(error), error.hint))
 

@@ -83,6 +83,7 @@ class GroupDraft:
         said: Its variables, where it is declared; the later win.
         files: Its variables in `group_vars/`; they win over those of every group's declaration.
         priority: Of groups equally deep the one with the higher priority wins.
+        undeclared: Where something is said of it, as long as it is not declared; None: it is.
     """
 
     hosts: dict[str, None] = field(default_factory=dict)
@@ -90,6 +91,7 @@ class GroupDraft:
     said: list[Said] = field(default_factory=list)
     files: list[Said] = field(default_factory=list)
     priority: int = 1
+    undeclared: Spot | None = None
 
 
 class Draft:
@@ -131,8 +133,14 @@ class Draft:
         self._digests.append(digest)
 
     def group(self, name: str) -> GroupDraft:
-        """The group of that name, made if need be."""
-        return self.groups.setdefault(name, GroupDraft())
+        """The group of that name, made if need be: it is declared by that."""
+        group = self.groups.setdefault(name, GroupDraft())
+        group.undeclared = None
+        return group
+
+    def spoken_of(self, name: str, spot: Spot) -> GroupDraft:
+        """The group of that name, which has to be declared elsewhere."""
+        return self.groups.setdefault(name, GroupDraft(undeclared=spot))
 
     def host(self, name: str) -> HostDraft:
         """The host of that name, made if need be."""

@@ -60,19 +60,18 @@ def named_in(draft: Draft) -> dict[str, frozenset[str]]:
 def kinship_problems(draft: Draft) -> Iterator[Problem]:
     """Children that are no groups, and groups within themselves."""
     edges: dict[str, list[str]] = {}
+    declared = {name for name, group in draft.groups.items() if group.undeclared is None}
     for name, group in draft.groups.items():
-        edges[name] = []
-        for child, spot in group.children.items():
-            if child in draft.groups:
-                edges[name].append(child)
-            elif not draft.incomplete:
-                like = did_you_mean(child, draft.groups)
-                yield spot().problem(
-                    f"there is no group `{child}`", like or "children are groups; hosts stand in `hosts`"
-                )
+        edges[name] = [child for child in group.children if child in draft.groups]
+        missing = {child: spot() for child, spot in group.children.items() if child not in declared}
+        if group.undeclared:
+            missing[name] = group.undeclared
+        for child, spot in missing.items() if not draft.incomplete else ():
+            hint = did_you_mean(child, declared) or "declare it; children are groups, hosts stand elsewhere"
+            yield spot.problem(f"there is no group `{child}`", hint)
     for circle in _circles(edges):
-        spot = draft.groups[circle[-2]].children[circle[-1]]
-        yield spot().problem(f"group `{circle[0]}` contains itself: {' → '.join(circle)}")
+        closing = draft.groups[circle[-2]].children[circle[-1]]
+        yield closing().problem(f"group `{circle[0]}` contains itself: {' → '.join(circle)}")
 
 
 def _circles(edges: Mapping[str, list[str]]) -> Iterator[list[str]]:

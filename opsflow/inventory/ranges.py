@@ -9,7 +9,7 @@ from itertools import product
 from math import prod
 
 _RANGE = re.compile(r"\[([^\[\]]*)\]")
-_NUMBERS = re.compile(r"([0-9]{1,18}):([0-9]{1,18})(?::([0-9]{1,18}))?")
+_NUMBERS = re.compile(r"([0-9]{0,18}):([0-9]{1,18})(?::([0-9]{1,18}))?")
 _LETTERS = re.compile(r"([A-Za-z]):([A-Za-z])(?::([0-9]{1,18}))?")
 _NAME = re.compile(r"(?!-)[^\s,&!@*?/\[\]]+")
 _MOST = 100_000
@@ -34,7 +34,7 @@ def expand(name: str) -> list[str]:
 
 def _values(text: str) -> Sequence[str]:
     if match := _NUMBERS.fullmatch(text):
-        first, last = match[1], match[2]
+        first, last = match[1] or "0", match[2]
         if first[0] == "0" and len(first) > 1 and len(first) != len(last):
             raise ValueError(f"`[{text}]`: both ends of a range with leading zeros must have the same length")
         numbers = range(int(first), int(last) + 1, _step(text, match[3]))

@@ -29,6 +29,8 @@ class Resolution:
 
     def __init__(self, draft: Draft, defaults: ConnectionKeys, renderer: Renderer | None) -> None:
         raise_problems(dict.fromkeys([*draft.problems, *kinship_problems(draft)]))
+        for name in (ALL, UNGROUPED) if draft.foreign else (ALL,):
+            draft.group(name)
         self._draft = draft
         self._ways = Ways(draft, defaults, renderer)
         self._kinship = Kinship(draft.groups)
@@ -50,13 +52,11 @@ class Resolution:
             for kind, notice in way.notices:
                 self._draft.notices.add(kind, notice)
         raise_problems(problems)
-        own = {ALL} if self._draft.foreign else {ALL, UNGROUPED}
-        groups = dict.fromkeys(name for name in self._draft.groups if name not in own)
         return StaticInventory(
             path=self._draft.path,
             digest=self._draft.digest,
             hosts=hosts,
-            groups=groups | ({UNGROUPED: None} if self._draft.foreign else {}),
+            groups=[group for group in self._draft.groups if group != ALL],
             directory=self._draft.directory,
             notices=self._draft.notices,
             unreachable=unreachable,
@@ -112,10 +112,7 @@ class Resolution:
 
     def _group_layers(self, groups: tuple[str, ...]) -> Iterator[tuple[str, Said]]:
         """What is said of `all` and of groups, weakest first: in files of variables more strongly than elsewhere."""
-        everyone = self._draft.groups.get(ALL)
-        if everyone:
-            yield from ((ALL, said) for said in (*everyone.said, *everyone.files))
-        known = [(f"group {name}", self._draft.groups[name]) for name in groups if name in self._draft.groups]
+        known = [(name if name == ALL else f"group {name}", self._draft.group(name)) for name in (ALL, *groups)]
         for by, group in known:
             yield from ((by, said) for said in group.said)
         for by, group in known:

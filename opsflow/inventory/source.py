@@ -5,17 +5,18 @@ from pathlib import Path
 
 from opsflow.errors import InputError, Problem
 from opsflow.inventory.draft import Draft
-from opsflow.inventory.native import read_literal, read_native
+from opsflow.inventory.forms import is_source, read_source
+from opsflow.inventory.native import read_literal
 from opsflow.inventory.resolve import Resolution
 from opsflow.inventory.schema import ConnectionKeys
 from opsflow.inventory.static import StaticInventory
+from opsflow.inventory.varsfiles import read_variables
 from opsflow.model import HostExplanation
 from opsflow.ports import Renderer
 from opsflow.tomlfile import did_you_mean, project_directory
 
 _DIRECTORY = "inventories"
-_NATIVE = ".toml"
-_OTHERS = ("", ".yml", ".yaml", ".ini")
+_ENDINGS = (".toml", ".yml", ".yaml", ".ini", "")
 
 
 def load(
@@ -28,15 +29,15 @@ def load(
     """Read an inventory.
 
     Args:
-        source: `prod` for `inventories/prod.toml` of the project, the path of a file, or names with commas
+        source: `prod` for what has that name in `inventories/` of the project, ending in `.toml`, `.yml`, `.yaml`,
+            `.ini` or nothing; the path of a file, an executable or a directory of these; or names with commas
             (`'a.example,b.example,'`).
         project: The project's directory.
         defaults: How hosts are reached that the inventory does not tell it for.
         renderer: For templates in variables that say how a host is reached; None: such a host cannot be.
 
     Raises:
-        InputError: there is no such inventory, it is of a kind that this version does not read, or something is wrong
-            in it; carries all problems, each with its place.
+        InputError: there is no such inventory, or something is wrong in it; carries all problems, each with its place.
     """
     return Resolution(_drafted(source, project), defaults, renderer).inventory()
 
@@ -64,38 +65,22 @@ def _drafted(source: str, project: Path) -> Draft:
         return draft
     path = _path(source, project)
     draft = Draft(path=str(path), directory=project_directory(path))
-    read_native(path, draft)
+    read_source(path, draft)
+    read_variables(path if path.is_dir() else path.parent, draft)
     return draft
 
 
 def _path(source: str, project: Path) -> Path:
-    if os.sep not in source:
-        named = project / _DIRECTORY / f"{source}{_NATIVE}"
-        if named.is_file():
-            return named
-        for ending in _OTHERS:
-            _refuse_foreign(project / _DIRECTORY / f"{source}{ending}")
-    path = Path(source)
-    _refuse_foreign(path)
-    if path.is_file():
-        return path
+    named = [project / _DIRECTORY / f"{source}{ending}" for ending in _ENDINGS] if os.sep not in source else []
+    for path in (*named, Path(source)):
+        if path.is_file() or path.is_dir():
+            return path
     raise InputError([Problem(message=f"there is no inventory `{source}`", hint=_what_is_there(source, project))])
 
 
-def _refuse_foreign(path: Path) -> None:
-    if path.is_dir():
-        kind = "a directory"
-    elif path.is_file() and path.suffix != _NATIVE:
-        kind = "an executable" if os.access(path, os.X_OK) else f"a {path.suffix or 'plain'} file"
-    else:
-        return
-    hint = "write the hosts into a .toml inventory, or give their names: -i 'a.example,b.example,'"
-    message = f"{path}: an inventory that is {kind} is not supported by this version"
-    raise InputError([Problem(message=message, hint=hint)])
-
-
 def _what_is_there(source: str, project: Path) -> str:
-    names = sorted(path.stem for path in (project / _DIRECTORY).glob(f"*{_NATIVE}"))
+    directory = project / _DIRECTORY
+    names = sorted({path.stem for path in directory.iterdir() if is_source(path)}) if directory.is_dir() else []
     if not names:
-        return f"{project / _DIRECTORY} holds no .toml file; a single host is given with a comma: -i '{source},'"
+        return f"{directory} holds no inventory; a single host is given with a comma: -i '{source},'"
     return f"{did_you_mean(source, names)} there is: {', '.join(names)}".strip()

@@ -9,6 +9,8 @@ from opsflow.inventory.draft import ALL
 from opsflow.inventory.patterns import Matcher
 from opsflow.model import Host, localhost
 
+_NAMED = 3
+
 
 class StaticInventory:
     """Implements `ports.Inventory`.
@@ -62,6 +64,18 @@ class StaticInventory:
 
     def _select(self, pattern: str) -> Sequence[Host]:
         names = self._matcher.match(pattern)
-        if wrong := dict.fromkeys(problem for name in names for problem in self._unreachable.get(name, ())):
-            raise InputError(list(wrong))
+        wrong: dict[Problem, list[str]] = {}
+        for name in names:
+            for problem in self._unreachable.get(name, ()):
+                wrong.setdefault(problem, []).append(name)
+        if wrong:
+            raise InputError([_not_to_be_reached(problem, hosts) for problem, hosts in wrong.items()])
         return tuple(self._hosts.get(name) or localhost() for name in names)
+
+
+def _not_to_be_reached(why: Problem, hosts: Sequence[str]) -> Problem:
+    more = f" and {len(hosts) - _NAMED} more" if len(hosts) > _NAMED else ""
+    names = f"{', '.join(hosts[:_NAMED])}{more}"
+    where = f" ({why.position})" if why.position else ""
+    hint = why.hint or "correct the inventory, or leave them out of `hosts`"
+    return Problem(message=f"it is not known how to reach {names}: {why.message}{where}", hint=hint)

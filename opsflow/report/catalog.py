@@ -6,6 +6,7 @@ from typing import Any
 
 from opsflow.model import Host, HostExplanation, Provenance
 from opsflow.ports import Inventory, Task
+from opsflow.report.data import problem_data
 from opsflow.report.text import BOLD, DIM, Paint, clean, columns, one_line
 
 
@@ -53,6 +54,7 @@ def inventory_data(inventory: Inventory) -> dict[str, Any]:
         "path": inventory.path,
         "hosts": [_host_data(host) for host in inventory.hosts.values()],
         "groups": {name: list(hosts) for name, hosts in inventory.groups.items()},
+        "notices": [problem_data(notice) for notice in inventory.notices],
     }
 
 

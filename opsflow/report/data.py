@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
-from opsflow.errors import InputError, OpsflowError, PlanDrift
+from opsflow.errors import InputError, OpsflowError, PlanDrift, Problem
 from opsflow.events import Event, NodePlanned
 from opsflow.model import AttemptRecord, Failure, NodeRecord, RequestRecord, RollbackRecord, RunRecord, question_of
 from opsflow.plan import Accepted
@@ -109,17 +109,19 @@ def error_data(error: OpsflowError) -> Data:
             "type": type(error).__name__,
             "message": error.message,
             "hint": error.hint,
-            "problems": [
-                {
-                    "message": problem.message,
-                    "hint": problem.hint,
-                    "file": problem.position.file if problem.position else None,
-                    "line": problem.position.line if problem.position else None,
-                    "column": problem.position.column if problem.position else None,
-                }
-                for problem in problems
-            ],
+            "problems": [problem_data(problem) for problem in problems],
         }
+    }
+
+
+def problem_data(problem: Problem) -> Data:
+    """Something that is wrong with the input, or not understood."""
+    return {
+        "message": problem.message,
+        "hint": problem.hint,
+        "file": problem.position.file if problem.position else None,
+        "line": problem.position.line if problem.position else None,
+        "column": problem.position.column if problem.position else None,
     }
 
 

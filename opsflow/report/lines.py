@@ -122,6 +122,12 @@ class Lines:
         return [f"{head} {event.where} was not known; its key is accepted: {event.key} ({event.file})"]
 
     @say.register
+    def _(self, event: events.InventoryNoticed) -> list[str]:
+        head = self._paint("warning", WARN)
+        where, hint = f"{event.where}: " if event.where else "", f"; {event.hint}" if event.hint else ""
+        return [f"{head} {one_line(f'{where}{event.message}{hint}')}"]
+
+    @say.register
     def _(self, event: events.RunFinished) -> list[str]:
         counts = ", ".join(f"{event.counts[state]:,} {state}" for state in NodeState if event.counts.get(state))
         where = self._paint(f"  (run {event.run_id}, exit code {event.exit_code})", DIM)

@@ -10,7 +10,7 @@ NOTES = "playbooks/notes.toml"
 def test_validate_of_a_good_playbook_says_so(project, opsflow):
     ended = opsflow("validate", NOTES)
     assert (ended.code, ended.out) == (0, f"{NOTES}: no problems found\n")
-    assert json.loads(opsflow("validate", NOTES, "--output", "json").out) == {"problems": []}
+    assert json.loads(opsflow("validate", NOTES, "--output", "json").out) == {"problems": [], "notices": []}
     assert opsflow("validate", NOTES, "--output", "quiet").out == ""
 
 

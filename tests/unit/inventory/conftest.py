@@ -1,7 +1,12 @@
+import sys
+from pathlib import Path
+
 import pytest
 
 from opsflow.errors import InputError
 from opsflow.inventory import load
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture

@@ -67,23 +67,53 @@ def test_without_any_inventory_the_way_to_give_a_single_host_is_told(tmp_path, m
         load("web.example", project=tmp_path)
 
 
-@pytest.mark.parametrize("name", ["x.yml", "x.yaml", "x.ini", "x"])
-def test_ansibles_kinds_of_inventory_are_refused(project, name):
-    (project / "inventories" / name).write_text("")
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("x.yml", "all:\n  hosts:\n    h:\n"), ("x.yaml", "all: {hosts: {h: }}"), ("x.ini", "h\n"), ("x", "[g]\nh\n")],
+)
+def test_a_name_means_an_inventory_of_any_form(project, name, content):
+    (project / "inventories" / name).write_text(content)
     for source in ("x", f"inventories/{name}"):
-        with pytest.raises(InputError, match="not supported by this version"):
-            load(source, project=project)
+        assert list(load(source, project=project).hosts) == ["h"]
 
 
-def test_directories_and_executables_are_refused(project):
-    (project / "inventories" / "many").mkdir()
-    script = project / "inventories" / "script"
-    script.write_text("#!/bin/sh\n")
-    script.chmod(0o755)
-    with pytest.raises(InputError, match="a directory is not supported"):
-        load("many", project=project)
-    with pytest.raises(InputError, match="an executable is not supported"):
-        load("script", project=project)
+def test_of_two_forms_of_one_name_the_native_one_counts(project):
+    (project / "inventories" / "prod.ini").write_text("from-ini\n")
+    assert list(load("prod", project=project).hosts) == ["from-prod"]
+
+
+def test_a_directory_and_a_program_are_inventories(project):
+    many = project / "inventories" / "many"
+    many.mkdir()
+    (many / "a.toml").write_text('[groups.g]\nhosts = ["from-toml"]\nchildren = ["from_ini"]\n')
+    (many / "b.ini").write_text("[from_ini]\nfrom-ini\n")
+    program = many / "program"
+    program.write_text('#!/bin/sh\necho \'{"g": ["from-program"]}\'\n')
+    program.chmod(0o755)
+    inventory = load("many", project=project)
+    assert inventory.groups["g"] == ["from-toml", "from-ini", "from-program"]
+    assert inventory.path == str(many)
+    assert load("inventories/many/program", project=project).groups["g"] == ["from-program"]
+
+
+def test_the_digest_of_a_directory_is_another_if_any_of_it_is(project):
+    many = project / "inventories" / "many"
+    many.mkdir()
+    (many / "a.ini").write_text("a\n")
+    (many / "group_vars").mkdir()
+    before = load("many", project=project).digest
+    (many / "group_vars" / "all.yml").write_text("x: 1\n")
+    after = load("many", project=project).digest
+    (many / "group_vars" / "all.yml").write_text("x: 2\n")
+    assert len({before, after, load("many", project=project).digest}) == 3
+
+
+def test_a_directory_that_leads_to_itself_is_read_once(project):
+    many = project / "inventories" / "many"
+    many.mkdir()
+    (many / "a.ini").write_text("a\n")
+    (many / "again").symlink_to(many)
+    assert list(load("many", project=project).hosts) == ["a"]
 
 
 def test_what_the_inventory_does_not_say_of_ssh_is_taken_from_the_project(tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -159,3 +160,17 @@ def test_look_ups(compiled):
     assert plan.by_id["two@web-2"].step == "two"
     assert plan.task_of("one@db-1").has_plan
     assert set(plan.graph) == {n.id for n in plan.nodes} | {j.id for j in plan.joins}
+
+
+def test_a_node_is_worked_on_as_its_step_says_or_else_its_host(maker):
+    steps = "".join(
+        f'[[step]]\nid = "{name}"\ntask = "command"\nhosts = "all"\nwith = {{ run = "true" }}\n{become}\n'
+        for name, become in [("host", ""), ("own", 'become = "db"'), ("login", "become = false")]
+    )
+    plan = maker.compile(f'name = "p"\nflow = "unordered"\n{steps}', {"a": {}, "b": {}})
+    rooted = replace(plan.hosts["a"], connection=replace(plan.hosts["a"].connection, become="root"))
+    plan = replace(plan, hosts={**plan.hosts, "a": rooted})
+    users = {node.id: plan.user_of(node.id) for node in plan.nodes}
+    assert users == {
+        "host@a": "root", "host@b": "", "own@a": "db", "own@b": "db", "login@a": "", "login@b": "",
+    }  # fmt: skip

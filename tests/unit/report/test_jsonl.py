@@ -82,6 +82,7 @@ def test_every_kind_of_event_can_be_written(story):
         story(events.PlanChanged, differences=(CHANGED,), added=("b@h",), removed=(), kept=()),
         story(events.RunStopping, running=()),
         story(events.HostKeyAccepted, host="h", where="h (u@h:22)", key="ssh-ed25519 SHA256:x", file="known"),
+        story(events.InventoryNoticed, message="not understood", where="i.yml:1:2", hint=""),
         story(events.ListenerFailed, listener="theirs", error="ValueError: x"),
         story.end(),
         story(
