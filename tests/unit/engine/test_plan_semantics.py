@@ -35,19 +35,19 @@ def books(draw):
     flow = draw(st.sampled_from(["linear", "graph"]))
     steps = []
     for number in range(draw(st.integers(1, 6))):
-        steps.append(draw(drawn_step(f"s{number}", [h.name for h in hosts], [s.id for s in steps])))
+        steps.append(draw(drawn_step(f"s{number}", [h.name for h in hosts], steps)))
     return hosts, steps, flow
 
 
 @st.composite
 def drawn_step(draw, name, hosts, earlier):
     few = st.lists(st.sampled_from(hosts), min_size=1, unique=True).map(lambda names: ",".join(sorted(names)))
+    foreach = draw(st.sampled_from([None, ("a", "b"), "{{ items }}"]))
     needs = None
     if draw(st.booleans()):
-        chosen = draw(st.lists(st.sampled_from(earlier), max_size=3, unique=True)) if earlier else []
-        needs = [Need(step=s, per=draw(st.sampled_from([None, *PERS[:3]])), optional=True) for s in chosen]
-    mentioned = draw(st.lists(st.sampled_from(earlier), max_size=2, unique=True)) if earlier else []
-    foreach = draw(st.sampled_from([None, None, ("a", "b"), "{{ items }}"]))
+        chosen = draw(st.lists(st.sampled_from(earlier), max_size=3, unique_by=lambda s: s.id)) if earlier else []
+        needs = [Need(step=s.id, per=draw(drawn_per(foreach and s.foreach)), optional=True) for s in chosen]
+    mentioned = draw(st.one_of(st.just([]), st.lists(st.sampled_from(earlier), max_size=2))) if earlier else []
     on = draw(st.one_of(st.just("all"), few, st.just("localhost") if foreach != "{{ items }}" else st.just("all")))
     local = on == "localhost"
     # What is inferred cannot be optional: where it would match nothing, the playbook is wrong.
@@ -60,10 +60,14 @@ def drawn_step(draw, name, hosts, earlier):
         per=per,
         foreach=foreach,
         run_once=False if local else draw(st.sampled_from([False, False, True, "zone"])),
-        params={"v": " ".join(f"{{{{ outputs.{s} | length }}}}" for s in mentioned)},
+        params={"v": " ".join(f"{{{{ outputs.{s.id} | length }}}}" for s in mentioned)},
         when="false" if when and local else when,
         skips_all=bool(when) and draw(st.booleans()),
     )
+
+
+def drawn_per(items):
+    return st.sampled_from([None, *PERS] if items else [None, *PERS[:3]])
 
 
 # The definitions
