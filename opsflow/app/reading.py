@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from opsflow import plan as plans
 from opsflow.app import wiring
 from opsflow.app.running import Request, selected
 from opsflow.app.settings import Settings
 from opsflow.errors import Problem
 from opsflow.journal import SqlJournal
 from opsflow.model import HostExplanation, NodeRecord, RequestRecord, RollbackRecord, RunRecord
-from opsflow.plan import Accepted, Plan, differences
+from opsflow.plan import Accepted, Picture, Plan, differences
 from opsflow.ports import Inventory, Task
 
 
@@ -43,20 +44,27 @@ def validate(request: Request, settings: Settings) -> Sequence[Problem]:
     Raises:
         InputError: everything that is wrong.
     """
-    tasks = wiring.registry(settings)
-    selection = selected(request.selection, settings)
     notices: list[Problem] = []
-    wiring.compiled(
+    _compiled(request, settings, notices)
+    return notices
+
+
+def picture(request: Request, settings: Settings) -> Picture:
+    """The order of a playbook's steps, with the hosts of an inventory if one is named. Raises `InputError`."""
+    return plans.picture(_compiled(request, settings, []))
+
+
+def _compiled(request: Request, settings: Settings, notices: list[Problem]) -> Plan:
+    return wiring.compiled(
         request.playbook,
         request.inventory,
         request.extra,
-        tasks,
+        wiring.registry(settings),
         settings=settings,
-        selection=selection,
+        selection=selected(request.selection, settings),
         run=False,
         noticed=notices.append,
     )
-    return notices
 
 
 def runs(settings: Settings, *, limit: int = 50) -> Sequence[RunRecord]:

@@ -62,7 +62,10 @@ def show_host(
     inventory: Inventory = "",
     explain: Annotated[bool, typer.Option("--explain", help="With the place that each value comes from.")] = False,
 ) -> int:
-    """Show how a host is reached, its groups and its variables; templates are shown as they are."""
+    """Show how a host is reached, its groups, its variables.
+
+    Templates are shown as they are.
+    """
     import sys
 
     from opsflow import app

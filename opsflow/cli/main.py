@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from opsflow import __version__
-from opsflow.cli import catalog, history, interfere, journal, logs, run
+from opsflow.cli import catalog, graph, history, interfere, journal, logs, run
 
 _GARBAGE = 50_000
 """Objects more than were freed, after which the collector looks; Python's own 700 take a fifth of a run's time."""
@@ -46,6 +46,7 @@ def _program() -> typer.Typer:
     program = typer.Typer(name="opsflow", no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
     program.callback()(_options)
     program.add_typer(run.group)
+    program.add_typer(graph.group)
     program.add_typer(interfere.group)
     program.add_typer(history.group)
     program.add_typer(logs.group)

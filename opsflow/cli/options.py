@@ -17,6 +17,7 @@ from opsflow.errors import ApprovalNeeded, InputError
 
 if TYPE_CHECKING:
     from opsflow.app import Settings
+    from opsflow.plan import Selection
 
 P = ParamSpec("P")
 
@@ -234,3 +235,14 @@ def _become_password() -> str:
     if not typed:
         raise InputError("no password for sudo was given")
     return typed
+
+
+def selection(limit: str, tags: list[str] | None, skip_tags: list[str] | None) -> "Selection":
+    """What the three options select."""
+    from opsflow.plan import Selection  # noqa: PLC0415 - start-up time
+
+    wanted, unwanted = (
+        tuple(tag for word in words or () for part in word.split(",") if (tag := part.strip()))
+        for words in (tags, skip_tags)
+    )
+    return Selection(limit=limit, tags=wanted, skip_tags=unwanted)

@@ -30,6 +30,7 @@ from opsflow.cli.options import (
     Where,
     Yes,
     command,
+    selection,
 )
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ def validate(
     from opsflow.report.data import problem_data
 
     settings = common.settings(playbook)
-    selection = _selection(limit, tags, skip_tags)
-    notices = app.validate(_request(playbook, inventory or settings.inventory, extra, selection), settings)
+    wanted = selection(limit, tags, skip_tags)
+    notices = app.validate(_request(playbook, inventory or settings.inventory, extra, wanted), settings)
     write_notices(notices, common)
     if common.machine:
         write_data({"problems": [], "notices": [problem_data(notice) for notice in notices]}, common)
@@ -104,7 +105,7 @@ def plan(
             accept_new_host_keys=accept_new_host_keys,
         ),
     )
-    request = _request(playbook, inventory, extra, _selection(limit, tags, skip_tags), on_failure=on_failure)
+    request = _request(playbook, inventory, extra, selection(limit, tags, skip_tags), on_failure=on_failure)
     return session.drive(lambda: app.preview(request, session.settings, session.listeners, out=out, stop=session.stop))
 
 
@@ -147,8 +148,8 @@ def apply(
     from opsflow import app
     from opsflow.cli.session import Session
 
-    selection = _selection(limit, tags, skip_tags)
-    request = _request(playbook, inventory, extra, selection, on_failure=on_failure, abandon=abandon, plan=plan)
+    wanted = selection(limit, tags, skip_tags)
+    request = _request(playbook, inventory, extra, wanted, on_failure=on_failure, abandon=abandon, plan=plan)
     session = Session(
         common,
         common.settings(
@@ -258,21 +259,11 @@ def rollback(
     )
 
 
-def _selection(limit: str, tags: list[str] | None, skip_tags: list[str] | None) -> "Selection":
-    from opsflow.plan import Selection
-
-    wanted, unwanted = (
-        tuple(tag for word in words or () for part in word.split(",") if (tag := part.strip()))
-        for words in (tags, skip_tags)
-    )
-    return Selection(limit=limit, tags=wanted, skip_tags=unwanted)
-
-
 def _request(
     playbook: Path | None,
     inventory: str,
     extra: list[str] | None,
-    selection: "Selection",
+    wanted: "Selection",
     *,
     on_failure: OnFailure | None = None,
     abandon: str | None = None,
@@ -282,7 +273,7 @@ def _request(
     from opsflow import app, model
     from opsflow.errors import InputError
 
-    if plan and (playbook or inventory or extra or on_failure or selection):
+    if plan and (playbook or inventory or extra or on_failure or wanted):
         raise InputError(
             f"{plan} says what is run, on which hosts and with which variables",
             hint="leave out PLAYBOOK, -i, -l, -t, -e and --on-failure, or leave out --plan",
@@ -295,7 +286,7 @@ def _request(
         inventory=inventory,
         extra=tuple(extra or ()),
         on_failure=model.OnFailure(on_failure) if on_failure else None,
-        selection=selection,
+        selection=wanted,
         abandon=abandon,
         saved=saved,
     )

@@ -7,6 +7,7 @@ from opsflow.plan.drift import Accepted, differences
 from opsflow.plan.fingerprint import decisive, fingerprint, moved
 from opsflow.plan.merge import merged
 from opsflow.plan.model import ALL, Edge, Join, Node, Origin, Plan, Selection, TaskFacts
+from opsflow.plan.picture import Picture, PictureNeed, PictureStep, picture
 from opsflow.plan.values import node_variables, values_of, varied
 
 __all__ = [
@@ -17,6 +18,9 @@ __all__ = [
     "Node",
     "NodeChanges",
     "Origin",
+    "Picture",
+    "PictureNeed",
+    "PictureStep",
     "Plan",
     "Selection",
     "TaskFacts",
@@ -29,6 +33,7 @@ __all__ = [
     "moved",
     "node_changes",
     "node_variables",
+    "picture",
     "values_of",
     "varied",
 ]

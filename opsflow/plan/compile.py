@@ -107,6 +107,7 @@ class _Compiler:
             nodes=tuple(nodes),
             joins=tuple(edges.joins),
             edges=tuple(edges.edges),
+            needs={step: tuple(found) for step, found in needs.items()},
         )
         return sealed(plan)
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import networkx as nx
 from pydantic import TypeAdapter
 
-from opsflow.model import LOCALHOST, Host, OnFailure, Playbook, Step
+from opsflow.model import LOCALHOST, Host, Need, OnFailure, Playbook, Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +137,7 @@ class Plan:
         retired: Nodes of the run's earlier plans that are not in its files any more: nothing is begun on them, but what
             was may have to be found out or reverted.
         left_out: Nodes that its files have, and that were not selected.
+        needs: For each step what it needs, what is inferred from templates and `flow` too.
     """
 
     playbook: Playbook
@@ -158,6 +159,7 @@ class Plan:
     origin: Origin | None = None
     retired: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    needs: Mapping[str, tuple[Need, ...]] = field(default_factory=dict)
 
     @cached_property
     def steps(self) -> Mapping[str, Step]:

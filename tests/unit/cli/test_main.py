@@ -8,6 +8,7 @@ import opsflow as package
 COMMANDS = [
     "validate",
     "plan",
+    "graph",
     "apply",
     "resume",
     "rollback",

@@ -1,0 +1,52 @@
+"""What `opsflow graph` draws, of a plan."""
+
+from opsflow.plan import Selection, contracted, picture
+
+BOOK = """
+flow = "graph"
+[[step]]
+id = "stop"
+task = "command"
+hosts = "web"
+with = { run = "true" }
+[[step]]
+id = "backup"
+task = "command"
+hosts = "db"
+tags = ["b"]
+needs = ["stop"]
+with = { run = "true" }
+[[step]]
+id = "start"
+task = "command"
+hosts = "web"
+needs = [{ step = "backup", per = "shard" }]
+with = { run = "use {{ outputs.stop.stdout }}" }
+"""
+HOSTS = {"w1": {"shard": "a"}, "w2": {"shard": "b"}, "d1": {"shard": ["a", "b"]}}
+GROUPS = {"web": ["w1", "w2"], "db": ["d1"]}
+
+
+def needs(found):
+    return [(need.before, need.after, need.per) for need in found.needs]
+
+
+def test_needs_are_those_that_are_stated_and_those_that_outputs_make(maker):
+    found = picture(maker.compile(BOOK, HOSTS, groups=GROUPS))
+    assert needs(found) == [("stop", "backup", ""), ("stop", "start", ""), ("backup", "start", "shard")]
+    assert [(step.id, step.hosts, step.nodes) for step in found.steps] == [
+        ("stop", ("w1", "w2"), 2), ("backup", ("d1",), 1), ("start", ("w1", "w2"), 2),
+    ]  # fmt: skip
+
+
+def test_without_an_inventory_there_are_steps_and_needs_alone(maker):
+    found = picture(maker.compile(BOOK))
+    assert len(found.needs) == 3
+    assert {(step.hosts, step.nodes) for step in found.steps} == {(None, None)}
+
+
+def test_what_is_left_out_is_not_drawn_and_its_needs_are_inherited(maker):
+    plan = maker.compile(BOOK.replace("use {{ outputs.stop.stdout }}", "true"), HOSTS, groups=GROUPS)
+    found = picture(contracted(plan, maker.inventory(HOSTS, GROUPS), Selection(skip_tags=("b",))))
+    assert [step.id for step in found.steps] == ["stop", "start"]
+    assert needs(found) == [("stop", "start", "")]
