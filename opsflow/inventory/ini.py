@@ -21,9 +21,12 @@ from opsflow.tomlfile import did_you_mean
 _SECTION = re.compile(r"\[(?P<name>[^:\]\s]+)(?::(?P<kind>\w+))?\]\s*(?:#.*)?")
 _NAME = re.compile(r"(?P<name>[^:\]\s]+)\s*(?:#.*)?")
 _KINDS = ("hosts", "children", "vars")
-_WORD = re.compile(r"\S+")
-_PLAIN = re.compile(r"""[^\s'"\\#]+(?:\s+[^\s'"\\#]+)*""")
-"""A line that needs no shell's eye."""
+_SIMPLE = re.compile(r"""(?:[^\s'"\\#]++|'[^']*+'|"[^"\\]*+")++""")
+"""A word without a backslash."""
+_LINE = re.compile(rf"{_SIMPLE.pattern}(?:\s++{_SIMPLE.pattern})*+")
+"""A line of such words, without a comment."""
+_QUOTED = re.compile(r"""'([^']*)'|"([^"]*)\"""")
+_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
 _TEXT = re.compile(r"(?!(?:True|False|None)$)[A-Za-z_/][\w./:@-]*|[0-9]+(?:\.[0-9]+){2,}")
 """Values that are text at first sight: words, paths, addresses."""
 _DEEPEST = 50
@@ -116,8 +119,8 @@ class _Reader:
 
     def _words(self, number: int, content: str, column: int) -> list[tuple[str, int]]:
         """The words of a line as a shell has them, each with its column; a `#` begins a comment."""
-        if _PLAIN.fullmatch(content):
-            return [(match[0], column + match.start()) for match in _WORD.finditer(content)]
+        if _LINE.fullmatch(content):  # what most lines are: shlex takes its time
+            return [(_unquoted(word[0]), column + word.start()) for word in _SIMPLE.finditer(content)]
         stream = io.StringIO(content)
         lexer = shlex.shlex(stream, posix=True)
         lexer.whitespace_split = True
@@ -165,6 +168,10 @@ class _Reader:
             return GAP
 
 
+def _unquoted(word: str) -> str:
+    return _QUOTED.sub(lambda part: part[1] or part[2] or "", word) if "'" in word or '"' in word else word
+
+
 def value_of(text: str) -> Any:
     """A value as Ansible takes it: a literal of Python's if it is one, else text.
 
@@ -173,6 +180,8 @@ def value_of(text: str) -> Any:
     """
     if _TEXT.fullmatch(text):
         return text
+    if _WHOLE.fullmatch(text):
+        return int(text)
     if text.startswith("!vault"):
         raise ValueError("a `!vault` value is not understood")
     try:

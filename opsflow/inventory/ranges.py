@@ -22,6 +22,8 @@ def expand(name: str) -> list[str]:
     Raises:
         ValueError: a range is malformed or empty, or what comes out cannot be a host's name.
     """
+    if "[" not in name and _NAME.fullmatch(name):
+        return [name]
     *pieces, end = _RANGE.split(name)  # text, range, text, range, ..., text
     texts, ranges = pieces[::2], [_values(text) for text in pieces[1::2]]
     if prod(map(len, ranges)) > _MOST:

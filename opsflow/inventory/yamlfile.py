@@ -13,6 +13,8 @@ from opsflow.inventory.draft import Draft, Spot
 from opsflow.inventory.text import Text
 
 TAG = "tag:yaml.org,2002:"
+_STR = f"{TAG}str"
+_MERGE = f"{TAG}merge"
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _HINTS = {
     "could not find expected ':'": "a line is `NAME: VALUE`, or `- VALUE` in a list; see the line before, too",
@@ -37,14 +39,20 @@ class Entry:
     Attributes:
         key: The key as text.
         is_text: Whether it is text in the file, too, and not a number or a word like `no`.
-        spot: Where it stands.
         node: Its value.
+        place: Where the key stands; it counts from 0.
+        text: In which it stands.
     """
 
     key: str
     is_text: bool
-    spot: Spot
     node: yaml.Node
+    place: yaml.Mark
+    text: Text
+
+    def spot(self) -> Spot:
+        """Where it stands."""
+        return self.text.spot(self.place.line + 1, self.place.column + 1)
 
 
 class YamlFile:
@@ -70,6 +78,11 @@ class YamlFile:
         """Where a node stands."""
         return self._text.spot(node.start_mark.line + 1, node.start_mark.column + 1)
 
+    def single(self, node: yaml.ScalarNode) -> Entry:
+        """A value as if it was a key that nothing is said of."""
+        nothing = yaml.ScalarNode(f"{TAG}null", "", node.start_mark, node.end_mark)
+        return Entry(str(node.value), node.tag == _STR, nothing, node.start_mark, self._text)
+
     def note(self, node: yaml.Node, kind: str, hint: str = "") -> None:
         """Something here is not understood."""
         self.draft.notices.add(kind, self.spot(node).problem(kind, hint))
@@ -82,7 +95,7 @@ class YamlFile:
         merged: dict[str, Entry] = {}
         own: dict[str, Entry] = {}
         for key, value in node.value:
-            if key.tag == f"{TAG}merge":
+            if key.tag == _MERGE:
                 for part in self._parts(value, (*around, node)):
                     merged = self._entries(part, (*around, node)) | merged
                 continue
@@ -92,7 +105,7 @@ class YamlFile:
             name = str(key.value)
             if name in own:
                 self.note(key, f"`{name}` stands twice in one mapping: the later one counts")
-            own[name] = Entry(name, key.tag == f"{TAG}str", self.spot(key), value)
+            own[name] = Entry(name, key.tag == _STR, value, key.start_mark, self._text)
         return merged | own
 
     def _parts(self, node: yaml.Node, around: tuple[yaml.Node, ...]) -> Iterator[yaml.MappingNode]:

@@ -4,7 +4,6 @@ https://docs.ansible.com/ansible/latest/collections/ansible/builtin/yaml_invento
 """
 
 from collections.abc import Callable, Mapping
-from functools import partial
 
 import yaml
 
@@ -40,7 +39,7 @@ def read_yaml(text: Text, draft: Draft) -> None:
     if plugin and isinstance(plugin.node, yaml.ScalarNode):
         message = f"this configures the inventory plugin `{plugin.node.value}`, which opsflow does not run"
         hint = f"make an executable inventory of it: a script that runs `ansible-inventory -i {text.path} --list`"
-        draft.problems.append(plugin.spot.problem(message, hint))
+        draft.problems.append(plugin.spot().problem(message, hint))
         draft.incomplete = True
         return
     groups = _Groups(file)
@@ -60,30 +59,28 @@ class _Groups:
             "children": self._children,
         }
 
-    def read(self, entry: Entry, depth: int) -> None:
-        """A group and all that is in it."""
+    def read(self, entry: Entry, depth: int) -> bool:
+        """A group and all that is in it; whether it has a name that groups can have."""
         wrong = group_name_problem(entry.key)
         if not entry.is_text or wrong:
-            self._problem(entry.spot, wrong or f"`{entry.key}` is not text", "" if wrong else "put it in quotes")
-            return
-        if depth > _DEEPEST:
-            self._problem(entry.spot, f"groups are nested more than {_DEEPEST} levels deep")
-            return
+            self._problem(entry.spot(), wrong or f"`{entry.key}` is not text", "" if wrong else "put it in quotes")
+            return False
         group = self._draft.group(entry.key)
-        if _is_nothing(entry.node):
-            return
-        if not isinstance(entry.node, yaml.MappingNode):
+        if depth > _DEEPEST:
+            self._problem(entry.spot(), f"groups are nested more than {_DEEPEST} levels deep")
+        elif isinstance(entry.node, yaml.MappingNode):
+            for section in self._file.entries(entry.node):
+                self._section(entry.key, group, section, depth)
+        elif not _is_nothing(entry.node):
             hint = "below a group stand `hosts`, `vars` and `children`"
             self._problem(self._file.spot(entry.node), f"the group `{entry.key}` must be a mapping", hint)
-            return
-        for section in self._file.entries(entry.node):
-            self._section(entry.key, group, section, depth)
+        return True
 
     def _section(self, name: str, group: GroupDraft, section: Entry, depth: int) -> None:
         if section.key not in _SECTIONS:
             notice = f"`{section.key}` is no part of a group, and is passed over"
             hint = did_you_mean(section.key, _SECTIONS) or "below a group stand `hosts`, `vars` and `children`"
-            self._draft.notices.add(notice, section.spot.problem(notice, hint))
+            self._draft.notices.add(notice, section.spot().problem(notice, hint))
             return
         if _is_nothing(section.node):
             return
@@ -98,8 +95,7 @@ class _Groups:
         """A section that is no mapping: one name is allowed."""
         node = section.node
         if isinstance(node, yaml.ScalarNode) and node.tag == f"{TAG}str" and section.key in self._sections:
-            nothing = yaml.ScalarNode(f"{TAG}null", "", node.start_mark, node.end_mark)
-            self._sections[section.key](group, [Entry(node.value, True, self._file.spot(node), nothing)], depth)
+            self._sections[section.key](group, [self._file.single(node)], depth)
             return
         hint = (
             "`NAME: VALUE` in each line" if section.key == "vars" else "a name and a colon in each line, without a dash"
@@ -108,22 +104,22 @@ class _Groups:
 
     def _children(self, group: GroupDraft, entries: list[Entry], depth: int) -> None:
         for entry in entries:
-            self.read(entry, depth + 1)
-            group.children.setdefault(entry.key, partial(_itself, entry.spot))
+            if self.read(entry, depth + 1):
+                group.children.setdefault(entry.key, entry.spot)
 
     def _hosts(self, group: GroupDraft, entries: list[Entry], depth: int) -> None:  # noqa: ARG002 - as its sibling
         for entry in entries:
             if not entry.is_text:
-                self._problem(entry.spot, f"the host's name `{entry.key}` is not text", "put it in quotes")
+                self._problem(entry.spot(), f"the host's name `{entry.key}` is not text", "put it in quotes")
                 continue
-            names, port = hosts_of(entry.key, self._draft, partial(_itself, entry.spot))
+            names, port = hosts_of(entry.key, self._draft, entry.spot)
             said = self._host_variables(entry, port)
             for name in names:
                 group.hosts[name] = None
                 self._draft.host(name).said += said
 
     def _host_variables(self, entry: Entry, port: int | None) -> list[Said]:
-        found = [] if port is None else [Said({"ansible_port": port}, lambda _: entry.spot)]
+        found = [] if port is None else [Said({"ansible_port": port}, lambda _: entry.spot())]
         if isinstance(entry.node, yaml.MappingNode):
             found.append(self._values.variables(entry.node))
         elif not _is_nothing(entry.node):
@@ -133,10 +129,6 @@ class _Groups:
 
     def _problem(self, spot: Spot, message: str, hint: str = "") -> None:
         self._draft.problems.append(spot.problem(message, hint))
-
-
-def _itself(spot: Spot) -> Spot:
-    return spot
 
 
 def _is_nothing(node: yaml.Node | None) -> bool:

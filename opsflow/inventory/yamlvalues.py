@@ -48,7 +48,7 @@ class Values:
         """The variables of a mapping, and where each of them stands."""
         entries = {entry.key: entry for entry in self._file.entries(node)}
         values = {name: self._of(entry.node) for name, entry in entries.items()}
-        return values, lambda name: entries[name].spot
+        return values, lambda name: entries[name].spot()
 
     def variables(self, node: yaml.MappingNode) -> Said:
         """The same, checked."""
