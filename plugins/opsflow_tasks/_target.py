@@ -41,19 +41,20 @@ class Script:
         """Run it as a read."""
         return Answer.of(ctx.probe(self.text, timeout=self.seconds + _MARGIN, env=revealed(ctx, self.env)))
 
-    def act(self, ctx: Context, what: str) -> "Answer":
+    def act(self, ctx: Context, what: str, given: bytes | None = None) -> "Answer":
         """Run it as one operation.
 
         Args:
             ctx: Where.
             what: What it is for, for messages: "stop game".
+            given: Its standard input.
 
         Raises:
             TaskFailed: it says why it failed, with the last lines of the service's log where it gave them.
         """
         limit = self.seconds + _MARGIN
         try:
-            result = ctx.run(self.text, check=False, timeout=limit, env=revealed(ctx, self.env))
+            result = ctx.run(self.text, check=False, input=given, timeout=limit, env=revealed(ctx, self.env))
         except CommandFailed as error:  # its text says nothing to an operator
             raise TaskFailed(f"cannot {what}: {error.hint or 'it took too long'}") from None
         answer = Answer.of(result)

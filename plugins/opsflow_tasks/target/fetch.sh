@@ -9,9 +9,8 @@ fetch() {
     else
         die "$o_url cannot be fetched: neither curl nor wget is there"
     fi
-    o_sum=$(sha256sum <"$o_archive" 2>/dev/null || busybox sha256sum <"$o_archive" 2>/dev/null ||
-        openssl dgst -r -sha256 <"$o_archive") || die "no program for SHA-256 is there"
-    [ "${o_sum%% *}" = "$o_sha256" ] || die "$o_url has the SHA-256 ${o_sum%% *}, not $o_sha256"
+    checksum "$o_archive"
+    [ "$o_sum" = "$o_sha256" ] || die "$o_url has the SHA-256 $o_sum, not $o_sha256"
     inspect
 }
 
@@ -36,7 +35,7 @@ inspect() {
             if (name ~ /^\// || "/" name "/" ~ /\/\.\.\//) refuse("outside of the release")
             gsub(/\/(\.?\/)*/, "/", name); sub(/^(\.\/)+/, "", name); sub(/\/\.?$/, "", name)
             if (name == "" || name == ".") next
-            if (name == ".opsflow-release") refuse("a name that opsflow uses")
+            if (name ~ /^\.opsflow-release/) refuse("a name that opsflow uses")
             if (kind != "d" && name in seen || name in other) refuse("there twice")
             if (kind == "l" && leads_out(name, half[2])) refuse("a link that may lead out of the release")
             if (kind != "d") other[name]

@@ -1,11 +1,13 @@
 # Releases of an application: releases/ID, shared/, and the link to the release that is live. Needs tar and gzip.
-# A release's marker holds on one line: SHA-256, state (good or bad), what the link pointed to before.
+# A release's marker holds on one line: SHA-256, state, what the link pointed to before. The state is `good`; `raw` until
+# `after_stage` has ended well; `bad` once it was rolled back.
 
 look() {
     say root "$o_root"
     [ -e "$o_root" ] || say fresh yes
     if [ -L "$o_at" ]; then
         say current "$(readlink "$o_at")"
+        [ ! -f "$o_at/.opsflow-release.files" ] || say manifest yes
     elif [ -e "$o_at" ]; then
         die "$o_at is not a symbolic link"
     fi
@@ -33,24 +35,39 @@ write_marker() { # DIRECTORY SUM STATE PREVIOUS
         mv -f -- "$1/.opsflow-release.new" "$1/.opsflow-release" || die "cannot write in $1"
 }
 
-prepare() {
+prepare() { # standard input: nothing, or the manifest of what is to come, packed
     (umask 022 && mkdir -p -- "$o_root/releases" "$o_root/shared") || die "cannot make directories in $o_root"
-    rm -rf -- "$o_tmp" "$o_archive"
+    rm -rf -- "$o_tmp" "$o_tmp".* "$o_archive"
+    mkdir -m 755 -- "$o_tmp" || die "cannot make $o_tmp"
+    [ -z "$o_reuse" ] || reuse
 }
 
 stage() { # the archive is there; the release appears whole or not at all
     if read_marker "$o_dir" && [ "$o_state $o_sum" = "good $o_sha256" ]; then return; fi
     umask 022
-    rm -rf -- "$o_tmp" && mkdir -- "$o_tmp" || die "cannot make $o_tmp"
+    [ -d "$o_tmp" ] || die "$o_tmp is gone"
     o_said=$(tar -x"$o_gzip"pof "$o_archive" -C "$o_tmp" 2>&1) || die "cannot unpack: $o_said"
     chmod u+rwx "$o_tmp"
     find "$o_tmp" -type f \( -perm -4000 -o -perm -2000 \) -exec chmod ug-s {} +
+    write_revision
     link_shared
-    write_marker "$o_tmp" "$o_sha256" good ""
+    o_first=good
+    [ -z "$o_after_stage" ] || o_first=raw
+    write_marker "$o_tmp" "$o_sha256" $o_first ""
     flush
     [ ! -e "$o_dir" ] || trash "$o_dir" # a bad one
     mv -- "$o_tmp" "$o_dir" || die "cannot rename $o_tmp"
     rm -f -- "$o_archive"
+    if [ -n "$o_after_stage" ]; then
+        hook after_stage "$o_after_stage" "$o_dir"
+        write_marker "$o_dir" "$o_sha256" good ""
+    fi
+}
+
+write_revision() { # what an artifact says of itself stays, unless the playbook says something else
+    [ -n "$o_revision" ] || [ ! -e "$o_tmp/REVISION" ] || return 0
+    rm -rf -- "$o_tmp/REVISION" && printf '%s\n' "${o_revision:-$o_sha256}" >"$o_tmp/REVISION" ||
+        die "cannot write $o_tmp/REVISION"
 }
 
 link_shared() {
@@ -70,21 +87,27 @@ switch() {
     o_current=$(readlink "$o_at")
     [ "$o_current" != "releases/$o_release" ] || return 0
     [ "$o_current" = "$o_before" ] || die "$o_at points to ${o_current:-nothing} now, no longer to ${o_before:-nothing}"
-    read_marker "$o_dir" || die "$o_dir is not there"
+    read_marker "$o_dir" && [ "$o_state" = good ] || die "$o_dir is not there, or no good release"
+    hook before_switch "$o_before_switch" "$o_dir"
     write_marker "$o_dir" "$o_sum" good "$o_current"
     point "releases/$o_release"
     flush
+    hook after_switch "$o_after_switch" "$o_dir"
     prune
 }
 
-point() { # TARGET: at every moment the link is there, the old one or the new one
-    o_new=$o_root/.$o_link.new
-    rm -f -- "$o_new"
-    ln -s "$1" "$o_new" || die "cannot make a link in $o_root"
-    # GNU and busybox, then BSD; the last resort is not atomic.
-    mv -fT "$o_new" "$o_at" 2>/dev/null || mv -fh "$o_new" "$o_at" 2>/dev/null || ln -sfn "$1" "$o_at"
-    rm -f -- "$o_new"
-    [ "$(readlink "$o_at")" = "$1" ] || die "$o_at cannot be pointed to $1"
+point() { # TARGET
+    rm -f -- "$o_root/.$o_link.new"
+    ln -s "$1" "$o_root/.$o_link.new" || die "cannot make a link in $o_root"
+    swap_in "$o_root/.$o_link.new" "$o_root" "$o_link" && [ "$(readlink "$o_at")" = "$1" ] ||
+        die "$o_at cannot be pointed to $1"
+}
+
+hook() { # NAME COMMAND DIRECTORY: in that release
+    [ -n "$2" ] || return 0
+    o_cwd=$3
+    export APP="$o_root" RELEASE="${3##*/}"
+    must "$1" "$o_hook_time" "$2"
 }
 
 prune() { # what is live and what was before it stay, and of the other good ones the newest; newest: last made live
@@ -112,7 +135,6 @@ undo() { # only if the link is what this attempt made it
         if [ -z "$o_before" ]; then
             rm -f -- "$o_at" || die "cannot remove $o_at"
         else
-            case $o_before in /*) o_old=$o_before ;; *) o_old=$o_root/$o_before ;; esac
             [ -e "$o_old" ] || die "$o_at pointed to $o_before, which is gone"
             point "$o_before"
         fi
@@ -120,8 +142,12 @@ undo() { # only if the link is what this attempt made it
     if [ -n "$o_staged" ] && [ "$(readlink "$o_at")" != "releases/$o_release" ] && read_marker "$o_dir"; then
         write_marker "$o_dir" "$o_sum" bad "$o_previous"
     fi
-    rm -rf -- "$o_tmp" "$o_archive" "$o_root/.$o_link.new"
+    rm -rf -- "$o_tmp" "$o_tmp".* "$o_archive" "$o_root/.$o_link.new" "$o_root/.$o_link.new.swap"
     [ -z "$o_fresh" ] || rmdir -- "$o_root/releases" "$o_root/shared" "$o_root" 2>/dev/null
+    # Also when the link was put back by an undo before this one, which may have been cut short.
+    if [ -n "$o_switched" ] && [ -n "$o_before" ] && [ "$(readlink "$o_at")" = "$o_before" ]; then
+        hook after_switch "$o_after_switch" "$o_old"
+    fi
 }
 
 absolute "$o_root"
@@ -130,3 +156,4 @@ o_at=$o_root/$o_link
 o_dir=$o_root/releases/$o_release
 o_tmp=$o_root/releases/.$o_release.tmp
 o_archive=$o_root/releases/.$o_release.archive
+case $o_before in /*) o_old=$o_before ;; *) o_old=$o_root/$o_before ;; esac

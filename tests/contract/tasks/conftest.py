@@ -173,24 +173,34 @@ def userland(request: pytest.FixtureRequest, tools: Path, monkeypatch: pytest.Mo
 CHANGING = ("chmod", "chown", "cp", "find", "ln", "mkdir", "mv", "rm", "rmdir", "sync", "tar")
 
 
-@pytest.fixture
-def killer(tools: Path) -> Callable[[int], None]:
+class Killer:
     """`killer(N)`: scripts on the target are killed at the Nth program that they call to change something; 0: never."""
-    shell = shutil.which("sh")
-    for name in CHANGING:
-        (tools / name).write_text(
-            f"""#!{shell}
-read -r count at <"{tools}/calls"
-count=$((count + 1))
-echo "$count $at" >"{tools}/calls"
-[ $count != "$at" ] || {{ kill -s KILL $PPID; exit 137; }}
+
+    def __init__(self, tools: Path) -> None:
+        self._calls, self._at = tools / "calls", tools / "at"
+        shell = shutil.which("sh")
+        for name in CHANGING:
+            (tools / name).write_text(
+                f"""#!{shell}
+echo >>"{self._calls}"
+[ "$(wc -l <"{self._calls}")" != "$(cat "{self._at}")" ] || {{ kill -s KILL $PPID; exit 137; }}
 exec {shutil.which(name)} "$@"
 """
-        )
-        (tools / name).chmod(0o755)
+            )
+            (tools / name).chmod(0o755)
+        self(0)
 
-    def kill_at(number: int) -> None:
-        (tools / "calls").write_text(f"0 {number}\n")
+    def __call__(self, number: int) -> None:
+        self._calls.write_text("")
+        self._at.write_text(f"{number}")
 
-    kill_at(0)
-    return kill_at
+    @property
+    def struck(self) -> bool:
+        """Whether it came to the Nth."""
+        return len(self._calls.read_text()) >= int(self._at.read_text())
+
+
+@pytest.fixture
+def killer(tools: Path) -> Killer:
+    """What kills scripts on the target."""
+    return Killer(tools)

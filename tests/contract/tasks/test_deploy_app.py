@@ -1,3 +1,4 @@
+import copy
 import gzip
 import hashlib
 import io
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 
 from opsflow import TaskFailed
 from opsflow.model import Action
-from opsflow_tasks import deploy_app
+from opsflow_tasks import _archive, deploy_app
 
 
 def entry(name, content=b"", *, mode=0o644, **more):
@@ -59,10 +60,10 @@ def version(project, number):
 
 
 def tree(root):
-    """Everything below a directory: links by their target, files by their content, markers left out."""
+    """Everything below a directory: links by their target, files by their content; what opsflow adds is left out."""
     found = {}
     for path in sorted(Path(root).rglob("*")):
-        if path.name == ".opsflow-release":
+        if path.name.startswith(".opsflow-release") or path.name == "REVISION":
             continue
         name = str(path.relative_to(root))
         found[name] = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
@@ -455,7 +456,34 @@ def project_file(project, name):
     return path
 
 
+def long_chain():
+    """Links in folders of which the whole path is longer than the system takes: `realpath` gives up on it."""
+    letters, path, entries = "abcdefghijklmnop", "", []
+    for letter in letters:
+        entries += [folder(f"{path}{'d' * 247}"), link(f"{path}{letter}", "d" * 247)]
+        path += f"{'d' * 247}/"
+    far = f"{'/'.join(letters)}/{'l' * 254}"
+    return [*entries, link(far, "../" * len(letters)), link("escape", f"{far}/../../etc"), entry("escape/evil", b"x")]
+
+
 MALICIOUS = {
+    # As published, of other programs that unpack.
+    "CVE-2007-4559 (tarfile): up": [entry("../../../../tmp/evil", b"x")],
+    "CVE-2001-1267 (GNU tar): up, from below": [entry("a/../../../evil", b"x")],
+    "CVE-2002-0399 (GNU tar): up, from the root": [entry("/../evil", b"x")],
+    "CVE-2016-6321 (GNU tar): what stands before the last ..": [entry("etc/motd/../../shadow", b"x")],
+    "CVE-2006-6097 (GNU tar): a member that makes links": [entry("x", b"Symlink / to y\n", type=b"N")],
+    "CVE-2011-5325 (busybox): through a link": [link("l", "/tmp"), entry("l/evil", b"x")],
+    "CVE-2018-20834 (node-tar): through a hard link": [
+        entry("x", type=tarfile.LNKTYPE, linkname="/etc/passwd"),
+        entry("x", b"evil"),
+    ],
+    "CVE-2021-32803 (node-tar): a folder becomes a link": [folder("d"), link("d", "e"), entry("d/evil", b"x")],
+    "CVE-2021-32804 (node-tar): many slashes": [entry("////tmp/evil", b"x")],
+    "CVE-2021-37701 (node-tar): a link that ends with a slash": [link("d/", "."), entry("d/evil", b"x")],
+    "CVE-2024-12718 (tarfile): a folder outside gets other modes": [folder("../../x")],
+    "CVE-2025-4330, 4138, 4435, 4517 (tarfile): a path too long to follow": long_chain(),
+    # And by their kind.
     "parent": [entry("../evil", b"x")],
     "parent inside": [entry("a/../../evil", b"x")],
     "absolute": [entry("/tmp/evil", b"x")],
@@ -489,6 +517,60 @@ class TestMaliciousArchives:
         preview = drive_to(drive, artifact="a.tar.gz", max_size="2MB").plan()
         assert preview.action is Action.FAIL
         assert "member" in preview.why or "link" in preview.why or "max_size" in preview.why
+
+    def test_cve_2025_8194_negative_sizes_neither_turn_the_reader_back_nor_make_room(self, drive, project):
+        for kind in (tarfile.REGTYPE, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME):
+            info, _ = entry("x", type=kind)
+            info.size = -1024
+            project_file(project, "a.tar").write_bytes(info.tobuf(tarfile.GNU_FORMAT) * 3 + bytes(1024))
+            preview = drive_to(drive, artifact="a.tar").plan()
+            assert preview.action is Action.FAIL
+            assert "-1024 bytes" in preview.why or "header" in preview.why
+
+    @pytest.mark.parametrize(
+        "header",
+        [
+            pytest.param(b"0 path=x\n", id="CVE-2019-20907: a record of no length"),
+            pytest.param(b"9" * 60_000, id="CVE-2024-6232: digits without end"),
+            pytest.param(bytes(30_000_000), id="a header as large as the memory"),
+        ],
+    )
+    def test_headers_cannot_hold_up_the_reader(self, drive, project, header):
+        make_tar(project / "a.tar.gz", entry("h", header, type=tarfile.XHDTYPE), entry("x", b"content"))
+        assert drive_to(drive, artifact="a.tar.gz").plan().action is Action.FAIL
+
+    def test_cve_2025_62518_what_lies_in_a_member_is_not_taken_for_one(self, drive, project, home):
+        inner = entry("evil", b"")[0].tobuf(tarfile.GNU_FORMAT) + bytes(512)
+        record = f"{len('14 size=1024') + 1} size={len(inner)}\n".encode()
+        parts = [entry("h", record, type=tarfile.XHDTYPE), entry("outer")]
+        data = b"".join(
+            info.tobuf(tarfile.USTAR_FORMAT) + content.ljust(512, b"\0")[: 512 * bool(content)]
+            for info, content in parts
+        )
+        project_file(project, "a.tar").write_bytes(data + inner + bytes(1024))
+        drive_to(drive, artifact="a.tar").apply()
+        assert tree(home / "srv/game/current/") == {"outer": inner}
+
+    def test_cve_2025_45582_an_earlier_archive_lays_no_link_for_a_later_one(self, drive, project, home):
+        make_tar(project / "1.tar", folder("inside"), link("x", "inside"))
+        make_tar(project / "2.tar", entry("x/evil", b"evil"))
+        drive_to(drive, artifact="1.tar", release="1").apply()
+        drive_to(drive, artifact="2.tar", release="2").apply()
+        assert tree(home / "srv/game/releases/1") == {"inside": None, "x": "inside"}
+
+    def test_cve_2024_0450_parts_of_a_zip_that_share_their_bytes_are_refused(self, drive, project):
+        with zipfile.ZipFile(project_file(project, "a.zip"), "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("a", bytes(1_000_000))
+            for name in ("b", "c"):
+                info = copy.copy(archive.filelist[0])
+                info.filename = name
+                archive.filelist.append(info)
+        assert drive_to(drive, artifact="a.zip").plan().action is Action.FAIL
+
+    def test_members_that_are_nothing_count_too(self, drive, project, monkeypatch):
+        monkeypatch.setattr(_archive, "_MOST_MEMBERS", 100)
+        make_tar(project / "a.tar", *[folder("./")] * 200)
+        assert "100 files" in drive_to(drive, artifact="a.tar").plan().why
 
     def test_a_hard_link_to_outside_is_refused(self, drive, project):
         make_tar(project / "a.tar", entry("a", type=tarfile.LNKTYPE, linkname="/etc/passwd"))
@@ -583,7 +665,7 @@ class TestUrls:
         make_tar(project / "a.tar.gz", *MALICIOUS[name])
         with pytest.raises(TaskFailed, match="is not safe to unpack"):
             fetch(max_size="2MB").apply()
-        assert not list((home / "srv/game/releases").glob(".*.tmp"))
+        assert not list((home / "srv/game/releases").glob(".*.tmp/*"))
         assert live(home) is None
 
     @pytest.mark.parametrize("awk", ["gawk", "mawk"])
