@@ -7,18 +7,13 @@ from typing import Any
 
 from opsflow.errors import Problem
 from opsflow.inventory.draft import ALL, UNGROUPED
-from opsflow.inventory.ranges import expand
-from opsflow.inventory.schema import GroupTable, HostTable
+from opsflow.inventory.ranges import NAME_HINT, expand, name_hint
 from opsflow.model import LOCALHOST, RESERVED_NAMES
 from opsflow.tomlfile import KeyPath, TomlFile
 
 SECRETS = ("become_password", "key_passphrase")
 """Connection keys whose values are references to secrets."""
 _SECRET = re.compile(r"\s*\{\{\s*secret\(\s*(?P<quote>['\"])(?P<name>[^:'\"]+:[^'\"]+)(?P=quote)\s*\)\s*\}\}\s*")
-_TABLES: Mapping[str, frozenset[str]] = {
-    "hosts": frozenset(HostTable.model_fields),
-    "groups": frozenset(GroupTable.model_fields),
-}
 
 
 def consistency(file: TomlFile) -> Iterator[Problem]:
@@ -36,35 +31,10 @@ def consistency(file: TomlFile) -> Iterator[Problem]:
         yield from password_problems(file, ("hosts", name), table)
 
 
-def advice(file: TomlFile, path: KeyPath) -> str:
-    """What to do about an unknown key: a name with dots that was not quoted, or a key of another table."""
-    match path:
-        case ("hosts" | "groups" as kind, str(name), str(key)) if isinstance(file.data[kind][name].get(key), dict):
-            meant = _dotted(file.data[kind][name], kind, f"{name}.{key}", key)
-            return f'a name with dots needs quotes: [{kind}."{meant}"]'
-        case ("groups", str(), str(key)) if key in _TABLES["hosts"]:
-            return "a connection key belongs to a host ([hosts.NAME]) or to all of them ([ssh])"
-        case (str(key),) if key in _TABLES["hosts"]:
-            return "a connection key belongs to a host ([hosts.NAME]) or to all of them ([ssh])"
-        case ("ssh", "vars"):
-            return "variables of every host stand in [vars]"
-    return ""
-
-
 def secret_named(value: Any) -> str:
     """The reference in `"{{ secret('SCHEME:NAME') }}"`; empty if it is anything else."""
     found = _SECRET.fullmatch(value) if isinstance(value, str) else None
     return found["name"] if found else ""
-
-
-def _dotted(table: Mapping[str, Any], kind: str, name: str, key: str) -> str:
-    """The name that was meant: as far as the only key of a table is a table that is none of the known ones."""
-    inner = table[key]
-    if isinstance(inner, dict) and len(inner) == 1:
-        (following,) = inner
-        if isinstance(inner[following], dict) and following not in _TABLES[kind]:
-            return _dotted(inner, kind, f"{name}.{following}", following)
-    return name
 
 
 def _tables(file: TomlFile, kind: str) -> dict[str, Mapping[str, Any]]:
@@ -80,7 +50,7 @@ def _group_name(file: TomlFile, name: str) -> Iterator[Problem]:
     elif name == UNGROUPED:
         yield file.problem(path, "`ungrouped` is the group of the hosts that are in no other", "take another name")
     elif name == LOCALHOST:
-        yield file.problem(path, "`localhost` is a host, not a group")
+        yield file.problem(path, "`localhost` is a host, not a group", "take another name")
     elif "[" in name:
         yield file.problem(path, f"`{name}` cannot be a group's name", "ranges stand in its `hosts`")
     else:
@@ -93,7 +63,8 @@ def _host_name(file: TomlFile, path: KeyPath, name: str, *, what: str = "host") 
     except ValueError:
         single = False
     if not single:
-        hint = "ranges stand in the `hosts` of a group" if "[" in name else ""
+        hint = "ranges stand in the `hosts` of a group" if "[" in name else NAME_HINT
+        hint = "it is the group of every host" if name == ALL else hint
         yield file.problem(path, f"`{name}` cannot be a {what}'s name", hint)
 
 
@@ -103,7 +74,7 @@ def _members(file: TomlFile, group: str, members: Any) -> Iterator[Problem]:
             try:
                 expand(member)
             except ValueError as error:
-                yield file.problem(("groups", group, "hosts", index), str(error))
+                yield file.problem(("groups", group, "hosts", index), str(error), name_hint(member))
 
 
 def password_problems(file: TomlFile, path: KeyPath, table: Any) -> Iterator[Problem]:

@@ -83,6 +83,10 @@ def _read_text(text: Text, ending: str, draft: Draft) -> None:
             text.spot(1).problem("an inventory that ansible-vault has encrypted cannot be read", hint)
         )
         draft.incomplete = True
+    elif ending == ".ini" and _is_like_yaml(text):
+        hint = f"rename it: {text.path.removesuffix('.ini')}.yml"
+        draft.problems.append(text.spot(1).problem("this looks like YAML in a file for INI", hint))
+        draft.incomplete = True
     elif ending == ".json":
         # In JSON tabs stand only between values, where YAML does not take them.
         read_yaml(Text(text.path, text.text.replace("\t", " ")), draft)

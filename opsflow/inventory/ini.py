@@ -87,8 +87,8 @@ class _Reader:
             hint = did_you_mean(kind, _KINDS) or "there are [GROUP], [GROUP:vars] and [GROUP:children]"
             self._draft.problems.append(spot.problem(f"`{kind}` is no kind of section", hint))
             self._kind = ""
-        elif wrong := group_name_problem(name):
-            self._draft.problems.append(spot.problem(wrong))
+        elif wrong := group_name_problem(name, spot):
+            self._draft.problems.append(wrong)
             self._kind = ""
         elif kind == "vars" and name not in {ALL, UNGROUPED}:
             self._draft.spoken_of(name, spot)
@@ -101,14 +101,18 @@ class _Reader:
             return
         (first, at), *others = words
         names, port = hosts_of(first, self._draft, lambda: self._text.spot(number, at))
+        wrong = next(((word, place) for word, place in others if "=" not in word[1:]), None)
+        if names and wrong:
+            word, place = wrong
+            hint = "a host stands alone in its line, with NAME=VALUE behind it; a value with spaces needs quotes"
+            hint = "take out the spaces around `=`" if "=" in (word for word, _ in others) else hint
+            self._draft.problems.append(self._text.spot(number, place).problem(f"`{word}` is not NAME=VALUE", hint))
+        if wrong or not names:
+            return
         values: dict[str, Any] = {} if port is None else {"ansible_port": port}
         places = {"ansible_port": at} if port is not None else {}
         for word, place in others:
-            name, equals, value = word.partition("=")
-            if not equals or not name:
-                hint = "a host stands alone in its line, with NAME=VALUE behind it; a value with spaces needs quotes"
-                self._draft.problems.append(self._text.spot(number, place).problem(f"`{word}` is not NAME=VALUE", hint))
-                continue
+            name, _, value = word.partition("=")
             values[name], places[name] = self._value(value, number, place), place
         said = checked(self._draft, values, lambda name: self._text.spot(number, places[name])) if values else None
         for name in names:
@@ -135,7 +139,7 @@ class _Reader:
                 start += len(content[start:]) - len(content[start:].lstrip())
                 words.append((word, column + start))
         except ValueError:
-            problem = self._text.spot(number, column + start).problem("a quote is not closed", "add the closing quote")
+            problem = self._text.spot(number, column + start).problem("a quote is not closed", "add its other half")
             self._draft.problems.append(problem)
             return []
 

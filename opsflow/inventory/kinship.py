@@ -67,11 +67,12 @@ def kinship_problems(draft: Draft) -> Iterator[Problem]:
         if group.undeclared:
             missing[name] = group.undeclared
         for child, spot in missing.items() if not draft.incomplete else ():
-            hint = did_you_mean(child, declared) or "declare it; children are groups, hosts stand elsewhere"
-            yield spot.problem(f"there is no group `{child}`", hint)
+            hint = "it is a host: hosts stand in `hosts`" if child in draft.hosts else did_you_mean(child, declared)
+            yield spot.problem(f"there is no group `{child}`", hint or "declare it, or take this out")
     for circle in _circles(edges):
         closing = draft.groups[circle[-2]].children[circle[-1]]
-        yield closing().problem(f"group `{circle[0]}` contains itself: {' → '.join(circle)}")
+        message = f"group `{circle[0]}` contains itself: {' → '.join(circle)}"
+        yield closing().problem(message, "take this child out, or another one of these")
 
 
 def _circles(edges: Mapping[str, list[str]]) -> Iterator[list[str]]:

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Callable
 
+from opsflow.errors import Problem
 from opsflow.inventory.draft import Draft, Spot
-from opsflow.inventory.ranges import expand
+from opsflow.inventory.ranges import NAME_HINT, expand, name_hint
 from opsflow.model import LOCALHOST
 
 _PORT = re.compile(
@@ -22,16 +23,18 @@ def hosts_of(pattern: str, draft: Draft, spot: Callable[[], Spot]) -> tuple[list
             return [name], port
         return expand(name), port
     except ValueError as error:
-        hint = "the login name stands in `ansible_user`" if "@" in pattern else ""
+        hint = "the login name stands in `ansible_user`" if "@" in pattern else name_hint(name)
         draft.problems.append(spot().problem(str(error), hint))
         return [], None
 
 
-def group_name_problem(name: str) -> str:
-    """Why a group cannot have a name; empty: it can."""
+def group_name_problem(name: str, spot: Spot) -> Problem | None:
+    """Why a group cannot have a name; None: it can."""
     if name == LOCALHOST:
-        return "`localhost` is a host, not a group"
+        return spot.problem("`localhost` is a host, not a group", "take another name")
     try:
-        return "" if expand(name) == [name] else f"`{name}` cannot be a group's name"
+        if expand(name) == [name]:
+            return None
     except ValueError:
-        return f"`{name}` cannot be a group's name"
+        pass
+    return spot.problem(f"`{name}` cannot be a group's name", NAME_HINT)

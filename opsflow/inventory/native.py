@@ -9,9 +9,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from opsflow.errors import InputError, Position, Problem
-from opsflow.inventory.checks import advice, consistency
+from opsflow.inventory.advice import advice
+from opsflow.inventory.checks import consistency
 from opsflow.inventory.draft import ALL, Draft, Keys, Said, Spot
-from opsflow.inventory.ranges import expand
+from opsflow.inventory.ranges import expand, name_hint
 from opsflow.inventory.schema import InventoryFile
 from opsflow.tomlfile import KeyPath, TomlFile, border_problems, read
 
@@ -46,9 +47,9 @@ def read_literal(text: str, draft: Draft) -> None:
             for name in expand(word):
                 draft.host(name)
         except ValueError as error:
-            draft.problems.append(Problem(message=str(error)))
+            draft.problems.append(Problem(message=str(error), hint=name_hint(word)))
     if not words:
-        draft.problems.append(Problem(message="the list of hosts is empty"))
+        draft.problems.append(Problem(message="the list of hosts is empty", hint="write -i 'a.example,b.example,'"))
 
 
 def _fill(draft: Draft, file: TomlFile, content: InventoryFile) -> None:

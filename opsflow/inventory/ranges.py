@@ -12,6 +12,7 @@ _RANGE = re.compile(r"\[([^\[\]]*)\]")
 _NUMBERS = re.compile(r"([0-9]{0,18}):([0-9]{1,18})(?::([0-9]{1,18}))?")
 _LETTERS = re.compile(r"([A-Za-z]):([A-Za-z])(?::([0-9]{1,18}))?")
 _NAME = re.compile(r"(?!-)[^\s,&!@*?/\[\]]+")
+NAME_HINT = "a name has no spaces, no brackets and none of , / & ! @ * ?, and does not begin with a dash"
 _MOST = 100_000
 """Hosts that one name may stand for."""
 
@@ -26,6 +27,8 @@ def expand(name: str) -> list[str]:
         return [name]
     *pieces, end = _RANGE.split(name)  # text, range, text, range, ..., text
     texts, ranges = pieces[::2], [_values(text) for text in pieces[1::2]]
+    if "[" in "".join((*texts, end)) or "]" in "".join((*texts, end)):
+        raise ValueError(f"`{name}` has a bracket without its other half: write ranges like [01:20]")
     if prod(map(len, ranges)) > _MOST:
         raise ValueError(f"`{name}` stands for more than {_MOST} hosts")
     names = ["".join(f"{t}{v}" for t, v in zip(texts, values, strict=True)) + end for values in product(*ranges)]
@@ -58,3 +61,8 @@ def _step(text: str, step: str | None) -> int:
     if step is not None and int(step) == 0:
         raise ValueError(f"`[{text}]`: the step must not be 0")
     return int(step or 1)
+
+
+def name_hint(name: str) -> str:
+    """What to do about a name that `expand` refuses, if the message does not say it."""
+    return "" if "[" in name or "]" in name else NAME_HINT

@@ -17,7 +17,7 @@ from typing import Any
 from opsflow.errors import Position
 from opsflow.inventory.draft import GAP, Draft, Spot
 from opsflow.inventory.names import group_name_problem
-from opsflow.inventory.ranges import expand
+from opsflow.inventory.ranges import NAME_HINT, expand
 from opsflow.inventory.variables import checked, group_variables, literally
 
 _PATIENCE = 120.0
@@ -63,9 +63,9 @@ def _asked(path: Path, arguments: list[str], until: float, draft: Draft) -> dict
     except RecursionError:
         raise _Wrong(f"`{command}` printed JSON that is nested too deeply") from None
     except ValueError as error:
-        raise _Wrong(f"`{command}` did not print JSON: {error}") from None
+        raise _Wrong(f"`{command}` did not print JSON: {error}", "run it to see what it prints") from None
     if not isinstance(answer, dict):
-        raise _Wrong(f"`{command}` must print a JSON object")
+        raise _Wrong(f"`{command}` must print a JSON object, with a key for each group")
     return answer
 
 
@@ -79,7 +79,8 @@ def _printed(path: Path, arguments: list[str], until: float, command: str) -> by
             start_new_session=True,
         )
     except OSError as error:
-        raise _Wrong(f"it cannot be run: {error.strerror}", "see its first line, `#!...`") from None
+        first = path.read_bytes().partition(b"\n")[0][:200].decode(errors="replace")
+        raise _Wrong(f"it cannot be run: {error.strerror}", f"its first line is {first}") from None
     with program:
         try:
             printed, complaint = program.communicate(timeout=max(until - time.monotonic(), 0.1))
@@ -107,8 +108,8 @@ class _Reader:
         for name, said in answer.items():
             if name == "_meta":
                 continue
-            if wrong := group_name_problem(name):
-                self._problem(wrong)
+            if wrong := group_name_problem(name, self._spot):
+                self._draft.problems.append(wrong)
                 continue
             table = said if isinstance(said, dict) else {"hosts": said}
             if not table.keys() & {"hosts", "vars", "children"}:  # an old form: a host's variables under its name
@@ -148,7 +149,7 @@ class _Reader:
             return []
         wrong = [name for name in names if not _is_name(name)]
         for name in wrong:
-            self._problem(f"`{name}` cannot be a {'host' if key == 'hosts' else 'group'}'s name")
+            self._problem(f"`{name}` cannot be a {'host' if key == 'hosts' else 'group'}'s name", NAME_HINT)
         return [name for name in names if name not in wrong]
 
     def _usable(self, variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,8 +166,8 @@ class _Reader:
     def _at(self, _: str) -> Spot:
         return self._spot
 
-    def _problem(self, message: str) -> None:
-        self._draft.problems.append(self._spot.problem(message))
+    def _problem(self, message: str, hint: str = "") -> None:
+        self._draft.problems.append(self._spot.problem(message, hint))
 
 
 def _number(text: str) -> float:

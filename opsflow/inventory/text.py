@@ -8,6 +8,8 @@ from pathlib import Path
 from opsflow.errors import Position, Problem
 from opsflow.inventory.draft import Draft, Spot
 
+_WIDEST = 500
+"""Characters of a line that can be shown."""
 _VAULT = "$ANSIBLE_VAULT;"
 
 
@@ -31,6 +33,7 @@ class Text:
     def spot(self, line: int, column: int = 1) -> Spot:
         """A place in it."""
         shown = self.lines[line - 1].replace("\t", " ") if 0 < line <= len(self.lines) else ""
+        shown = "" if len(shown) > _WIDEST else shown
         return Spot(Position(file=self.path, line=line, column=column), shown)
 
 

@@ -13,6 +13,7 @@ from opsflow.inventory.draft import Draft, Spot
 from opsflow.inventory.text import Text
 
 TAG = "tag:yaml.org,2002:"
+_TEMPLATE = 'a template needs quotes: "{{ NAME }}"'
 _STR = f"{TAG}str"
 _MERGE = f"{TAG}merge"
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -24,7 +25,8 @@ _HINTS = {
     "did not find expected key": "see the indentation, and the quotes in the lines before",
     "did not find expected ',' or": "a comma or a closing bracket is missing before this",
     "found undefined alias": "an anchor, `&NAME`, has to come before it",
-    "but found another document": "an inventory is one document: take out the `---` between them",
+    "did not find expected node content": "a value or a closing bracket is missing",
+    "found another document": "an inventory is one document: take out the `---` between them",
 }
 
 
@@ -100,7 +102,7 @@ class YamlFile:
                     merged = self._entries(part, (*around, node)) | merged
                 continue
             if not isinstance(key, yaml.ScalarNode):
-                self.note(key, "a key that is not a single value is not understood: this is not there")
+                self.note(key, "a key that is no single value is not understood: this is not there", _TEMPLATE)
                 continue
             name = str(key.value)
             if name in own:
@@ -125,7 +127,9 @@ class YamlFile:
             root: yaml.Node | None = yaml.compose(self._text.text, Loader=_LOADER)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            said = error.problem or error.context or "it is not clear why"
+            if mark and error.context_mark and mark.line + 1 >= len(self._text.lines):
+                mark = error.context_mark  # nothing is to be seen at the end of a file
+            said = (error.problem or error.context or "it is not clear why").removeprefix("but ")
             hint = next((hint for known, hint in _HINTS.items() if said.startswith(known)), "")
             spot = self._text.spot(mark.line + 1, mark.column + 1) if mark else self._text.spot(1)
             self._refuse(spot, f"not valid YAML: {said}", hint)

@@ -61,9 +61,11 @@ class _Groups:
 
     def read(self, entry: Entry, depth: int) -> bool:
         """A group and all that is in it; whether it has a name that groups can have."""
-        wrong = group_name_problem(entry.key)
-        if not entry.is_text or wrong:
-            self._problem(entry.spot(), wrong or f"`{entry.key}` is not text", "" if wrong else "put it in quotes")
+        wrong = group_name_problem(entry.key, entry.spot())
+        if not entry.is_text:
+            wrong = entry.spot().problem(f"the group's name `{entry.key}` is not text", "put it in quotes")
+        if wrong:
+            self._draft.problems.append(wrong)
             return False
         group = self._draft.group(entry.key)
         if depth > _DEEPEST:
@@ -98,7 +100,9 @@ class _Groups:
             self._sections[section.key](group, [self._file.single(node)], depth)
             return
         hint = (
-            "`NAME: VALUE` in each line" if section.key == "vars" else "a name and a colon in each line, without a dash"
+            "write `NAME: VALUE` in each line"
+            if section.key == "vars"
+            else "write a name and a colon in each line, without a dash"
         )
         self._problem(self._file.spot(node), f"`{section.key}` of the group `{name}` must be a mapping", hint)
 

@@ -24,6 +24,8 @@ _HINTS = {
     "Cannot overwrite a value": "this key or table is there already, further up",
     "Expected '=' after a key in a key/value pair": 'write `key = value`; a key with other characters needs "quotes"',
     "Unterminated string": "a quote is not closed",
+    r"Illegal character '\n'": "a quote is not closed",
+    "Expected ']' at the end of a table declaration": "a bracket is not closed, or something stands behind it",
     "Unclosed array": "a comma or `]` is missing before this",
     "Unclosed inline table": "a comma or `}` is missing before this",
 }

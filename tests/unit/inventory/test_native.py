@@ -206,9 +206,9 @@ MALFORMED = [
     ("[groups.a]\nhosts = [\n  'x',\n  3,\n]\n", 4, 3, "`hosts[1]` must be text", ""),
     ("[groups.a]\nhosts = ['']\n", 2, 10, "`hosts[0]` must not be empty", ""),
     ("[groups.a]\nhosts = ['x', 'y[3:1]']\n", 2, 15, "`[3:1]` is empty", ""),
-    ("[groups.a]\nhosts = ['y[1:']\n", 2, 10, "`y[1:` cannot be a host's name", ""),
+    ("[groups.a]\nhosts = ['y[1:']\n", 2, 10, "`y[1:` has a bracket without its other half", ""),
     ("[groups.a]\nchildren = ['b']\n[groups.bb]\n", 2, 13, "there is no group `b`", "did you mean `bb`?"),
-    ("[groups.a]\nchildren = ['x']\nhosts = ['x']\n", 2, 13, "there is no group `x`", "children are groups"),
+    ("[groups.a]\nchildren = ['x']\nhosts = ['x']\n", 2, 13, "there is no group `x`", "it is a host"),
     ("[groups.a]\nchildren = ['a']\n", 2, 13, "group `a` contains itself: a → a", ""),
     ("[groups.a.vars]\nnow = 1\n", 2, 1, "`now` cannot be a variable's name", ""),
 ]  # fmt: skip

@@ -32,7 +32,7 @@ def test_a_range_stands_for_its_names_both_ends_included(name, hosts):
         ("g[a:C]", "capital or small"),
         ("g[1-3]", "is not a range"),
         ("g[]", "is not a range"),
-        ("g[1:", "cannot be a host's name"),
+        ("g[1:", "has a bracket without its other half"),
         ("a b", "cannot be a host's name"),
         ("-oProxyCommand=x", "cannot be a host's name"),
         ("a@b", "cannot be a host's name"),
