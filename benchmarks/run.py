@@ -5,6 +5,7 @@ The others are installed below `.cache/benchmarks/` on first use; nothing else i
 """
 
 import argparse
+import compileall
 import os
 import shlex
 import sys
@@ -22,6 +23,9 @@ import peers
 import starting
 import transfer
 from measuring import Report
+
+import opsflow
+import opsflow_tasks
 
 READING = "Medians; the contenders took turns, so that ratios hold on other machines too. Absolute figures do not."
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
@@ -62,6 +66,8 @@ def main() -> None:
     if os.getloadavg()[0] > 1:
         print(f"the machine is busy (load {os.getloadavg()[0]:.1f}): the figures will be worse than they could be")
     peers.CACHE.mkdir(parents=True, exist_ok=True)
+    for package in (opsflow, opsflow_tasks):  # as pip does with what it installs, and has done with the others
+        compileall.compile_dir(Path(package.__file__).parent, quiet=1)
     reports: list[Report] = []
     for name, measure in _benchmarks().items():
         if name in (wanted.names or _benchmarks()):
