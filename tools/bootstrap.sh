@@ -17,7 +17,7 @@ test) # what tasks and commands have to get along with, database servers, a bala
         systemd-nspawn:systemd-container debootstrap:debootstrap ip:iproute2 iptables:iptables mkfs.ext4:e2fsprogs
         mariadbd:mariadb-server mariadb-install-db:mariadb-server mariadb:mariadb-client mariadb-dump:mariadb-client
         supervisord:supervisor haproxy:haproxy
-        postgres:postgresql initdb:postgresql psql:postgresql-client openssl:openssl"
+        postgres:postgresql initdb:postgresql psql:postgresql-client pg_dump:postgresql-client openssl:openssl zstd:zstd"
     ;;
 *) sed -n '2,6s/^# //p' "$0" >&2; exit 2 ;;
 esac

@@ -1,31 +1,18 @@
 """Back up a database: a consistent copy, checked, with its SHA-256 and a manifest beside it."""
 
 import hashlib
-import json
-import re
 from collections.abc import Mapping
-from datetime import datetime
-from posixpath import basename, splitext
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
-from opsflow import Context, Preview, TaskFailed, hookimpl
+from opsflow import Context, Duration, Preview, TaskFailed, hookimpl
+from opsflow_tasks.databases.backups import PACKERS, TIME, named, opened, parsed, prune, stem
 from opsflow_tasks.databases.params import Compression, Database, Plain
 from opsflow_tasks.databases.shell import act, look, reason
 
 idempotent = True
 
-_PACKING = {"gzip": ("gzip -c", "gzip -dc", ".gz"), "none": ("cat", "cat", "")}
-_SPACE = {
-    ("sqlite", "gzip"): 1.5,
-    ("sqlite", "none"): 2.0,
-    ("mysql", "gzip"): 0.5,
-    ("mysql", "none"): 1.0,
-    ("postgresql", "gzip"): 0.5,
-    ("postgresql", "none"): 1.0,
-}
-"""What a backup may take on disk, of the database's size: SQLite is copied first, a dump is streamed."""
 _KIB = 1024
 _CHECKING = 6 * 3600.0
 """Seconds for a look, which reads the whole of a backup that this run has made already."""
@@ -35,12 +22,27 @@ class Params(Database):
     """Back up a database."""
 
     directory: Plain = Field("backups", description="Where on the target backups are kept; made with mode 0700.")
-    compress: Compression = Field("gzip", description="`gzip` or `none`.")
+    compress: Compression = Field("gzip", description="`gzip`, `zstd` or `none`.")
+    verify: Literal["checksum", "restore"] = Field(
+        "checksum",
+        description="`checksum`: the backup is read again to its last line. `restore`: it is also loaded into a"
+        " database made for that and dropped again, and the rows of each table are counted there and compared; the"
+        " account must be allowed to make databases. A backup of sqlite is always compared byte by byte.",
+    )
+    nontransactional: Literal["refuse", "lock"] = Field(
+        "refuse",
+        description="What to do if tables are in storage engines without transactions, as MyISAM (mysql): `refuse`, or"
+        " `lock` all tables of the database against writers while the backup is made.",
+    )
     keep: int | None = Field(
         None,
         ge=1,
-        description="How many backups of this database to keep in the directory, this one included. None: all. Backups"
-        " of this run stay in any case: an open run may need them, and it is the only open one of its hosts.",
+        description="How many backups of this database to keep in the directory, this one included. None: all, unless"
+        " `keep_for` is given. Backups of this run stay in any case: an open run may need them, and it is the only open"
+        " one of its hosts.",
+    )
+    keep_for: Duration | None = Field(
+        None, description="How long to keep them. With `keep`: what is as young as that, or among the newest, stays."
     )
     protect: list[Plain] = Field(default_factory=list, description="Absolute paths of backups that are never removed.")
 
@@ -54,8 +56,9 @@ def params() -> type[Params]:
 @hookimpl
 def plan(ctx: Context, params: Params) -> Preview:
     """Is the database there, is there space, and has this run made the backup already?"""
-    tag = hashlib.sha256(f"{ctx.run_id}/{ctx.node}".encode()).hexdigest()[:8]
-    result = look(ctx, params, "look", {"tag": tag, "directory": params.directory}, patience=_CHECKING)
+    tag = _tag(ctx)
+    values = {"tag": tag, "directory": params.directory, "packer": PACKERS[params.compress][0]}
+    result = look(ctx, params, "look", values, patience=_CHECKING)
     if not result.ok:
         return Preview.fail(f"cannot back up {params.database}: {reason(result)}")
     lines = [line.partition(" ")[::2] for line in result.stdout.splitlines()]
@@ -63,26 +66,22 @@ def plan(ctx: Context, params: Params) -> Preview:
     for done in (value for key, value in lines if key == "prior"):
         if outputs := _of_this_run(ctx, params, facts, done):
             return Preview.unchanged(f"{outputs['path']} was made by this run", outputs=outputs)
-    size = int(facts["size"])
-    needed = int(size * _SPACE[params.engine, params.compress]) // _KIB + 64
-    if facts["free"] and int(facts["free"]) < needed:
-        free = _human(int(facts["free"]) * _KIB)
-        return Preview.fail(
-            f"not enough space for a backup of {params.database} in {facts['directory']}: {free} free,"
-            f" {_human(needed * _KIB)} needed"
-        )
+    needed = _needed(params, int(facts["size"]))
+    if trouble := _unfit(params, facts, needed):
+        return Preview.fail(f"cannot back up {params.database}: {trouble}")
     now = ctx.now()
-    name = _name(ctx, params, tag, now)
-    loose = int(facts["loose"])
-    warning = f"; {loose} of its tables are not transactional and may be inconsistent" if loose else ""
+    name = named(params, tag, ctx.attempt, now, params.compress)
+    locked = "; its tables are locked against writers meanwhile" if facts["loose"] else ""
     return Preview.change(
-        f"back up {_stem(params)} ({params.engine}, {_human(size)}) to {params.directory.rstrip('/')}/{name}{warning}",
+        f"back up {stem(params)} ({params.engine}, {_human(int(facts['size']))}) to"
+        f" {params.directory.rstrip('/')}/{name}{locked}",
         before={
             "name": name,
-            "created": f"{now:%Y-%m-%dT%H:%M:%SZ}",
+            "created": f"{now:{TIME}}",
             "directory": facts["directory"],
             "database": facts["database"],
             "needed_kib": needed,
+            "lock": bool(locked),
         },
     )
 
@@ -91,26 +90,27 @@ def plan(ctx: Context, params: Params) -> Preview:
 def execute(ctx: Context, params: Params, preview: Preview) -> dict[str, Any]:
     """Copy, check, publish; then remove old ones."""
     before = preview.before
-    pack, unpack, _ = _PACKING[params.compress]
+    pack, unpack, _ = PACKERS[params.compress]
     values = {
         "directory": before["directory"],
         "name": before["name"],
         "needed_kib": before["needed_kib"],
-        "manifest": _manifest(ctx, params, before),
+        "manifest": opened(_known(ctx, params, before)),
         "packer": pack,
         "unpacker": unpack,
+        "locking": "yes" if before["lock"] else "",
+        "verify": params.verify,
+        "scratch": _scratch(ctx),
     }
     made = act(ctx, params, "backup", values, what=f"back up {params.database}")
     facts = dict(line.partition(" ")[::2] for line in made.stdout.splitlines())
     if not made.ok or "sha256" not in facts:
         raise TaskFailed(f"cannot back up {params.database}: {reason(made)}")
-    outputs = _outputs(params, before, facts["sha256"], int(facts["bytes"]))
-    if params.keep is not None:
-        try:
-            _prune(ctx, params, before, params.keep)
-        except TaskFailed as error:
-            ctx.log(f"old backups stay: {error.message}")
-    return outputs
+    if facts.get("written"):
+        ctx.log(f"written to while the backup was made, so their rows were not compared: {facts['written']}")
+    if params.keep is not None or params.keep_for is not None:
+        prune(ctx, params, before, keep=params.keep, keep_for=params.keep_for, protect=params.protect)
+    return _outputs(params, before, facts["sha256"], int(facts["bytes"]))
 
 
 @hookimpl
@@ -118,36 +118,47 @@ def revert(ctx: Context, params: Params, preview: Preview, outputs: Mapping[str,
     """Remove what was left unfinished. A finished backup is kept."""
     del outputs  # what is on the disk counts
     before = preview.before
-    values = {"directory": before["directory"], "name": before["name"]}
+    values = {"directory": before["directory"], "name": before["name"], "scratch": _scratch(ctx)}
+    values["verify"] = params.verify
     gone = act(ctx, params, "forget", values, what=f"clean up after the backup of {params.database}")
     if not gone.ok:
-        raise TaskFailed(f"cannot clean up {before['directory']}: {reason(gone)}")
+        raise TaskFailed(f"cannot clean up after the backup of {params.database}: {reason(gone)}")
 
 
-def _prune(ctx: Context, params: Params, before: Mapping[str, Any], keep: int) -> None:
-    """Remove the oldest backups of this database. What goes wrong is only said: the new backup is good."""
-    listed = look(ctx, params, "list", {"directory": before["directory"]})
-    mine = []
-    for line in listed.stdout.splitlines():
-        path, _, text = line.partition("\t")
-        manifest = _parsed(text)
-        if (manifest.get("engine"), manifest.get("database")) == (params.engine, before["database"]):
-            mine.append((str(manifest.get("created")), path, manifest.get("run")))
-    old = [
-        path for _, path, run in sorted(mine, reverse=True)[keep:] if run != ctx.run_id and path not in params.protect
-    ]
-    if not old or listed.truncated:
-        return
-    removed = act(ctx, params, "remove", {"paths": "\n".join(old)}, what="remove old backups")
-    ctx.log(f"removed {len(old)} old backups" if removed.ok else f"old backups stay: {reason(removed)}")
+def _tag(ctx: Context) -> str:
+    return hashlib.sha256(f"{ctx.run_id}/{ctx.node}".encode()).hexdigest()[:8]
+
+
+def _scratch(ctx: Context) -> str:
+    """Name of the database into which a backup is loaded to see whether it can be."""
+    return f"opsflow_verify_{_tag(ctx)}"
+
+
+def _needed(params: Params, size: int) -> int:
+    """KiB that a backup may take: SQLite is copied first, a dump is streamed."""
+    packed = 1.0 if params.compress == "none" else 0.5
+    return int(size * (packed + (params.engine == "sqlite"))) // _KIB + 64
+
+
+def _unfit(params: Params, facts: Mapping[str, str], needed: int) -> str:
+    """Why the database cannot be backed up as things are; empty if it can."""
+    if facts["loose"] and params.nontransactional == "refuse":
+        return (
+            f"these tables are not transactional, a backup of them would not be consistent: {facts['loose']};"
+            ' convert them (ALTER TABLE ... ENGINE=InnoDB), or say nontransactional = "lock"'
+        )
+    if facts["free"] and int(facts["free"]) < needed:
+        free = _human(int(facts["free"]) * _KIB)
+        return f"not enough space in {facts['directory']}: {free} free, {_human(needed * _KIB)} needed"
+    return ""
 
 
 def _of_this_run(ctx: Context, params: Params, facts: Mapping[str, str], done: str) -> dict[str, Any] | None:
     """Outputs of a backup that this node has made and that is what its manifest says."""
     checksum, _, text = done.partition(" ")
-    manifest = _parsed(text)
-    expected = (ctx.run_id, ctx.node, params.engine, facts["database"], checksum)
-    if tuple(manifest.get(key) for key in ("run", "node", "engine", "database", "sha256")) != expected:
+    manifest = parsed(text)
+    expected = (ctx.run_id, ctx.node, params.engine, facts["database"], params.verify, checksum)
+    if tuple(manifest.get(key) for key in ("run", "node", "engine", "database", "verified", "sha256")) != expected:
         return None
     there = {"directory": facts["directory"], "name": manifest["file"], "database": facts["database"]}
     return _outputs(params, there, checksum, int(manifest["bytes"]))
@@ -165,9 +176,9 @@ def _outputs(params: Params, before: Mapping[str, Any], checksum: str, size: int
     }
 
 
-def _manifest(ctx: Context, params: Params, before: Mapping[str, Any]) -> str:
-    """The manifest as JSON, a key a line, open at its end: the target adds what it measures."""
-    known = {
+def _known(ctx: Context, params: Params, before: Mapping[str, Any]) -> dict[str, object]:
+    """What the manifest says before anything is measured."""
+    return {
         "file": before["name"],
         "engine": params.engine,
         "database": before["database"],
@@ -176,29 +187,8 @@ def _manifest(ctx: Context, params: Params, before: Mapping[str, Any]) -> str:
         "node": ctx.node,
         "attempt": ctx.attempt,
         "compress": params.compress,
+        "verified": params.verify,
     }
-    return "{\n" + ",\n".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in known.items())
-
-
-def _parsed(text: str) -> dict[str, Any]:
-    """A manifest; empty if it is none."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _name(ctx: Context, params: Params, tag: str, now: datetime) -> str:
-    """A name that no other attempt takes, whichever run or node it is of; names of one database sort by time."""
-    kind = "sqlite" if params.engine == "sqlite" else "sql"
-    return f"{_stem(params)}-{now:%Y%m%dT%H%M%SZ}-{tag}-{ctx.attempt}.{kind}{_PACKING[params.compress][2]}"
-
-
-def _stem(params: Params) -> str:
-    """The database's name as a part of a file's."""
-    plain = splitext(basename(params.database))[0] if params.engine == "sqlite" else params.database
-    return re.sub(r"[^A-Za-z0-9._-]", "_", plain).lstrip(".-")[:64] or "database"
 
 
 def _human(size: int) -> str:

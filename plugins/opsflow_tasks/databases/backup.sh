@@ -1,4 +1,5 @@
-# Expects: directory, name, needed_kib, manifest (its JSON, not closed), packer, unpacker, the functions of an engine.
+# Expects: directory, name, needed_kib, manifest (its JSON, not closed), packer, unpacker, locking (not empty: tables are
+# locked), verify, scratch, the functions of an engine.
 umask 077
 pack() { $packer; }
 unpack() { $unpacker; }
@@ -14,18 +15,25 @@ free=$(free_kib "$directory")
 [ "${free:-$needed_kib}" -ge "$needed_kib" ] || fail "not enough space in $directory: $free KiB free, $needed_kib KiB needed"
 ready
 prepare
+counts >"$work/rows" || fail "the rows of its tables cannot be counted"
+position >"$work/position" || exit 1
 { produce; echo $? >"$work/produce.status"; } | { pack; echo $? >"$work/pack.status"; } >"$work/data"
 # The later stage first: if it dies, the earlier one dies of it.
 ended pack "writing the backup"
 ended produce "the dump"
 entire || fail "the backup is not complete"
+written=
+[ "$verify" != restore ] || rehearse
 
 sum=$(checksum "$work/data")
 bytes=$(($(wc -c <"$work/data")))
-tool=$(tool)
-printf '%s,\n"tool": "%s",\n"bytes": %s,\n"sha256": "%s"\n}\n' "$manifest" "$tool" "$bytes" "$sum" >"$work/manifest" ||
-    exit 1
+{
+    printf '%s,\n"server": "%s",\n"tool": "%s",\n' "$manifest" "$(server)" "$(tool)"
+    printf '"position": %s,\n' "$(cat -- "$work/position")"
+    printf '"rows": {%s},\n' "$(tr '\n' ',' <"$work/rows" | sed 's/,$//')"
+    printf '"bytes": %s,\n"sha256": "%s"\n}\n' "$bytes" "$sum"
+} >"$work/manifest" || exit 1
 for file in data manifest; do sync "$work/$file" 2>/dev/null || sync; done
 mv -f -- "$work/data" "$directory/$name" && mv -f -- "$work/manifest" "$directory/$name.manifest.json" || exit 1
 sync "$directory" 2>/dev/null || sync
-printf 'sha256 %s\nbytes %s\n' "$sum" "$bytes"
+printf 'sha256 %s\nbytes %s\nwritten %s\n' "$sum" "$bytes" "$written"

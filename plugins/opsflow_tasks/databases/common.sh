@@ -37,3 +37,26 @@ ended() {
     read -r status 2>/dev/null <"$work/$1.status"
     [ "$status" = 0 ] || fail "$2 failed (exit status ${status:-not recorded})"
 }
+
+# The manifest $1 on one line, without what may be long.
+brief() { grep -v '^"rows": ' "$1" | tr -d '\n'; }
+
+# Loads the backup into a database of its own, as a server's restore would, and counts its rows there. What was written
+# to while the backup was made cannot be compared.
+rehearse() {
+    dismantle || exit 1
+    trap 'dismantle; rm -rf -- "$work"' EXIT
+    erect || fail "a database to try the backup in cannot be made"
+    { unpack <"$work/data"; echo $? >"$work/unpack.status"; } | rehearsed | inside client >/dev/null ||
+        fail "the backup cannot be restored"
+    ended unpack "reading the backup again"
+    inside counts | LC_ALL=C sort >"$work/restored"
+    counts | LC_ALL=C sort >"$work/after" || fail "the rows of its tables cannot be counted"
+    LC_ALL=C sort "$work/rows" | LC_ALL=C comm -12 - "$work/after" >"$work/still"
+    lost=$(LC_ALL=C comm -23 "$work/still" "$work/restored" | head -n 3)
+    [ -z "$lost" ] || fail "restored, the backup does not have the rows that it should: $lost"
+    written=$(LC_ALL=C sort "$work/rows" | LC_ALL=C comm -23 - "$work/still" | sed 's/: [0-9]*$//' | tr '\n' ' ')
+    mv -f -- "$work/restored" "$work/rows"
+    dismantle || exit 1
+    trap 'rm -rf -- "$work"' EXIT
+}

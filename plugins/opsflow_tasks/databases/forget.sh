@@ -1,3 +1,5 @@
-# Expects: directory, name. Takes away what an attempt left unfinished; a backup with a manifest is a good one.
+# Expects: directory, name, verify, scratch, the functions of an engine. Takes away what an attempt left unfinished; a
+# backup with a manifest is a good one.
 rm -rf -- "$directory/.$name.partial"
 [ -f "$directory/$name.manifest.json" ] || rm -f -- "$directory/$name"
+[ "$verify" != restore ] || dismantle

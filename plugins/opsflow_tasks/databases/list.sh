@@ -1,5 +1,5 @@
 # Expects: directory. Says path and manifest of each backup, a line each.
 for manifest in "$directory"/*.manifest.json; do
     [ -f "$manifest" ] || continue
-    printf '%s\t%s\n' "${manifest%.manifest.json}" "$(tr -d '\n' <"$manifest")"
+    printf '%s\t%s\n' "${manifest%.manifest.json}" "$(brief "$manifest")"
 done

@@ -23,27 +23,65 @@ refused() {
 }
 
 about() {
-    facts=$(query "SELECT CONCAT('size ', COALESCE(SUM(DATA_LENGTH), 0), CHAR(10), 'loose ',
-        COALESCE(SUM(ENGINE <> 'InnoDB'), 0)) FROM information_schema.TABLES
-        WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE'") || exit 1
+    facts=$(query "SELECT CONCAT('size ', COALESCE(SUM(DATA_LENGTH), 0), CHAR(10), 'loose ', COALESCE(GROUP_CONCAT(
+            IF(ENGINE IN (SELECT ENGINE FROM information_schema.ENGINES WHERE TRANSACTIONS = 'YES'), NULL,
+                CONCAT(TABLE_NAME, ' (', ENGINE, ')')) ORDER BY TABLE_NAME SEPARATOR ', '), ''))
+        FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE'") || exit 1
     printf 'database %s\n%s\n' "$database" "$facts"
 }
 
 tool() { "$dumper" --version | head -n 1 | tr -cd '[:alnum:] .,():/_-'; }
 
+server() { query "SELECT VERSION()" | tr -cd '[:alnum:] .,():/_-'; }
+
+# How many rows each table has, as members of a JSON object, a line each.
+counts() {
+    query "SELECT CONCAT('SELECT CONCAT(', QUOTE(CONCAT(JSON_QUOTE(TABLE_NAME), ': ')), ', COUNT(*)) FROM \`',
+            REPLACE(TABLE_NAME, '\`', '\`\`'), '\`;')
+        FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE'
+        ORDER BY TABLE_NAME" >"$work/counting" && client <"$work/counting"
+}
+
+# Where in the log of the server the dump is, is known from the dump itself.
+position() { echo null; }
+
 prepare() { :; }
+
+# The option by which the dump says where in the log of the server it is. MariaDB knows that of its transaction; others
+# have to lock all of the server for it, which is for those who lock anyway.
+positioned() {
+    [ "$(query "SELECT @@log_bin" 2>/dev/null)" = 1 ] || return 0
+    if [ -n "$locking" ] || [ -n "$(query "SHOW STATUS LIKE 'binlog_snapshot_file'" 2>/dev/null | cut -f 2)" ]; then
+        if "$dumper" --help | grep -q -e --source-data; then echo --source-data=2; else echo --master-data=2; fi
+    fi
+}
 
 produce() {
     # Oracle's dump would set the target's GTIDs, MariaDB's does not know the option.
     case $("$dumper" --version) in *MariaDB*) gtid= ;; *) gtid=--set-gtid-purged=OFF ;; esac
-    connected "$dumper" --default-character-set=utf8mb4 --single-transaction --quick --routines --triggers --events \
-        --hex-blob --no-tablespaces --comments --dump-date ${gtid:+"$gtid"} -- "$database"
+    where=$(positioned)
+    consistent=--single-transaction
+    [ -z "$locking" ] || consistent=--lock-tables
+    connected "$dumper" --default-character-set=utf8mb4 "$consistent" --quick --routines --triggers --events \
+        --hex-blob --no-tablespaces --comments --dump-date ${gtid:+"$gtid"} ${where:+"$where"} -- "$database"
 }
 
 entire() {
     { unpack <"$work/data"; echo $? >"$work/unpack.status"; } | tail -n 3 | grep -q '^-- Dump completed' || return 1
     ended unpack "reading the backup again"
+    found=$(unpack <"$work/data" 2>/dev/null | head -n 100 | sed -n \
+        "s/^-- CHANGE .*_LOG_FILE='\([^']*\)', [A-Z]*_LOG_POS=\([0-9]*\);.*/{\"file\": \"\1\", \"position\": \2}/p")
+    [ -z "$found" ] || printf '%s\n' "$found" >"$work/position"
 }
+
+erect() { query "CREATE DATABASE \`$scratch\`"; }
+
+dismantle() { query "DROP DATABASE IF EXISTS \`$scratch\`"; }
+
+inside() { (database=$scratch && "$@"); }
+
+# Events would go off in the database that a backup is tried in.
+rehearsed() { sed '/^-- Dumping events for database/,/^-- Dumping routines for database/d'; }
 
 # The statements that empty the database, but for the mark that says it is being restored.
 emptying() {

@@ -20,7 +20,7 @@ def _plain(value: str) -> str:
 Plain = Annotated[str, AfterValidator(_plain)]
 """Text that goes onto a line of its own."""
 
-Compression = Literal["gzip", "none"]
+Compression = Literal["gzip", "zstd", "none"]
 
 
 class Connection(BaseModel):

@@ -9,13 +9,13 @@ ready() {
 
 client() { connected psql --no-psqlrc --no-password --quiet --no-align --tuples-only --set=ON_ERROR_STOP=1 "$@"; }
 
-query() { client --command="$1"; }
+query() { client "--command=SET client_min_messages = warning" "--command=$1"; }
 
 # Whether the server refused a statement, and is still there.
 refused() { [ "$1" -eq 3 ]; }
 
 about() {
-    facts=$(query "SELECT concat('size ', pg_database_size(current_database()), chr(10), 'loose 0', chr(10),
+    facts=$(query "SELECT concat('size ', pg_database_size(current_database()), chr(10), 'loose ', chr(10),
         'server ', current_setting('server_version_num')::integer / 10000)") || exit 1
     version=$(pg_dump --version | sed 's/^[^0-9]*\([0-9]*\).*/\1/')
     [ "${version:-0}" -ge "${facts##*server }" ] ||
@@ -25,16 +25,39 @@ about() {
 
 tool() { pg_dump --version | head -n 1 | tr -cd '[:alnum:] .,():/_-'; }
 
+server() { query "SHOW server_version" | tr -cd '[:alnum:] .,():/_-'; }
+
+# How many rows each table has, as members of a JSON object, a line each.
+counts() {
+    printf '%s\n' "SELECT format('SELECT %L || count(*) FROM ONLY %I.%I', to_json(nspname || '.' || relname)::text || ': ',
+            nspname, relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE relkind = 'r' AND nspname NOT IN ('pg_catalog', 'information_schema') AND nspname NOT LIKE 'pg\\_t%'
+        ORDER BY nspname, relname \\gexec" | client
+}
+
+# Where in its log the server was as the dump began.
+position() {
+    query "SELECT '\"' || CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END || '\"'"
+}
+
 prepare() { :; }
 
 produce() { connected pg_dump --no-password --encoding=UTF8; }
 
-complete() { tail -n 8 | grep -q '^-- PostgreSQL database dump complete'; }
+at_its_end() { tail -n 8 | grep -q '^-- PostgreSQL database dump complete'; }
 
 entire() {
-    { unpack <"$work/data"; echo $? >"$work/unpack.status"; } | complete || return 1
+    { unpack <"$work/data"; echo $? >"$work/unpack.status"; } | at_its_end || return 1
     ended unpack "reading the backup again"
 }
+
+erect() { query "CREATE DATABASE \"$scratch\" TEMPLATE template0"; }
+
+dismantle() { query "DROP DATABASE IF EXISTS \"$scratch\""; }
+
+inside() { (PGDATABASE=$scratch && "$@"); }
+
+rehearsed() { cat; }
 
 # What empties the database, but for extensions: its schemas, and what is in the one that is always there.
 emptying="SELECT format('DROP SCHEMA %I CASCADE', nspname) FROM pg_namespace n
@@ -49,7 +72,7 @@ emptying="SELECT format('DROP SCHEMA %I CASCADE', nspname) FROM pg_namespace n
             AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = d.classid AND e.objid = d.objid AND e.deptype = 'e')"
 
 restore() {
-    { unpack <"$backup"; echo $? >"$work/unpack.status"; } | complete || fail "$backup is not a complete dump"
+    { unpack <"$backup"; echo $? >"$work/unpack.status"; } | at_its_end || fail "$backup is not a complete dump"
     ended unpack "unpacking $backup"
     # One transaction, which ends only if all of the dump was sent.
     {

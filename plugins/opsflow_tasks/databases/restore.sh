@@ -4,7 +4,7 @@ trap '' HUP
 ready
 [ -f "$backup" ] || fail "there is no $backup"
 [ "$(checksum "$backup")" = "$sum" ] || fail "$backup is not what its manifest says: wrong SHA-256"
-case $backup in *.gz) unpack() { gzip -dc; } ;; *) unpack() { cat; } ;; esac
+case $backup in *.gz) unpack() { gzip -dc; } ;; *.zst) unpack() { zstd -qdc; } ;; *) unpack() { cat; } ;; esac
 work=$(mktemp -d "${backup%/*}/.restore.XXXXXXXX") || exit 1
 trap 'rm -rf -- "$work"' EXIT
 trap 'exit 143' INT TERM PIPE

@@ -26,10 +26,28 @@ about() {
     size=$(wc -c <"$database") || exit 1
     [ ! -f "$database-wal" ] || size=$((size + $(wc -c <"$database-wal")))
     query "SELECT 'integer' FROM sqlite_master LIMIT 1" >/dev/null || exit 1
-    printf 'database %s\nsize %d\nloose 0\n' "$database" "$size"
+    printf 'database %s\nsize %d\nloose \n' "$database" "$size"
 }
 
 tool() { printf 'sqlite3 %s' "$(sqlite3 -version | cut -d ' ' -f 1)"; }
+
+server() { tool; }
+
+# How many rows each table of the copy has, as members of a JSON object, a line each.
+counts() {
+    # shellcheck disable=SC2016 # no variables
+    sqlite3 -batch -bail -init /dev/null "$work/copy" "SELECT 'SELECT ' || quote(json_quote(name) || ': ') || ' || COUNT(*)
+            FROM \"' || replace(name, '\"', '\"\"') || '\";'
+        FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite#_%' ESCAPE '#' AND sql NOT LIKE 'CREATE VIRTUAL%'
+        ORDER BY name" >"$work/counting" && sqlite3 -batch -bail -init /dev/null "$work/copy" <"$work/counting"
+}
+
+position() { echo null; }
+
+# The backup was compared with a whole copy already.
+rehearse() { :; }
+
+dismantle() { :; }
 
 prepare() {
     (cd -- "$work" && client ".backup main copy" && whole copy) || fail "the copy of $database is not whole"

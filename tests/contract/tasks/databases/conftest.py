@@ -240,7 +240,7 @@ def mariadb(tmp_path_factory):
     if not mariadb_server.installed():
         pytest.skip("mariadbd is not installed (Debian: mariadb-server)")
     password = SECRET.replace("\\", "\\\\").replace("'", "\\'")
-    with PrivateMariaDB(tmp_path_factory.mktemp("mariadb")) as server:
+    with PrivateMariaDB(tmp_path_factory.mktemp("mariadb"), flags=("--log-bin=log", "--server-id=1")) as server:
         server.execute(
             f"CREATE USER 'odd'@'127.0.0.1' IDENTIFIED BY '{password}'; GRANT ALL PRIVILEGES ON *.* TO 'odd'@'127.0.0.1'"
         )
@@ -261,7 +261,8 @@ def postgresql_here(tmp_path_factory):
 
 
 @pytest.fixture
-def postgresql(postgresql_here, home):
+def postgresql(postgresql_here, home, monkeypatch):
+    monkeypatch.setenv("PATH", postgresql_here.places())  # Debian's psql is a slow script before the real one
     return PostgresqlDatabase(postgresql_here, home)
 
 
@@ -287,6 +288,20 @@ def sqlite(home):
 @pytest.fixture(params=["sqlite", "mysql", "postgresql"])
 def database(request):
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def shim(tmp_path, monkeypatch):
+    """`shim(NAME, TEXT)`: a program of that name comes first in PATH; `$real` in its text is the real one."""
+
+    def made(name, text):
+        tools = tmp_path / f"shim-{name}"
+        tools.mkdir()
+        (tools / name).write_text(f"#!/bin/sh\nreal={shlex.quote(str(shutil.which(name)))}\n{text}\n")
+        (tools / name).chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+
+    return made
 
 
 @pytest.fixture

@@ -4,12 +4,14 @@ import gzip
 import hashlib
 import json
 import os
+import re
+import shlex
 import shutil
-import signal
 import sqlite3
 import stat
 import subprocess
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pymysql
@@ -123,6 +125,11 @@ def test_a_revert_keeps_a_good_backup(backup):
     assert Path(outputs["path"]).exists()
 
 
+def created(manifest, when):
+    """Say in a manifest when its backup was made."""
+    manifest.write_text(re.sub(r'"created": "[^"]*"', f'"created": "{when}"', manifest.read_text()))
+
+
 def test_old_backups_go_and_protected_ones_and_those_of_this_run_stay(backup):
     old = [backup.again(run_id=f"run-{n}", params={"directory": f"other-{n}"}).apply() for n in range(4)]
     directory = Path(old[0]["path"]).parents[1] / "backups"
@@ -131,9 +138,7 @@ def test_old_backups_go_and_protected_ones_and_those_of_this_run_stay(backup):
         for key in ("path", "manifest"):
             shutil.move(outputs[key], directory)
         name = Path(outputs["path"]).name
-        manifest = json.loads((directory / f"{name}.manifest.json").read_text())
-        manifest["created"] = f"2026-01-01T00:00:0{n}Z"
-        (directory / f"{name}.manifest.json").write_text(json.dumps(manifest, indent=0))
+        created(directory / f"{name}.manifest.json", f"2026-01-01T00:00:0{n}Z")
     names = [Path(outputs["path"]).name for outputs in old]
     (directory / "foreign.manifest.json").write_text('{"engine": "sqlite", "database": "/else", "created": "1"}')
     newest = backup.again(params={"keep": 2, "protect": [str(directory / names[0])]})
@@ -142,6 +147,29 @@ def test_old_backups_go_and_protected_ones_and_those_of_this_run_stay(backup):
     assert left == {names[0], names[3], Path(outputs["path"]).name}
     assert (directory / "foreign.manifest.json").exists()
     assert backup.again(attempt=2, params={"keep": 1}, run_id="run-3").plan().action is Action.UNCHANGED
+
+
+@pytest.mark.parametrize(
+    ("policy", "left"),
+    [
+        ({"keep": 2}, 2),
+        ({"keep_for": "36h"}, 2),
+        ({"keep_for": "1s"}, 1),
+        ({"keep": 4, "keep_for": "36h"}, 4),
+        ({"keep": 1, "keep_for": "240h"}, 5),
+        ({}, 5),
+    ],
+)
+def test_backups_are_kept_by_number_and_by_age(sqlite, node, policy, left):
+    sqlite.execute(DATA["sqlite"])
+    for days in (1, 2, 3, 4):
+        outputs = node(backup_db, sqlite, sqlite.params(), run_id=f"run-{days}").apply()
+        path = Path(outputs["manifest"])
+        created(path, f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%dT%H:%M:%SZ}")
+    outputs = node(backup_db, sqlite, sqlite.params(**policy)).apply()
+    there = list((sqlite.home / "backups").glob("*.json"))
+    assert len(there) == left
+    assert Path(outputs["manifest"]) in there
 
 
 def test_a_missing_database_fails_the_preview(backup):
@@ -208,18 +236,142 @@ def test_a_missing_tool_fails_the_preview(sqlite, node, monkeypatch, tmp_path):
     assert "sqlite3 is not installed" in preview.why
 
 
-@pytest.mark.parametrize("compress", ["gzip", "none"])
+@pytest.mark.parametrize("compress", ["gzip", "zstd", "none"])
 def test_a_mysql_backup_fed_to_another_schema_makes_it_equal(mysql, node, compress):
     mysql.execute(DATA["mysql"])
     mysql.execute("CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET NEW.v = CONCAT(NEW.v, ';')")
     mysql.execute("DELIMITER $$\nCREATE PROCEDURE p() BEGIN SELECT 1; SELECT 2; END $$")
     outputs = node(backup_db, mysql, mysql.params(compress=compress)).apply()
     data = Path(outputs["path"]).read_bytes()
-    text = (gzip.decompress(data) if compress == "gzip" else data).decode()
+    assert data[:4] == {"gzip": b"\x1f\x8b\x08\x00", "zstd": b"\x28\xb5\x2f\xfd", "none": data[:4]}[compress]
+    text = {"gzip": gzip.decompress, "zstd": unzstd, "none": bytes}[compress](data).decode()
     mysql.server.create("scratch")
     mysql.execute(text, "scratch")
     assert mysql.dump("scratch") == mysql.dump()
     assert len(mysql.dump()) >= 4
+
+
+def unzstd(data):
+    return subprocess.run(["zstd", "-qdc"], input=data, stdout=subprocess.PIPE, check=True).stdout
+
+
+def test_a_compressor_that_is_missing_fails_the_preview(backup, monkeypatch, tmp_path):
+    for path in os.environ["PATH"].split(":"):
+        for name in os.listdir(path) if os.path.isdir(path) else ():
+            if name != "zstd" and not (tmp_path / name).exists():
+                (tmp_path / name).symlink_to(os.path.join(path, name))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert backup.again(params={"compress": "zstd"}).plan().why.endswith("zstd is not installed")
+    assert backup.plan().action is Action.CHANGE
+
+
+def test_the_manifest_tells_versions_rows_and_the_place_in_the_log(backup, database):
+    database.execute(
+        'CREATE TABLE "odd ""name" (x INT)' if database.engine != "mysql" else 'CREATE TABLE `odd "name` (x INT)'
+    )
+    manifest = json.loads(Path(backup.apply()["manifest"]).read_text())
+    schema = "public." if database.engine == "postgresql" else ""
+    assert manifest["rows"] == {f"{schema}t": 1, f'{schema}odd "name': 0}
+    assert manifest["server"][0].isdigit() or manifest["server"].startswith("sqlite3 3")
+    if database.engine == "sqlite":
+        assert manifest["position"] is None
+    elif database.engine == "mysql":
+        assert manifest["position"]["file"].startswith("log.0")
+        assert manifest["position"]["position"] > 300
+    else:
+        assert "/" in manifest["position"]
+
+
+def scratches(database):
+    listing = {"mysql": "SHOW DATABASES", "postgresql": "SELECT datname FROM pg_database"}[database.engine]
+    return [row[0] for row in database.execute(listing) if "opsflow_verify" in row[0]]
+
+
+@pytest.fixture(params=["mysql", "postgresql"])
+def server(request):
+    return request.getfixturevalue(request.param)
+
+
+DUMPERS = {"mysql": "mariadb-dump", "postgresql": "pg_dump"}
+
+
+def test_a_backup_can_be_tried_by_restoring_it(server, node):
+    server.execute(DATA[server.engine])
+    server.execute("CREATE VIEW v AS SELECT * FROM t")
+    backup = node(backup_db, server, server.params(verify="restore"))
+    outputs = backup.apply()
+    manifest = json.loads(Path(outputs["manifest"]).read_text())
+    assert manifest["verified"] == "restore"
+    assert list(manifest["rows"].values()) == [1]
+    assert scratches(server) == []
+    assert backup.plan().outputs == outputs
+
+
+def test_events_are_in_a_backup_but_do_not_go_off_where_it_is_tried(mysql, node, shim):
+    mysql.server.create("plain")  # odd names keep mariadb-dump from events
+    mysql.execute("CREATE TABLE t (x INT); CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO DELETE FROM t", "plain")
+    mysql.execute("CREATE PROCEDURE p() SELECT 1", "plain")
+    seen = mysql.home / "seen"
+    shim(
+        "comm",
+        f"""
+name=$(echo "SHOW DATABASES LIKE 'opsflow_verify_%'" | {client(mysql)} | tail -n 1)
+echo "SHOW EVENTS FROM $name; SHOW PROCEDURE STATUS WHERE db = '$name'" | {client(mysql)} | cut -f 2 >>{shlex.quote(str(seen))}
+exec "$real" "$@"
+""",
+    )
+    outputs = node(backup_db, mysql, mysql.params(database="plain", verify="restore", compress="none")).apply()
+    assert "EVENT `e`" in Path(outputs["path"]).read_text()
+    assert set(seen.read_text().split()) == {"Name", "p"}
+
+
+def client(server):
+    """What a shell starts to run statements, in the environment of opsflow's clients."""
+    name = f" {shlex.quote('--database=' + server.name)}" if server.engine == "mysql" else ""
+    program = {"mysql": "mariadb --no-defaults --user=odd", "postgresql": "psql --quiet --username=odd"}[server.engine]
+    return f"{program} --host=127.0.0.1 --port={server.server.port}{name}"
+
+
+def test_a_backup_that_lacks_rows_is_none(server, node, shim):
+    """A dump may end well, and with its last line, and still not be whole."""
+    server.execute(DATA[server.engine])
+    server.execute("CREATE TABLE u (x INT); INSERT INTO u VALUES (41)")
+    shim(DUMPERS[server.engine], '"$real" "$@" | sed "/^41$/d; /^(41);/d; /^INSERT INTO .u/d"')
+    assert node(backup_db, server, server.params(), run_id="unaware").apply()["bytes"]
+    with pytest.raises(TaskFailed, match=r'the backup does not have the rows that it should: "(public\.)?u": 1'):
+        node(backup_db, server, server.params(verify="restore", directory="tried")).apply()
+    assert scratches(server) == []
+    assert list((server.home / "tried").iterdir()) == []
+
+
+def test_tables_written_to_meanwhile_are_not_compared(server, node, shim):
+    server.execute(DATA[server.engine])
+    insert = f"""echo "INSERT INTO t (v) VALUES ('new')" | {client(server)} >&2"""
+    shim(
+        DUMPERS[server.engine],
+        f"""
+case "$*" in *help* | *version*) ;; *) {insert} ;; esac
+exec "$real" "$@"
+""",
+    )
+    manifest = json.loads(
+        Path(node(backup_db, server, server.params(verify="restore")).apply()["manifest"]).read_text()
+    )
+    assert list(manifest["rows"].values()) == [2]
+
+
+def test_what_a_killed_trial_leaves_on_the_server_is_removed_by_a_revert(server, node, shim, monkeypatch):
+    server.execute(DATA[server.engine])
+    backup = node(backup_db, server, server.params(verify="restore"))
+    preview = backup.plan()
+    with monkeypatch.context():
+        shim("comm", "kill -9 $PPID; sleep 60")
+        with pytest.raises(TaskFailed):
+            backup.execute(preview)
+    assert len(scratches(server)) == 1
+    backup.revert(preview)
+    assert scratches(server) == []
+    assert files(server.home) == []
 
 
 def test_a_mysql_backup_does_not_wait_for_writers_nor_see_what_they_have_not_committed(mysql, node):
@@ -236,9 +388,25 @@ def test_a_mysql_backup_does_not_wait_for_writers_nor_see_what_they_have_not_com
     assert "not committed" not in Path(outputs["path"]).read_text()
 
 
-def test_tables_that_a_transaction_does_not_hold_are_pointed_out(mysql, node):
-    mysql.execute("CREATE TABLE m (a INT) ENGINE=MyISAM")
-    assert "1 of its tables are not transactional" in node(backup_db, mysql, mysql.params()).plan().summary
+def test_tables_that_a_transaction_does_not_hold_are_refused_by_name(mysql, node):
+    mysql.execute(
+        "CREATE TABLE m (a INT) ENGINE=MyISAM; CREATE TABLE i (a INT) ENGINE=InnoDB; CREATE VIEW v AS SELECT 1"
+    )
+    preview = node(backup_db, mysql, mysql.params()).plan()
+    assert preview.action is Action.FAIL
+    assert "would not be consistent: m (MyISAM);" in preview.why
+    assert 'nontransactional = "lock"' in preview.why
+
+
+def test_tables_that_a_transaction_does_not_hold_can_be_locked_instead(mysql, node, watch):
+    mysql.execute("CREATE TABLE m (a INT) ENGINE=MyISAM; INSERT INTO m VALUES (1)")
+    backup = node(backup_db, mysql, mysql.params(nontransactional="lock", compress="none"))
+    assert backup.plan().summary.endswith("; its tables are locked against writers meanwhile")
+    outputs, seen = watch(backup.apply)
+    assert "INSERT INTO `m`" in Path(outputs["path"]).read_text()
+    dumps = [line for line in seen if "--hex-blob" in line]
+    assert dumps
+    assert all("--lock-tables" in line and "--single-transaction" not in line for line in dumps)
 
 
 def test_the_password_is_on_no_command_line(mysql, node, watch):
@@ -270,39 +438,19 @@ def test_a_wrong_password_fails_the_preview_with_what_the_client_says(mysql, nod
 
 
 @pytest.mark.parametrize("compress", ["gzip", "none"])
-def test_a_dump_that_is_killed_is_no_backup(mysql, node, find_process, compress):
-    mysql.execute(DATA["mysql"])
-    backup = node(backup_db, mysql, mysql.params(compress=compress))
-    preview = backup.plan()
-    blocker = subprocess.Popen(
-        [
-            "mariadb",
-            "--no-defaults",
-            f"--socket={mysql.server.socket}",
-            "--user=tester",
-            f"--database={mysql.name}",
-            "-nN",
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=os.environ | {"MYSQL_PWD": mysql.server.password},
+def test_a_dump_that_is_killed_is_no_backup(server, node, shim, compress):
+    server.execute(DATA[server.engine])
+    shim(
+        DUMPERS[server.engine],
+        """
+case "$*" in *help* | *version*) exec "$real" "$@" ;; esac
+"$real" "$@" | head -c 900
+kill -9 $$
+""",
     )
-    blocker.stdin.write(b"LOCK TABLES t WRITE; SELECT 'locked';\n")
-    blocker.stdin.flush()
-    assert b"locked" in blocker.stdout.readline()
-
-    def kill():
-        os.kill(find_process("mariadb-dump", f"--port={mysql.server.port}"), signal.SIGKILL)
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    try:
-        with pytest.raises(TaskFailed, match=r"the dump failed \(exit status 137\)"):
-            backup.execute(preview)
-    finally:
-        killer.join()
-        blocker.communicate()
-    assert files(mysql.home) == []
+    with pytest.raises(TaskFailed, match=r"the dump failed \(exit status 137\)"):
+        node(backup_db, server, server.params(compress=compress)).apply()
+    assert files(server.home) == []
 
 
 def test_a_stage_that_is_killed_in_an_sqlite_backup_is_noticed(sqlite, node, tmp_path, monkeypatch):

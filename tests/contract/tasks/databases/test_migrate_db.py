@@ -595,7 +595,7 @@ def restorable(migrate, database, project, node):
         )
     for path in (project / "scripts").glob("*.undo.sql"):
         path.unlink()
-    backup = node(backup_db, database, database.params()).apply()
+    backup = node(backup_db, database, database.params(compress="zstd")).apply()
     return migrate.again(params={"restore_from": backup["path"], "allow_restore": True})
 
 
