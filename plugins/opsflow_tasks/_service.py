@@ -1,11 +1,11 @@
 """What `stop_server` and `start_server` have in common: which service, and how it is run."""
 
-import ipaddress
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from opsflow import Duration, Secret
+from opsflow_tasks._checks import Checks
 from opsflow_tasks._target import Answer, Script, Value, hundredths
 
 Manager = Literal["auto", "systemd", "supervisor", "pidfile", "commands"]
@@ -15,7 +15,7 @@ RUNNING = frozenset({"running", "starting"})
 GONE = frozenset({"stopped", "failed"})
 
 
-class Service(BaseModel):
+class Service(Checks):
     """A service on a target. Paths may begin with `~/`; relative ones begin in the login directory."""
 
     model_config = ConfigDict(extra="forbid")
@@ -70,12 +70,6 @@ class Service(BaseModel):
         description="The server's log: the last lines of a start that fails are shown (systemd: of the unit's journal)."
         " With `command` its output is appended to it; without `log` it is lost.",
     )
-    port: int | None = Field(
-        None, ge=1, le=65535, description="TCP port that is open while the server runs, and closed when it is stopped."
-    )
-    address: str | None = Field(
-        None, description="IP address of the target at which `port` is looked for; by default any of its addresses."
-    )
     drained: str | None = Field(
         None,
         description="Command that ends with 0 while the server is drained, and changes nothing. Without it a healthy"
@@ -119,15 +113,13 @@ class Service(BaseModel):
             raise ValueError("`command` needs `pidfile`")
         if self.command and self.start:
             raise ValueError("give `command` (in the foreground) or `start` (which ends), not both")
-        if self.address:
-            ipaddress.ip_address(self.address)
         return self
 
     def script(self, call: str, *, seconds: float = 0.0, manager: str | None = None, **values: Value) -> Script:
         """A script over this service.
 
         Args:
-            call: `look`, `stop` or `start`.
+            call: `look`, `examine`, `stop` or `start`.
             seconds: What its own deadlines add up to.
             manager: Who runs it, as a look has found out.
             values: Replace what follows from the parameters.
@@ -136,26 +128,24 @@ class Service(BaseModel):
         given: dict[str, Value] = {
             **dict.fromkeys(_OTHERS),
             **own,
+            **self.checked,
             "manager": manager or self.by,
             "control": self.control or _CONTROL.get(manager or self.by),
-            "port_hex": f"{self.port:04X}" if self.port else None,
-            "addresses": " ".join(kernel_addresses(self.address)) if self.address else None,
             "drain_timeout": hundredths(self.drain_timeout),
             "stay_up": hundredths(self.stay_up),
         }
         return Script(
-            files=("base", "log", "ports", "service", "stop" if call == "stop" else "start"),
+            files=(*_FILES, "stop" if call == "stop" else "start"),
             call=call,
             values={**given, **values},
             env=self.env,
-            seconds=seconds,
+            seconds=seconds + self.seconds,
         )
 
 
-_TEXTS = (
-    "service", "pidfile", "process", "command", "start", "stop", "status", "cwd", "log", "port", "drained",
-)  # fmt: skip
-_OTHERS = ("http", "http_status", "http_body", "check", "undrain", "drain_command", "confirm", "kill", "stay_down")
+_FILES = ("base", "log", "ports", "talk", "checks", "service")
+_TEXTS = ("service", "pidfile", "process", "command", "start", "stop", "status", "cwd", "log", "drained")
+_OTHERS = ("undrain", "drain_command", "confirm", "kill", "stay_down")
 
 
 def describe(answer: Answer, port: int | None) -> str:
@@ -169,19 +159,3 @@ def describe(answer: Answer, port: int | None) -> str:
 def pid(answer: Answer) -> int | None:
     """The server's process id; None: not known, or there is none."""
     return int(answer["pid"] or 0) or None
-
-
-def kernel_addresses(address: str) -> list[str]:
-    """An IP address as `/proc/net/tcp` and `tcp6` may write it, in the machine's byte order (both are given).
-
-    Sockets that listen at every address are included. Format: Linux, `net/ipv4/tcp_ipv4.c`, `get_openreq4`.
-    """
-    ip = ipaddress.ip_address(address)
-    forms = [ip.packed]
-    if isinstance(ip, ipaddress.IPv4Address):
-        forms.append(ipaddress.IPv6Address(f"::ffff:{address}").packed)
-    little = ["".join(p[at : at + 4][::-1].hex() for at in range(0, len(p), 4)) for p in forms]
-    found = [*little, *(p.hex() for p in forms), "0" * 32]
-    if isinstance(ip, ipaddress.IPv4Address):
-        found.append("0" * 8)
-    return [text.upper() for text in found]

@@ -18,17 +18,6 @@ idempotent = True  # the target looks before it acts: what runs is only waited f
 class Params(Service):
     """Start a server and wait until it is healthy; stop it if that is reverted."""
 
-    http: str | None = Field(
-        None,
-        pattern=r"^(/|https?://)",
-        description="What the target asks itself with curl or wget once the port is open: a whole URL, or a path at"
-        " `port`.",
-    )
-    http_status: int = Field(200, ge=100, le=599, description="The status that `http` must answer with.")
-    http_body: str | None = Field(None, description="Text that the answer must contain.")
-    check: str | None = Field(
-        None, description="Command that ends with 0 while the server is healthy, and changes nothing."
-    )
     timeout: Duration = Field(60.0, description="How long it may take until the server is healthy.")
     undrain_command: str | None = Field(
         None, description="Command that lets traffic in again; run once the server is healthy."
@@ -38,17 +27,7 @@ class Params(Service):
     def _start_known(self) -> Self:
         if not self.startable:
             raise ValueError("how to start the server is not known: give `start`, or `command` with `pidfile`")
-        if self.http and self.http.startswith("/") and not self.port:
-            raise ValueError("a path in `http` needs `port`")
         return self
-
-    @property
-    def url(self) -> str | None:
-        """What to ask."""
-        if not self.http or not self.http.startswith("/"):
-            return self.http
-        address = self.address or "127.0.0.1"
-        return f"http://{f'[{address}]' if ':' in address else address}:{self.port}{self.http}"
 
     def health(self, call: str, *, seconds: float = 0.0, manager: str | None = None, undrain: bool = False) -> Script:
         """A script that knows when the server is healthy."""
@@ -57,10 +36,6 @@ class Params(Service):
             seconds=seconds,
             manager=manager,
             timeout=hundredths(self.timeout),
-            http=self.url,
-            http_status=self.http_status,
-            http_body=self.http_body,
-            check=self.check,
             undrain=self.undrain_command if undrain else None,
         )
 
@@ -74,7 +49,7 @@ def params() -> type[BaseModel]:
 @hookimpl
 def plan(ctx: Context, params: Params) -> Preview:
     """Does it run, and is it healthy?"""
-    found = params.health("look").look(ctx)
+    found = params.health("examine").look(ctx)
     if found.error:
         return Preview.fail(found.error)
     name, running = params.service, found["state"] in RUNNING

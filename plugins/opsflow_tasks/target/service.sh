@@ -104,6 +104,7 @@ same_process() { # whether the process is the one that the file was written for
 
 state_commands() {
     if [ -n "$o_status" ]; then
+        [ -z "$o_limit" ] || o_limit="timeout 30" # no matter how little time is left to become healthy
         look_up "$o_status"
         case $? in
             0) o_state=running ;;

@@ -7,11 +7,9 @@ healthy() { # -> o_why if not
     elif [ -n "$o_port" ] && ! listening; then
         o_why="port $o_port is not open"
     elif [ -n "$o_port" ] && another; then
-        : # which says why, like answers
-    elif [ -n "$o_http" ] && ! answers; then
-        :
-    elif [ -n "$o_check" ]; then
-        look_up "$o_check" || o_why="the check ends with $?: $o_check"
+        : # which says why
+    else
+        content
     fi
     [ -z "$o_why" ]
 }
@@ -45,26 +43,6 @@ its_own() ( # PID: younger than the service's main process, or of its group or u
     [ "$o_manager" = systemd ] && [ "$(cat "/proc/$1/cgroup")" = "$(cat "/proc/$o_main/cgroup")" ]
 )
 
-answers() { # the status stands in the last line of curl's output, in the last HTTP line of wget's
-    if command -v curl >/dev/null; then
-        o_body=$(curl -sS --max-time 10 -w '\n%{http_code}' "$o_http" 2>&1)
-        o_code=$(printf '%s\n' "$o_body" | tail -n 1)
-    elif command -v wget >/dev/null; then
-        o_body=$($o_limit wget -q -S -O - "$o_http" 2>&1)
-        o_code=$(printf '%s\n' "$o_body" | awk '/^ *HTTP\// { code = $2 } END { print code }')
-    else
-        die "$o_http cannot be asked: neither curl nor wget is there"
-    fi
-    case $o_code in
-        "" | 000) o_why="$o_http does not answer" ;;
-        "$o_http_status")
-            case $o_body in *"$o_http_body"*) ;; *) o_why="$o_http does not answer with \"$o_http_body\"" ;; esac
-            ;;
-        *) o_why="$o_http answers $o_code, not $o_http_status" ;;
-    esac
-    [ -z "$o_why" ]
-}
-
 look() { # for the plan hooks: changes nothing
     state
     say state "$o_state"
@@ -76,8 +54,12 @@ look() { # for the plan hooks: changes nothing
         say listener "$o_holder"
         ! lent || say lent yes
     fi
-    healthy || say unhealthy "$o_why"
     if [ -n "$o_drained" ] && look_up "$o_drained"; then say drained yes; fi
+}
+
+examine() { # look, and ask it how it is
+    look
+    healthy || say unhealthy "$o_why"
 }
 
 start() {
@@ -127,9 +109,9 @@ daemonize() { # the program becomes the leader of its own session; its number is
     o_child=$!
 }
 
-wait_healthy() { # before the deadline; then the same process for the whole window
+wait_healthy() { # before the deadline; then the same process for the whole window, and so often as it has to be
     now
-    o_began=$o_now o_deadline=$((o_now + o_timeout)) o_first= o_good= o_pause=0
+    o_began=$o_now o_deadline=$((o_now + o_timeout)) o_until=$o_deadline o_first= o_good= o_passed=0 o_pause=0
     while :; do
         state
         now
@@ -141,15 +123,15 @@ wait_healthy() { # before the deadline; then the same process for the whole wind
             o_first=$o_id
         fi
         if healthy; then
-            o_good=${o_good:-$o_now}
-            [ $((o_now - o_good)) -lt "$o_stay_up" ] || return 0
-            o_pause=3
+            o_good=${o_good:-$o_now} o_passed=$((o_passed + 1)) o_until=
+            if [ $((o_now - o_good)) -ge "$o_stay_up" ] && [ "$o_passed" -ge "$o_passes" ]; then return 0; fi
+            rest "$o_every"
         else
-            o_good=
+            o_good= o_passed=0 o_until=$o_deadline
             people "$o_timeout"
             [ "$o_now" -lt "$o_deadline" ] || die "it is not healthy after $o_seconds: $o_why" log
+            pause
         fi
-        pause
     done
 }
 

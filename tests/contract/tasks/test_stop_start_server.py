@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from opsflow import TaskFailed
 from opsflow.model import Action
 from opsflow_tasks import start_server, stop_server
-from opsflow_tasks._service import kernel_addresses
+from opsflow_tasks._checks import kernel_addresses
 
 SERVER = r"""
 import http.server, os, signal, sys, time
@@ -263,13 +263,6 @@ class TestStartServer:
         task = drive(start_server, **{**daemon, "command": server("sick"), "http": "/", "timeout": "1s"})
         with pytest.raises(TaskFailed, match="answers 503, not 200"):
             task.apply()
-
-    def test_http_without_curl_and_wget_says_so(self, drive, daemon, hide):
-        hide("curl", "wget")
-        start(drive, daemon)
-        preview = drive(start_server, **daemon, http="/").plan()
-        assert preview.action is Action.FAIL
-        assert "neither curl nor wget" in preview.why
 
     def test_a_port_that_somebody_else_holds_fails_before_anything_is_done(self, drive, daemon, port):
         with socket.socket() as other:
