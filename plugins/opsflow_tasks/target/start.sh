@@ -103,8 +103,9 @@ daemonize() { # the program becomes the leader of its own session; its number is
     (
         umask 077
         mkdir -p -- "$(dirname -- "$o_pidfile")" || exit
+        rm -f -- "$o_pidfile" "$o_pidfile.id" || exit # stale, and half of it would be another process's for a moment
         [ -z "$o_log" ] || { mkdir -p -- "$(dirname -- "$o_log")" && : >>"$o_log"; }
-    ) || die "the directory of the pidfile or of the log cannot be made"
+    ) || die "the pidfile, or the directory of it or of the log, cannot be written"
     (apart sh -c "$o_launcher" sh "$o_pidfile" "$o_command") </dev/null >>"${o_log:-/dev/null}" 2>&1 &
     o_child=$!
 }

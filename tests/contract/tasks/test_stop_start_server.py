@@ -134,6 +134,14 @@ def daemon(server, port):
 
 
 @pytest.fixture
+def stranger():
+    """A process that is nobody's server."""
+    with subprocess.Popen(["sleep", "600"]) as process:
+        yield process
+        process.kill()
+
+
+@pytest.fixture
 def unit(tools, server, port):
     """A unit of the stand-in for systemd."""
     directory = tools / "unit"
@@ -280,28 +288,23 @@ class TestStartServer:
         (home / "run/game.pid").write_text(f"{child.pid}\n")
         assert alive(start(drive, daemon))
 
-    def test_a_pidfile_whose_number_belongs_to_another_process_now_is_stale(self, drive, daemon, home, port):
+    def test_a_pidfile_whose_number_belongs_to_another_process_now_is_stale(self, drive, daemon, home, port, stranger):
         pid = start(drive, daemon)
         os.kill(pid, signal.SIGKILL)
         eventually(lambda: not alive(pid))
-        with subprocess.Popen(["sleep", "600"]) as stranger:
-            identity = (home / "run/game.pid.id").read_text().split()
-            (home / "run/game.pid").write_text(f"{stranger.pid}\n")
-            (home / "run/game.pid.id").write_text(" ".join((str(stranger.pid), *identity[1:])))
-            assert drive(stop_server, **daemon).plan().action is Action.UNCHANGED
-            drive(start_server, **daemon).apply()
-            assert stranger.poll() is None
-            stranger.kill()
+        identity = (home / "run/game.pid.id").read_text().split()
+        (home / "run/game.pid").write_text(f"{stranger.pid}\n")
+        (home / "run/game.pid.id").write_text(" ".join((str(stranger.pid), *identity[1:])))
+        assert drive(stop_server, **daemon).plan().action is Action.UNCHANGED
+        drive(start_server, **daemon).apply()
+        assert stranger.poll() is None
         assert is_open(port)
 
-    def test_a_foreign_pidfile_is_compared_with_the_command_line(self, drive, home):
-        with subprocess.Popen(["sleep", "600"]) as stranger:
-            (home / "game.pid").write_text(f"{stranger.pid}\n")
-            found = drive(stop_server, service="game", pidfile="~/game.pid", start="true", process="sleep 600").plan()
-            other = drive(stop_server, service="game", pidfile="~/game.pid", start="true", process="game-server").plan()
-            stranger.kill()
-        assert found.action is Action.CHANGE
-        assert other.action is Action.UNCHANGED
+    def test_a_foreign_pidfile_is_compared_with_the_command_line(self, drive, home, stranger):
+        (home / "game.pid").write_text(f"{stranger.pid}\n")
+        given = {"service": "game", "pidfile": "~/game.pid", "start": "true"}
+        assert drive(stop_server, **given, process="sleep 600").plan().action is Action.CHANGE
+        assert drive(stop_server, **given, process="game-server").plan().action is Action.UNCHANGED
 
     def test_a_start_command_may_leave_a_daemon_and_is_not_waited_for(self, drive, server, port, home):
         (home / "start.sh").write_text(f"{server()} & echo $! >game.pid; echo started")
