@@ -6,7 +6,7 @@ from opsflow.app.driving import RunSummary
 from opsflow.app.housekeeping import Pruned, Unlocked, export, prune, unlock, upgrade_journal
 from opsflow.app.logs import Logs
 from opsflow.app.marking import mark
-from opsflow.app.reading import RunDetail, host, hosts, picture, runs, show, tasks, validate
+from opsflow.app.reading import RunDetail, host, hosts, picture, playbook_schema, runs, show, tasks, validate
 from opsflow.app.resuming import resume, rollback
 from opsflow.app.running import Request, apply, preview
 from opsflow.app.saved import SavedPlan, saved_plan
@@ -14,6 +14,7 @@ from opsflow.app.settings import Settings, settings
 from opsflow.app.stopping import cancel, pause
 from opsflow.app.wiring import operator
 from opsflow.engine.stop import Stop
+from opsflow.inventory.jsonschema import inventory_schema
 from opsflow.model import Mark
 
 __all__ = [
@@ -34,10 +35,12 @@ __all__ = [
     "export",
     "host",
     "hosts",
+    "inventory_schema",
     "mark",
     "operator",
     "pause",
     "picture",
+    "playbook_schema",
     "preview",
     "prune",
     "resume",

@@ -1,7 +1,8 @@
 """The use cases that change nothing and connect to nothing but the journal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from opsflow import plan as plans
 from opsflow.app import wiring
@@ -11,6 +12,7 @@ from opsflow.errors import Problem
 from opsflow.journal import SqlJournal
 from opsflow.model import HostExplanation, NodeRecord, RequestRecord, RollbackRecord, RunRecord
 from opsflow.plan import Accepted, Picture, Plan, differences
+from opsflow.playbook.jsonschema import playbook_schema as schema_of_playbooks
 from opsflow.ports import Inventory, Task
 
 
@@ -113,3 +115,8 @@ def hosts(inventory: str, settings: Settings) -> Inventory:
 def host(inventory: str, name: str, settings: Settings) -> HostExplanation:
     """A host, and where all that is known of it comes from. Raises `InputError`, also if there is no such host."""
     return wiring.explained(inventory, name, settings)
+
+
+def playbook_schema(settings: Settings) -> Mapping[str, Any]:
+    """JSON Schema of playbooks, the parameters of all tasks included."""
+    return schema_of_playbooks(wiring.registry(settings))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from opsflow import __version__
-from opsflow.cli import catalog, graph, history, interfere, journal, logs, run
+from opsflow.cli import catalog, graph, history, interfere, journal, logs, run, schema
 
 _GARBAGE = 50_000
 """Objects more than were freed, after which the collector looks; Python's own 700 take a fifth of a run's time."""
@@ -54,6 +54,7 @@ def _program() -> typer.Typer:
     program.add_typer(journal.journal, name="journal")
     program.add_typer(catalog.task, name="task")
     program.add_typer(catalog.inventory, name="inventory")
+    program.add_typer(schema.group)
     return program
 
 

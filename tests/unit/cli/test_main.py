@@ -22,6 +22,7 @@ COMMANDS = [
     "unlock",
     "task list",
     "inventory list",
+    "schema",
 ]
 
 
