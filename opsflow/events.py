@@ -36,6 +36,8 @@ class NodePlanned(Event):
     """A dry run has looked at a node. `at_end`: it runs when nothing else is left (`finally`).
 
     `gate`: it will wait for an approval; `summary` says of what. `on`: the host on which it is done, if not `host`.
+
+    `batch`: of the rollout, from 1 on; None: not rolled.
     """
 
     node: str
@@ -49,6 +51,26 @@ class NodePlanned(Event):
     at_end: bool = False
     gate: bool = False
     on: str = ""
+    batch: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutPlanned(Event):
+    """How what a dry run looks at would be rolled out.
+
+    Attributes:
+        by: What makes hosts a unit: a variable, or `host`.
+        batches: The units of each.
+        max_failures: Units that may fail before no further batch begins.
+        pause: Seconds between two batches.
+        gates: Nodes that wait for an approval before each batch but the first; or none.
+    """
+
+    by: str
+    batches: Sequence[Sequence[str]]
+    max_failures: int
+    pause: float
+    gates: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +146,32 @@ class NodeWaiting(Event):
     node: str
     step: str
     question: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchBegan(Event):
+    """A batch of a rollout begins or goes on. `number`: from 1 to `total`; `units`: what is rolled in it."""
+
+    number: int
+    total: int
+    units: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutPaused(Event):
+    """A batch is over, and the one with this number begins after `delay` seconds."""
+
+    number: int
+    delay: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutStopped(Event):
+    """More units have failed than may: no further batch begins. `left`: how many do not."""
+
+    failed: Sequence[str]
+    max_failures: int
+    left: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,6 +54,8 @@ def changes(plan: Plan, tasks: TaskRegistry, settings: Settings) -> Changes:
             on_failure=plan.origin.on_failure,
             selection=plan.origin.selection,
             now=datetime.fromisoformat(plan.now),
+            # Of what was left out the plan does not have the batches.
+            earlier=None if plan.left_out else plan,
         )
     except InputError as error:
         wrong = (

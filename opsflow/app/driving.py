@@ -10,7 +10,7 @@ from opsflow.engine.loop import Engine
 from opsflow.engine.run import Run
 from opsflow.engine.stop import Stop
 from opsflow.errors import JournalUnavailable
-from opsflow.events import Listener, NodePlanned
+from opsflow.events import Listener, NodePlanned, RolloutPlanned
 from opsflow.journal import SqlJournal
 from opsflow.model import NodeState, RunRecord, RunState
 from opsflow.ports import Approver, Executor, Transports
@@ -29,6 +29,7 @@ class RunSummary:
     counts: Mapping[NodeState, int] = field(default_factory=dict)
     hint: str = ""
     planned: tuple[NodePlanned, ...] = ()
+    rollout: RolloutPlanned | None = None
 
 
 def load(record: RunRecord, stored: StoredPlan, listeners: Sequence[Listener]) -> Run:

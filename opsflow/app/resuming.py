@@ -17,7 +17,7 @@ from opsflow.app.refusals import (
 )
 from opsflow.app.settings import Settings
 from opsflow.app.stored import StoredPlan
-from opsflow.engine.replan import kept, refuse_moved_ends, refuse_moved_scopes, replan, settled
+from opsflow.engine.replan import kept, refuse_moved_ends, refuse_moved_scopes, refuse_moved_units, replan, settled
 from opsflow.engine.run import NodeStatus, Run
 from opsflow.engine.staying import staying
 from opsflow.engine.stop import Stop
@@ -141,6 +141,7 @@ def _following(stored: StoredPlan, new: Plan) -> StoredPlan:
     begun = settled(journal.nodes(stored.run_id))
     plan = merged(stored.plan, new, begun)
     refuse_moved_ends(stored.plan, plan, begun)
+    refuse_moved_units(stored.plan, plan, begun)
     refuse_moved_scopes(stored.plan, plan, journal.rollbacks(stored.run_id), wiring.renderer_for(plan))
     return replace(stored, plan=plan, number=stored.number + 1)
 
@@ -162,6 +163,8 @@ def _question(record: RunRecord, plan: Plan, planned: Sequence[NodePlanned]) -> 
 def _to_revert(run: Run) -> tuple[NodePlanned, ...]:
     """What a rollback would do with each node that changed something, the first to be reverted first."""
     nodes = [n for n in reversed(run.nodes.values()) if n.to_revert() and n.id not in run.plan.at_end]
+    if run.plan.batches:
+        nodes.sort(key=lambda node: run.plan.turns[node.id], reverse=True)
     stays = staying(run, [node.id for node in nodes])
     return tuple(_revert_planned(run, node, stays.get(node.id, "")) for node in nodes)
 

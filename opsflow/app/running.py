@@ -15,7 +15,7 @@ from opsflow.engine.preview import DryRun
 from opsflow.engine.run import Run
 from opsflow.engine.stop import Stop
 from opsflow.errors import InputError, Problem
-from opsflow.events import InventoryNoticed, Listener
+from opsflow.events import InventoryNoticed, Listener, RolloutPlanned
 from opsflow.journal import SqlJournal, new_run_id
 from opsflow.model import LOCALHOST, Action, AttemptState, NodeRecord, NodeState, OnFailure, Phase, RunRecord, RunState
 from opsflow.plan import ALL, Plan, Selection
@@ -181,16 +181,30 @@ def selected(selection: Selection, settings: Settings) -> Selection:
 def _look(request: Request, plan: Plan, executor: Executor, listeners: Sequence[Listener], stop: Stop) -> RunSummary:
     renderer = wiring.renderer_for(plan)
     planned = DryRun(plan, renderer=renderer, executor=executor, stop=stop, run_id="preview").look()
-    for node in planned:
+    rollout = _rollout(plan)
+    for event in (*([rollout] if rollout else []), *planned):
         for listener in listeners:
-            listener(node)
+            listener(event)
     if stop.requested:
         return RunSummary(exit_code=_INTERRUPTED, planned=planned, hint="nothing was changed")
     failing = [n.node for n in planned if n.action is Action.FAIL]
     if request.saved and not failing:
         request.saved.refuse_other_actions(planned)
     hint = f"{len(failing)} of {len(planned)} nodes would fail; nothing was changed" if failing else _left_out(plan)
-    return RunSummary(exit_code=1 if failing else 0, planned=planned, hint=hint)
+    return RunSummary(exit_code=1 if failing else 0, planned=planned, rollout=rollout, hint=hint)
+
+
+def _rollout(plan: Plan) -> RolloutPlanned | None:
+    if plan.batches is None:
+        return None
+    return RolloutPlanned(
+        run_id="preview",
+        by=plan.batches.by,
+        batches=plan.batches.units,
+        max_failures=plan.batches.max_failures,
+        pause=plan.batches.pause,
+        gates=plan.batches.gates,
+    )
 
 
 def _failed(node: NodeRecord) -> bool:
@@ -206,7 +220,9 @@ def _question(plan: Plan) -> str:
             users.setdefault(user, []).append(step)
     said = [f"as {user}: {', '.join(steps)}" for user, steps in users.items()]
     said += [left_out] if (left_out := _left_out(plan)) else []
-    return f"Apply this plan ({'; '.join(said)})?" if said else "Apply this plan?"
+    batches = len(plan.batches.units) if plan.batches else 1
+    what = f"Apply this plan in {batches:,} batches" if batches > 1 else "Apply this plan"
+    return f"{what} ({'; '.join(said)})?" if said else f"{what}?"
 
 
 def _left_out(plan: Plan) -> str:

@@ -135,6 +135,7 @@ def compiled(
     selection: Selection = ALL,
     run: bool = True,
     now: datetime | None = None,
+    earlier: Plan | None = None,
     noticed: Callable[[Problem], None] = lambda _: None,
 ) -> Plan:
     """Read the files and compile them.
@@ -149,6 +150,7 @@ def compiled(
         selection: What of the playbook and of the hosts.
         run: For a run; else inputs may be missing.
         now: The time that templates see.
+        earlier: The plan that a run follows.
         noticed: Hears what of the inventory is not understood.
 
     Raises:
@@ -168,7 +170,7 @@ def compiled(
         if on_failure:
             found = replace(found, steps=tuple(replace(s, on_failure=on_failure) for s in found.steps))
         with _collecting(problems):
-            plan = _compiled(found, machines, variables, tasks, run=run, now=now or datetime.now(UTC))
+            plan = _compiled(found, machines, variables, tasks, run=run, now=now or datetime.now(UTC), earlier=earlier)
             plan = contracted(plan, machines, selection) if machines else plan
         problems = _with_lines(problems, found)
     raise_problems(dict.fromkeys(problems))
@@ -193,6 +195,7 @@ def _compiled(
     *,
     run: bool,
     now: datetime,
+    earlier: Plan | None,
 ) -> Plan:
     renderer = TemplateRenderer(directory=found.directory, hosts=_inventory_hosts(machines))
     missing = [i.name for i in found.inputs if i.required and i.name not in variables]
@@ -212,6 +215,7 @@ def _compiled(
             extra={**variables, **{k: v for k, v in values.items() if k in variables}},
             now=now,
             render=not missing and not problems,
+            earlier=earlier,
         )
     raise_problems(problems)
     assert plan is not None

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TextIO
 from opsflow.cli.options import Common, Output
 from opsflow.cli.signals import asking
 from opsflow.errors import ApprovalNeeded, Problem
-from opsflow.events import Event, NodePlanned, RunFinished
+from opsflow.events import Event, NodePlanned, RolloutPlanned, RunFinished
 from opsflow.report.jsonl import JsonLines
 from opsflow.report.plain import Plain
 from opsflow.report.planview import plan_lines
@@ -43,6 +43,7 @@ class Screen:
         self._common = common
         self._report = _report(common)
         self._planned: list[NodePlanned] = []
+        self._rollout: RolloutPlanned | None = None
         self._shown = False
         self._one = threading.RLock()  # not only the engine tells: whoever connects does, too
 
@@ -54,6 +55,8 @@ class Screen:
     def _take(self, event: Event) -> None:
         if isinstance(event, NodePlanned):
             self._planned.append(event)
+        elif isinstance(event, RolloutPlanned):
+            self._rollout = event
         elif self._common.output is Output.TEXT:
             self.show_plan(self._planned)
         self.finished = self.finished or isinstance(event, RunFinished)
@@ -67,7 +70,7 @@ class Screen:
             self.pause()
             stream = stream or sys.stdout
             paint = Paint.of(stream, allowed=not self._common.no_color)
-            write_lines(plan_lines(planned, paint, verbose=self._common.verbose), stream)
+            write_lines(plan_lines(planned, paint, rollout=self._rollout, verbose=self._common.verbose), stream)
 
     def confirm(self, question: str) -> bool:
         """Ask on the terminal.

@@ -60,7 +60,7 @@ class Session:
 
     def _document(self, summary: app.RunSummary) -> dict[str, object]:
         if not self._screen.finished:
-            return plan_data(summary.planned)
+            return plan_data(summary.planned, summary.rollout)
         detail = app.show(summary.run_id, self.settings)
         return show_data(
             detail.run,

@@ -38,6 +38,7 @@ class Forward:
         spread: Says what a failure reaches.
         lanes: Count nodes at work, in both directions together.
         mine: Nodes that it runs; none of them needs any other.
+        admits: Whether a node that has come to its turn may begin; else it is reached once more when it may.
         closed: Whether a node's scope is being rolled back, so that it may not start.
         failed: Told of a node that failed, and of nodes that this blocked.
     """
@@ -50,6 +51,7 @@ class Forward:
         lanes: Lanes,
         *,
         mine: Collection[str],
+        admits: Callable[[str], bool],
         closed: Callable[[str], bool],
         failed: Callable[[str, list[str]], None],
     ) -> None:
@@ -57,6 +59,7 @@ class Forward:
         self._jobs = jobs
         self._spread = spread
         self._mine = mine
+        self._admits = admits
         self._closed = closed
         self._failed = failed
         self._ready = Queue(lanes, lambda node: run.nodes[node].step)
@@ -75,7 +78,19 @@ class Forward:
     def start(self) -> None:
         """Find what is ready at the beginning."""
         skip_again(self._run, self._spread)
-        self._reach(self._frontier.start())
+        self.reach(self._frontier.start())
+
+    def reach(self, nodes: Iterable[str]) -> None:
+        """Nodes have come to their turn."""
+        queue = deque(nodes)
+        while queue:
+            node = queue.popleft()
+            if node not in self._mine or not self._pending(node):
+                continue
+            if self._closed(node):
+                self._give_up(node)
+            else:
+                self._enqueue(node)
 
     @property
     def idle(self) -> bool:
@@ -128,7 +143,7 @@ class Forward:
 
     def _go_on(self, found: list[Job], free: int) -> None:
         for due in self._again.due():
-            self._ready.add(due)
+            self._enqueue(due)
         while self._prepared and len(found) < free:
             outcome = self._prepared.popleft()
             if self._pending(outcome.job.node):
@@ -160,7 +175,7 @@ class Forward:
         if self._closed(node):
             self._give_up(node)
         elif self._frontier.reached(node):
-            self._ready.add(node)
+            self._enqueue(node)
 
     def block(self, nodes: Iterable[str], why: str) -> list[str]:
         """Block those of `nodes` that are pending, and what needs these; the ones it did."""
@@ -188,21 +203,14 @@ class Forward:
     def _step(self, node: str) -> Step:
         return self._run.plan.steps[self._run.nodes[node].step]
 
-    def _reach(self, nodes: Iterable[str]) -> None:
-        queue = deque(nodes)
-        while queue:
-            node = queue.popleft()
-            if node not in self._mine or not self._pending(node):
-                continue
-            if self._closed(node):
-                self._give_up(node)
-            else:
-                self._ready.add(node)
+    def _enqueue(self, node: str) -> None:
+        if self._admits(node):
+            self._ready.add(node)
 
     def _pass(self, node: str) -> None:
         """A node is through."""
         if self._frontier.reached(node):  # else it is passed when it is reached
-            self._reach(self._frontier.settle(node))
+            self.reach(self._frontier.settle(node))
 
     def _take_preparation(self, outcome: Outcome) -> None:
         node = outcome.job.node
@@ -276,7 +284,7 @@ class Forward:
             end_unseen(self._run, attempt, AttemptState.FAILED)
             self._run.move(node, "retry")
             if self._frontier.reached(node):
-                self._ready.add(node)
+                self._enqueue(node)
         elif asked and rule is OnUnknown.REVERT:
             end_unseen(self._run, attempt, AttemptState.UNKNOWN)
             self._fail(node, INTERRUPTED)

@@ -96,11 +96,11 @@ class Spread:
 class ReverseOrder:
     """Says which of a growing set of nodes have nothing of the set after them. Cost: the edges that change.
 
-    A vertex is clear if neither it nor anything after it waits to be reverted.
+    After a node are also later batches. A vertex is clear if neither it nor anything after it waits to be reverted.
     """
 
     def __init__(self, plan: Plan) -> None:
-        self._graph = plan.graph
+        self._graph = plan.order
         self._waiting: set[str] = set()
         self._after: dict[str, int] = {}  # vertex → successors that are not clear
 

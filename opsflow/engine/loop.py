@@ -115,7 +115,7 @@ class Engine:
         if goes_on:
             renew(self._run, self._spread, self._undo.closed)
         self._undo.take_up()
-        self._ways.go_forward()
+        self._ways.go_forward(once_more=goes_on)
         for node in stopped_before(self._run, self._undo.closed):
             behind = self._ways.block_behind(node)
             if self._run.nodes[node].state is not NodeState.FAILED:

@@ -160,6 +160,7 @@ class DryRun:
             at_end=node in plan.at_end,
             gate=gate,
             on=plan.by_id[node].on,
+            batch=plan.batch_of.get(node),
         )
         self._reach(self._frontier.settle(node))
 

@@ -89,6 +89,24 @@ def refuse_moved_ends(old: Plan, new: Plan, begun: frozenset[str]) -> None:
         )
 
 
+def refuse_moved_units(old: Plan, new: Plan, begun: frozenset[str]) -> None:
+    """Refuse a plan by which something that has begun would be in another unit now, or its batch at another place.
+
+    Raises:
+        InputError: something would.
+    """
+    common = sorted(node for node in begun if node in new.by_id and node not in new.gone)
+    moved = [node for node in common if old.by_id[node].unit != new.by_id[node].unit]
+    places = {(old.batch_of.get(node, 0), new.batch_of.get(node, 0)) for node in common}
+    before, after = ([place[side] for place in sorted(places)] for side in (0, 1))
+    if moved or sorted(set(after)) != after or len(set(before)) != len(before):
+        what = f"{moved[0]} would be in another unit" if moved else "batches that have begun would be in another order"
+        raise InputError(
+            f"part of the run has begun, and {what} now",
+            hint="put [rollout], and the variable that it is by, back; or begin a new run",
+        )
+
+
 def refuse_moved_scopes(old: Plan, new: Plan, rollbacks: Sequence[RollbackRecord], renderer: Renderer) -> None:
     """Refuse a plan by which nodes would come out of a scope that was rolled back, or into one.
 

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
 
 import networkx as nx
 
@@ -178,7 +177,7 @@ class Undo:
     def _freeze(self, scope: str) -> None:
         changed = [n for n in self._everything(scope) if self._changed(n)]
         reach = set(changed).union(n for n in self._spread.dependants(changed) if self._changed(n))
-        nodes = sorted(reach - set(self._rollback_of), key=self._position.__getitem__, reverse=True)
+        nodes = sorted(reach - set(self._rollback_of), key=self._run.plan.turns.__getitem__, reverse=True)
         record = RollbackRecord(
             id=f"{self._run.id}/rollback/{len({*self._run.rollbacks, *(r.id for r in self._run.earlier)}) + 1}",
             run_id=self._run.id,
@@ -212,10 +211,6 @@ class Undo:
 
     def _changed(self, node: str) -> bool:
         return bool(self._run.nodes[node].to_revert())
-
-    @cached_property
-    def _position(self) -> dict[str, int]:
-        return {vertex: i for i, vertex in enumerate(nx.topological_sort(self._run.plan.graph))}
 
     def _below_stuck(self, nodes: Collection[str]) -> set[str]:
         """Of the nodes those before a revert that failed for good, on its host."""

@@ -58,6 +58,9 @@ class Scopes:
         step = self._plan.steps[node.step]
         if step.rollback_scope == SCOPE_RUN:
             return (SCOPE_RUN,)
+        batches = self._plan.batches
+        if batches and not node.unit and step.rollback_scope == batches.by:
+            return (f"node={node_id}",)  # what comes before and after all batches is no unit
         if step.rollback_scope == SCOPE_HOST:
             return (f"host={node.host}",)
         variable, host = step.rollback_scope, self._plan.hosts[node.host]

@@ -7,6 +7,7 @@ from opsflow.engine.graph import Spread
 from opsflow.engine.jobs import Jobs
 from opsflow.engine.lanes import Lanes
 from opsflow.engine.rollback import Undo
+from opsflow.engine.rolling import Rolling
 from opsflow.engine.run import Run
 from opsflow.engine.scopes import Scopes
 from opsflow.model import Job, JobKind, Outcome
@@ -39,11 +40,16 @@ class Ways:
         self._lanes = Lanes(run.plan)
         self.back = Undo(run, jobs, spread, Scopes(run.plan, renderer), self._lanes)
         self.forward: Forward | None = None
+        self._rolling: Rolling | None = None
         self.last: Forward | None = None
 
-    def go_forward(self) -> None:
-        """Begin with what is ready."""
-        self.forward = self._forward(self._run.nodes.keys() - self._run.plan.at_end, self.back.closed)
+    def go_forward(self, *, once_more: bool = False) -> None:
+        """Begin with what is ready. `once_more`: the run had come to an end, and somebody goes on with it."""
+        self._rolling = Rolling(self._run, self.back, lambda: self.forward.unsettled if self.forward else ())
+        if once_more:
+            self._rolling.accept_failures()
+        mine = self._run.nodes.keys() - self._run.plan.at_end
+        self.forward = self._forward(mine, self._rolling.admits, self.back.closed)
 
     def block_behind(self, node: str) -> list[str]:
         """Block what waits for a node that failed or was put back; the ones it did. Only on the way forward."""
@@ -54,8 +60,10 @@ class Ways:
         """Up to `free` jobs to submit after the next flush. `calm`: nothing is at work."""
         at_end = self._run.plan.at_end
         if calm and at_end and self.last is None and self._all_else_idle and not self.gates:
-            self.last = self._forward(at_end, lambda _: False)
+            self.last = self._forward(at_end, lambda _: True, lambda _: False)
         found = self.back.next(free)
+        if self.forward and self._rolling and not self.forward.halted:
+            self.forward.reach(self._rolling.next())
         for part in self._parts:
             found += part.next(free - len(found))
         return found
@@ -94,7 +102,7 @@ class Ways:
     @property
     def waits(self) -> list[float | None]:
         """Seconds until something may be tried again; None: nothing waits."""
-        return [self.back.wait, *(wait for part in self._parts for wait in part.waits)]
+        return [self.back.wait, self._next_batch, *(wait for part in self._parts for wait in part.waits)]
 
     @property
     def unsettled(self) -> set[str]:
@@ -103,7 +111,12 @@ class Ways:
 
     @property
     def _all_else_idle(self) -> bool:
-        return self.back.idle and (self.forward is None or self.forward.idle)
+        return self.back.idle and (self.forward is None or self.forward.idle) and self._next_batch is None
+
+    @property
+    def _next_batch(self) -> float | None:
+        """Seconds until the next batch may begin; None: it may not."""
+        return self._rolling.wait if self._rolling and self.forward and not self.forward.halted else None
 
     @property
     def _parts(self) -> list[Forward]:
@@ -112,7 +125,16 @@ class Ways:
     def _part_of(self, node: str) -> Forward | None:
         return self.last if node in self._run.plan.at_end else self.forward
 
-    def _forward(self, mine: Collection[str], closed: Callable[[str], bool]) -> Forward:
-        part = Forward(self._run, self._jobs, self._spread, self._lanes, mine=mine, closed=closed, failed=self._failed)
+    def _forward(self, mine: Collection[str], admits: Callable[[str], bool], closed: Callable[[str], bool]) -> Forward:
+        part = Forward(
+            self._run,
+            self._jobs,
+            self._spread,
+            self._lanes,
+            mine=mine,
+            admits=admits,
+            closed=closed,
+            failed=self._failed,
+        )
         part.start()
         return part

@@ -14,6 +14,7 @@ from opsflow.model.playbook import (
     Need,
     Playbook,
     Retry,
+    Rollout,
     Step,
 )
 from opsflow.model.records import (
@@ -121,6 +122,7 @@ __all__ = [
     "RollbackFinished",
     "RollbackRecord",
     "RollbackStarted",
+    "Rollout",
     "RunChanged",
     "RunRecord",
     "RunState",

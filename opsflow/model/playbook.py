@@ -102,6 +102,29 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """The fleet in batches, one after the other.
+
+    Attributes:
+        by: A variable, all hosts with one value of which are a unit; or `host`.
+        hosts: With `host`: pattern of those that are rolled.
+        batches: Sizes in units, or like `"25%"` of all units; the last repeats.
+        max_failures: Units that may fail before no further batch begins, or like `"5%"` of all.
+        pause: Seconds between two batches.
+        approve: Somebody has to approve each batch but the first.
+        positions: Where each of its keys stands.
+    """
+
+    by: str
+    hosts: str = ""
+    batches: tuple[int | str, ...] = (1,)
+    max_failures: int | str = 0
+    pause: float = 0.0
+    approve: bool = False
+    positions: Mapping[str, Position] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InputSpec:
     """What the caller of a playbook gives. `type`: string, integer, number, boolean, list or table."""
 
@@ -115,7 +138,10 @@ class InputSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Playbook:
-    """A whole playbook. `flow` is `linear`, `graph` or `unordered`; `directory` anchors relative local paths."""
+    """A whole playbook. `flow` is `linear`, `graph` or `unordered`; `directory` anchors relative local paths.
+
+    `rollout` None: all hosts at once.
+    """
 
     name: str
     steps: tuple[Step, ...]
@@ -123,6 +149,7 @@ class Playbook:
     flow: str = "linear"
     inputs: tuple[InputSpec, ...] = ()
     vars: Mapping[str, Any] = field(default_factory=dict)
+    rollout: Rollout | None = None
     path: str = ""
     directory: str = ""
     digest: str = ""

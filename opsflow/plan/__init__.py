@@ -1,5 +1,6 @@
 """The plan: a playbook and an inventory compiled to a frozen graph of nodes, which then is all that a run knows."""
 
+from opsflow.plan.batches import Batches
 from opsflow.plan.compile import compile_plan
 from opsflow.plan.contract import contracted
 from opsflow.plan.definition import NodeChanges, node_changes
@@ -13,6 +14,7 @@ from opsflow.plan.values import node_variables, values_of, varied
 __all__ = [
     "ALL",
     "Accepted",
+    "Batches",
     "Edge",
     "Join",
     "Node",

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -10,11 +11,13 @@ import networkx as nx
 
 from opsflow.errors import InputError, Problem, TemplateError
 from opsflow.model import Need, Playbook, Step
+from opsflow.plan.batches import Batches
 from opsflow.plan.check import ParameterCheck, has_template, step_problem
 from opsflow.plan.fingerprint import sealed
-from opsflow.plan.model import Plan, TaskFacts
+from opsflow.plan.model import Node, Plan, TaskFacts
 from opsflow.plan.needs import EdgeBuilder
 from opsflow.plan.place import Placement
+from opsflow.plan.rollout import Division, before_and_after, gate_steps
 from opsflow.plan.values import Sight, varied
 from opsflow.ports import Inventory, Renderer, Tasks
 from opsflow.tomlfile import did_you_mean
@@ -32,6 +35,7 @@ def compile_plan(
     extra: Mapping[str, Any],
     now: datetime,
     render: bool = True,
+    earlier: Plan | None = None,
 ) -> Plan:
     """Compile.
 
@@ -44,11 +48,14 @@ def compile_plan(
         extra: What the caller gave.
         now: The time that templates see, UTC.
         render: Whether to check rendered parameters; not possible while inputs are missing.
+        earlier: The plan that a run follows: if batches are of the same sizes now, what is in one of them stays there.
 
     Raises:
         InputError: everything that is wrong, in file order.
     """
-    return _Compiler(playbook, inventory, tasks, renderer, dict(inputs), dict(extra), now).compile(render=render)
+    return _Compiler(playbook, inventory, tasks, renderer, dict(inputs), dict(extra), now, earlier).compile(
+        render=render
+    )
 
 
 class _Compiler:
@@ -61,6 +68,7 @@ class _Compiler:
         inputs: dict[str, Any],
         extra: dict[str, Any],
         now: datetime,
+        earlier: Plan | None,
     ) -> None:
         self.playbook = playbook
         self.inventory = inventory
@@ -68,13 +76,16 @@ class _Compiler:
         self.renderer = renderer
         self.inputs = inputs
         self.extra = extra
+        self.earlier = earlier
         self.problems: list[Problem] = []
         self.steps = {step.id: step for step in playbook.steps}
         self.sight = Sight(playbook=playbook, inputs=inputs, extra=extra, now=now.isoformat().replace("+00:00", "Z"))
 
     def compile(self, *, render: bool) -> Plan:
-        self.placement = Placement(self.steps, self.sight, self.renderer, known=render)
+        rolled_by = self.playbook.rollout.by if self.playbook.rollout else ""
+        self.placement = Placement(self.steps, self.sight, self.renderer, known=render, rolled_by=rolled_by)
         nodes = self.placement.place(self.inventory) if self.inventory else []
+        nodes, batches = self._roll_out(nodes) if nodes else (nodes, None)
         hosts = self.placement.hosts
         seen = {step.id: self._variables(step) for step in self.playbook.steps}
         references = {step.id: self._references(step, seen[step.id]) for step in self.playbook.steps}
@@ -82,13 +93,15 @@ class _Compiler:
         self._check_cycles(needs)
         check = ParameterCheck(self.playbook, self.tasks, self.renderer, self.sight, seen)
         self.problems += check.problems(nodes if render else [], hosts)
-        edges = EdgeBuilder(self.playbook.steps, nodes, self.placement.values)
+        edges = EdgeBuilder(self.playbook.steps, nodes, self.placement.values, batches)
         if nodes:
             for step_id, found in needs.items():
                 self.placement.check_values(self.steps[step_id], found)
                 for need in found:
                     edges.add(self.steps[step_id], need, self.steps[need.step])
         self.problems += [*self.placement.problems, *edges.problems]
+        if batches and not edges.problems:
+            self.problems += before_and_after(nodes, edges.edges, self.steps, batches)
         if self.problems:
             raise InputError(_in_order(self.problems))
         plan = Plan(
@@ -108,8 +121,30 @@ class _Compiler:
             joins=tuple(edges.joins),
             edges=tuple(edges.edges),
             needs={step: tuple(found) for step, found in needs.items()},
+            batches=batches,
         )
         return sealed(plan)
+
+    def _roll_out(self, nodes: list[Node]) -> tuple[list[Node], Batches | None]:
+        """The nodes with their units, and with those that ask between batches."""
+        rollout = self.playbook.rollout
+        if rollout is None or self.inventory is None:
+            return nodes, None
+        division = Division(rollout, self.steps, self.renderer)
+        before = self.earlier.playbook.rollout if self.earlier else None
+        alike = before and (before.by, before.batches) == (rollout.by, rollout.batches)
+        kept = self.earlier.batches if self.earlier and alike else None
+        rolled, batches = division.divide(nodes, self.inventory, kept)
+        gates = gate_steps(rollout, batches) if batches else []
+        for step in gates:
+            if step.id in self.steps:  # of an included playbook
+                self.problems.append(
+                    step_problem(self.steps[step.id], "id", "the approval before a batch has this name")
+                )
+        self.playbook = replace(self.playbook, steps=(*self.playbook.steps, *gates))
+        self.steps |= {step.id: step for step in gates}
+        self.problems += division.problems
+        return rolled + self.placement.add(gates, self.inventory), batches
 
     def _variables(self, step: Step) -> Mapping[str, Any]:
         """What the step's templates may see, on whichever host: of host variables all the templates there are."""

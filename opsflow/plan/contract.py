@@ -11,6 +11,7 @@ from opsflow.plan.check import step_problem
 from opsflow.plan.fingerprint import sealed
 from opsflow.plan.model import Edge, Join, Node, Plan, Selection
 from opsflow.plan.needs import connect
+from opsflow.plan.rollout import gate_steps
 from opsflow.ports import Inventory
 from opsflow.tomlfile import did_you_mean
 
@@ -27,7 +28,8 @@ def contracted(plan: Plan, inventory: Inventory, selection: Selection) -> Plan:
     """
     if not selection:
         return plan
-    steps = _tagged(plan.playbook.steps, selection)
+    asking = set(plan.batches.gates) if plan.batches else set()
+    steps = _tagged(plan.playbook.steps, selection) | {plan.by_id[gate].step for gate in asking}
     hosts = {LOCALHOST, *(host.name for host in inventory.select(selection.limit))} if selection.limit else plan.hosts
     kept = [node for node in plan.nodes if node.step in steps and node.host in hosts]
     said = " ".join(selection.words())
@@ -85,8 +87,16 @@ def _lost_outputs(plan: Plan, kept: Collection[str], said: str) -> list[Problem]
 
 
 def _without(plan: Plan, kept: Sequence[Node]) -> Plan:
+    rollout, asking = plan.playbook.rollout, plan.batches.gates if plan.batches else ()
+    batches = plan.batches.of({node.unit for node in kept}, rollout.max_failures) if plan.batches and rollout else None
+    kept = [node for node in kept if node.id not in asking or (batches and node.id in batches.gates)]
     ids, hosts = {node.id for node in kept}, {name for node in kept for name in (node.host, node.at)}
-    steps = tuple(step for step in plan.playbook.steps if any(node.id in ids for node in plan.by_step[step.id]))
+    gates = {step.id: step for step in (gate_steps(rollout, batches) if batches and rollout else ())}
+    steps = tuple(
+        gates.get(step.id, step)
+        for step in plan.playbook.steps
+        if any(node.id in ids for node in plan.by_step[step.id])
+    )
     named = {step.id for step in steps}
     tasks = {step.task for step in steps}
     local_files = {step: paths for step, paths in plan.local_files.items() if step in named}
@@ -107,7 +117,8 @@ def _without(plan: Plan, kept: Sequence[Node]) -> Plan:
         nodes=tuple(kept),
         joins=joins,
         edges=edges,
-        left_out=tuple(node.id for node in plan.nodes if node.id not in ids),
+        left_out=tuple(node.id for node in plan.nodes if node.id not in ids and node.id not in asking),
+        batches=batches,
     )
 
 

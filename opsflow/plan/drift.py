@@ -62,6 +62,10 @@ def differences(before: Plan, after: Plan) -> tuple[Difference, ...]:
 def _of_playbook(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Difference]:
     for key in ("name", "flow"):
         yield from (_changed("playbook", (), key, leaf) for leaf in _leaves(old[key], new[key]))
+    # Which units are in which batch follows from hosts and variables, of which each is told.
+    before, after = ({k: v for k, v in each.get("rollout", {}).items() if k != "units"} for each in (old, new))
+    for leaf in _leaves(before, after):
+        yield _changed("playbook", (), f"rollout.{leaf.path[0]}", leaf)
     for section in ("vars", "inputs", "extra"):
         said = {"vars": "of the playbook", "inputs": "default of the input", "extra": "given with -e"}[section]
         for leaf in _leaves(old[section], new[section]):

@@ -30,7 +30,7 @@ def decisive(plan: Plan, data: Mapping[str, Any] | None = None) -> dict[str, Any
         data = plan.live.to_json()
     playbook, directory = data["playbook"], data["playbook"]["directory"]
     steps = {step["id"]: _without(step, _ONLY_TOLD) for step in playbook["steps"]}
-    return {
+    found = {
         "name": playbook["name"],
         "flow": playbook["flow"],
         "order": list(steps) if playbook["flow"] == "linear" else [],
@@ -49,6 +49,12 @@ def decisive(plan: Plan, data: Mapping[str, Any] | None = None) -> dict[str, Any
             if node["key"] is not None or node["on"]
         },
     }
+    if playbook["rollout"]:
+        found["rollout"] = {
+            **_without(playbook["rollout"], frozenset({"positions"})),
+            "units": (data["batches"] or {}).get("units", []),
+        }
+    return found
 
 
 def fingerprint(decides: Mapping[str, Any]) -> str:

@@ -99,9 +99,9 @@ class _Edges:
 
 
 def _refuse_circle(plan: Plan) -> None:
-    if nx.is_directed_acyclic_graph(plan.graph):  # linear; finding a circle where there is none is not
+    if nx.is_directed_acyclic_graph(plan.order):  # linear; finding a circle where there is none is not
         return
-    circle = [before for before, _ in nx.find_cycle(plan.graph)]
+    circle = [before for before, _ in nx.find_cycle(plan.order)]
     steps = dict.fromkeys(plan.by_id[vertex].step for vertex in circle if vertex in plan.by_id)
     raise InputError(
         f"the order of these steps has been turned round, and they have begun in the old one: {', '.join(steps)}",

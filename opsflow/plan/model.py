@@ -9,6 +9,7 @@ import networkx as nx
 from pydantic import TypeAdapter
 
 from opsflow.model import LOCALHOST, Host, Need, OnFailure, Playbook, Step
+from opsflow.plan.batches import Batches, in_batches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,7 @@ class Node:
         id: `STEP@HOST`, with `foreach` `STEP[KEY]@HOST`.
         key, item: With `foreach`: for which item it is; the item's templates are rendered.
         on: On which other host its commands run; empty: on its own.
+        unit: What it is rolled out with; empty: it is not rolled.
         idle: Its step's `foreach` yields nothing on this host: it is skipped.
     """
 
@@ -28,6 +30,7 @@ class Node:
     key: str | None = None
     item: Any = None
     on: str = ""
+    unit: str = ""
     idle: bool = False
 
     @property
@@ -132,6 +135,7 @@ class Plan:
         local_files: For each step, those that its parameters name.
         groups: All groups of the inventory with their hosts, if a template asks for hosts; else nothing.
         nodes, joins, edges: The graph, in playbook order.
+        batches: How it is rolled out; None: all hosts at once.
         fingerprint: SHA-256 over all that decides what the run does.
         origin: What it was made from; None: it was made by an opsflow that did not write that down.
         retired: Nodes of the run's earlier plans that are not in its files any more: nothing is begun on them, but what
@@ -160,6 +164,7 @@ class Plan:
     retired: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     needs: Mapping[str, tuple[Need, ...]] = field(default_factory=dict)
+    batches: Batches | None = None
 
     @cached_property
     def steps(self) -> Mapping[str, Step]:
@@ -230,6 +235,30 @@ class Plan:
         graph.add_nodes_from(ids)
         graph.add_edges_from((ids[e.before], ids[e.after], {"barrier": e.barrier}) for e in self.edges)
         return graph
+
+    @cached_property
+    def batch_of(self) -> Mapping[str, int]:
+        """The batch of each node that is rolled, from 1 on."""
+        numbers = self.batches.numbers if self.batches else {}
+        return {node.id: numbers[node.unit] for node in self.nodes if node.unit in numbers}
+
+    @cached_property
+    def by_batch(self) -> tuple[tuple[str, ...], ...]:
+        """The nodes of each batch."""
+        found: list[list[str]] = [[] for _ in self.batches.units] if self.batches else []
+        for node, number in self.batch_of.items():
+            found[number - 1].append(node)
+        return tuple(map(tuple, found))
+
+    @cached_property
+    def order(self) -> "nx.DiGraph[str]":
+        """The graph with the order of batches: what comes later is reverted first."""
+        return in_batches(self.graph, self.by_batch) if self.batches else self.graph
+
+    @cached_property
+    def turns(self) -> Mapping[str, int]:
+        """Where each vertex stands in an order that no need, and no batch, contradicts."""
+        return {vertex: place for place, vertex in enumerate(nx.topological_sort(self.order))}
 
     @cached_property
     def after_local(self) -> frozenset[str]:

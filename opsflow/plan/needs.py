@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from opsflow.errors import Problem
 from opsflow.model import LOCALHOST, PER_ALL, PER_HOST, PER_ITEM, Need, Step
+from opsflow.plan.batches import Batches
 from opsflow.plan.model import Edge, Join, Node
 
 Values = Callable[[Step, Node, str], tuple[str, ...] | None]
@@ -69,11 +70,16 @@ class EdgeBuilder:
         steps: Steps by id.
         nodes: All nodes in plan order.
         values: Looks up the values by which nodes belong together.
+        batches: How they are rolled out; None: all at once.
     """
 
-    def __init__(self, steps: Iterable[Step], nodes: Sequence[Node], values: Values) -> None:
+    def __init__(
+        self, steps: Iterable[Step], nodes: Sequence[Node], values: Values, batches: Batches | None = None
+    ) -> None:
         self._nodes = nodes
         self._values = values
+        numbers = batches.numbers if batches else {}
+        self._batch = [numbers.get(node.unit, 0) for node in nodes]  # 0: not rolled
         self._of_step: dict[str, list[int]] = {step.id: [] for step in steps}
         for index, node in enumerate(nodes):
             self._of_step[node.step].append(index)
@@ -85,6 +91,7 @@ class EdgeBuilder:
         """Add what `step` needs of `needed`."""
         per = per_of(step, need, needed)
         for bundle in self._bundles(step, need, needed, per):
+            self._refuse_turned(step, bundle)
             connect(
                 step.id,
                 bundle.before,
@@ -98,7 +105,7 @@ class EdgeBuilder:
     def _bundles(self, step: Step, need: Need, needed: Step, per: str) -> list[_Bundle]:
         before, after = self._of_step[needed.id], self._of_step[step.id]
         if per == PER_ALL:
-            return [_Bundle(before=before, after=after)]
+            return self._in_batches(step, need, needed)
         by_value: dict[str, list[int]] = {}
         everyone: list[int] = []
         for index in before:
@@ -123,6 +130,19 @@ class EdgeBuilder:
             self._report_unmatched(step, needed, per, unmatched)
         return bundles
 
+    def _in_batches(self, step: Step, need: Need, needed: Step) -> list[_Bundle]:
+        """All of the same batch; what is not rolled comes before, or after, that of all batches."""
+        before, after = (_by(self._batch, self._of_step[one.id]) for one in (needed, step))
+        always, last = before.pop(0, []), after.pop(0, [])
+        rolled = [index for indices in before.values() for index in indices]
+        bundles = [_Bundle(before=before[number], after=after[number]) for number in after if number in before]
+        unmatched = [index for number in after if number not in before for index in after[number]]
+        if rolled and not always and unmatched and not need.optional:
+            self._report_unmatched(step, needed, PER_ALL, unmatched)
+        every = [index for indices in (*after.values(), last) for index in indices]
+        bundles += [_Bundle(before=always, after=sorted(every)), _Bundle(before=sorted(rolled), after=last)]
+        return [bundle for bundle in bundles if bundle.before and bundle.after]
+
     def _grouped(self, step: Step, indices: Sequence[int], per: str) -> dict[tuple[str, ...] | None, list[int]]:
         groups: dict[tuple[str, ...] | None, list[int]] = {}
         for index in indices:
@@ -145,7 +165,11 @@ class EdgeBuilder:
         names = [node.id if per == PER_ITEM else node.host for node in nodes]
         names = list(dict.fromkeys(names))
         shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-        same = {PER_HOST: "on the same host", PER_ITEM: "for the same item"}.get(per, f"with the same {per!r}")
+        same = {
+            PER_ALL: "in the same batch",
+            PER_HOST: "on the same host",
+            PER_ITEM: "for the same item",
+        }.get(per, f"with the same {per!r}")
         self.problems.append(
             Problem(
                 message=f"step {step.id!r} needs {needed.id!r} {same}, which matches nothing for {shown}",
@@ -153,3 +177,24 @@ class EdgeBuilder:
                 hint=f'give these hosts a match, or say {{ step = "{needed.id}", optional = true }}',
             )
         )
+
+    def _refuse_turned(self, step: Step, bundle: _Bundle) -> None:
+        """Nothing waits for a later batch."""
+        last = max(bundle.before, key=self._batch.__getitem__)
+        first = min((a for a in bundle.after if self._batch[a]), key=self._batch.__getitem__, default=last)
+        if self._batch[first] < self._batch[last]:
+            self.problems.append(
+                Problem(
+                    message=f"{self._nodes[first].id} is in batch {self._batch[first]} and needs "
+                    f"{self._nodes[last].id}, which is in batch {self._batch[last]}",
+                    position=step.positions.get("needs") or step.source,
+                    hint="give them one value of what the rollout is by, or change the need's per",
+                )
+            )
+
+
+def _by(keys: Sequence[int], indices: Iterable[int]) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for index in indices:
+        found.setdefault(keys[index], []).append(index)
+    return found

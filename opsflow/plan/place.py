@@ -24,6 +24,7 @@ class Placement:
         sight: What templates see.
         renderer: For templates in variables and lists of items.
         known: Whether all inputs are; else lists of items may not be.
+        rolled_by: What the rollout is by, which may be missing: what is not rolled is put back by itself.
 
     Attributes:
         hosts: The hosts of all nodes, by name.
@@ -31,10 +32,13 @@ class Placement:
         problems: All that is wrong.
     """
 
-    def __init__(self, steps: Mapping[str, Step], sight: Sight, renderer: Renderer, *, known: bool) -> None:
+    def __init__(
+        self, steps: Mapping[str, Step], sight: Sight, renderer: Renderer, *, known: bool, rolled_by: str = ""
+    ) -> None:
         self._steps = steps
         self._sight = sight
         self._known = known
+        self._rolled_by = rolled_by
         self._renderer = renderer
         self._values: dict[tuple[str, str], tuple[str, ...] | None] = {}  # by node and variable
         self._faults: dict[tuple[str, str], str] = {}  # of values that cannot be had
@@ -59,6 +63,12 @@ class Placement:
         self.hosts = {name: host for name, host in self.hosts.items() if name in used}
         return chosen
 
+    def add(self, steps: Sequence[Step], inventory: Inventory) -> list[Node]:
+        """The nodes of steps that are not the playbook's own."""
+        for step in steps:
+            self.of_step[step.id] = self._nodes(step, inventory.select(step.hosts))
+        return [node for step in steps for node in self.of_step[step.id]]
+
     def values(self, step: Step, node: Node, variable: str) -> tuple[str, ...] | None:
         """The values of a variable for a node; None: it has none, or none that can be had."""
         key = (node.id, variable)
@@ -74,7 +84,9 @@ class Placement:
 
     def check_values(self, step: Step, needs: Iterable[Need]) -> None:
         """What `per`, `needs` and `rollback_scope` name are variables of the step's nodes and of what they need."""
-        named = [("per", step.per, step.id), ("rollback_scope", step.rollback_scope, step.id)]
+        named = [("per", step.per, step.id)]
+        if step.rollback_scope != self._rolled_by:
+            named.append(("rollback_scope", step.rollback_scope, step.id))
         for need in needs:
             # Where keys of items were asked for, `per_of` has made do with what there is.
             per = PER_ITEM if need.per == PER_ITEM else per_of(step, need, self._steps[need.step])

@@ -41,6 +41,12 @@ def varied(step: Step, extra: Mapping[str, Any]) -> dict[str, Any]:
     return {name: values for name, values in step.retry.vary.items() if name not in extra}
 
 
+def plain_text(value: str) -> str:
+    """A value that `values_of` gave, as people write it."""
+    found = json.loads(value)
+    return found if isinstance(found, str) else value
+
+
 def values_of(step: Step, node: Node, host: Host, variable: str, renderer: Renderer) -> tuple[str, ...] | None:
     """The values of a variable by which a node belongs to others, as JSON text: a list belongs to each of its values.
 

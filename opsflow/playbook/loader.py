@@ -8,10 +8,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from opsflow.errors import Position, Problem
-from opsflow.model import SCOPE_RUN, InputSpec, Irreversible, Need, OnFailure, OnUnknown, Playbook, Retry, Step
+from opsflow.model import SCOPE_RUN, InputSpec, Irreversible, Need, OnFailure, OnUnknown, Playbook, Retry, Rollout, Step
 from opsflow.playbook.checks import consistency
 from opsflow.playbook.placement import advice, misplaced_variables
-from opsflow.playbook.schema import Common, NeedTable, PlaybookFile, RetryTable, StepTable
+from opsflow.playbook.schema import Common, NeedTable, PlaybookFile, RetryTable, RolloutTable, StepTable
 from opsflow.tomlfile import TomlFile, border_problems, project_directory, raise_problems, read
 
 
@@ -47,6 +47,7 @@ def examine(path: Path) -> tuple[Playbook | None, list[Problem]]:
 
 def _playbook(path: Path, file: TomlFile, content: PlaybookFile) -> Playbook:
     positions = file.positions_below("step")
+    scope = content.rollout.by if content.rollout else SCOPE_RUN
     return Playbook(
         name=content.name or path.stem,
         description=content.description,
@@ -56,8 +57,9 @@ def _playbook(path: Path, file: TomlFile, content: PlaybookFile) -> Playbook:
             for name, table in content.inputs.items()
         ),
         vars=content.vars,
+        rollout=_rollout(content.rollout, file) if content.rollout else None,
         steps=tuple(
-            _step(table, content.defaults, file.position(("step", index)), positions[index])
+            _step(table, content.defaults, scope, file.position(("step", index)), positions[index])
             for index, table in enumerate(content.step)
         ),
         path=str(path),
@@ -66,9 +68,25 @@ def _playbook(path: Path, file: TomlFile, content: PlaybookFile) -> Playbook:
     )
 
 
-def _step(table: StepTable, defaults: Common, source: Position, positions: dict[str, Position]) -> Step:
+def _rollout(table: RolloutTable, file: TomlFile) -> Rollout:
+    return Rollout(
+        by=table.by,
+        hosts=table.hosts or "",
+        batches=tuple(table.batches),
+        max_failures=table.max_failures,
+        pause=0.0 if table.pause == "approve" else table.pause,
+        approve=table.pause == "approve",
+        positions={key: file.position(("rollout", key)) for key in RolloutTable.known_keys()},
+    )
+
+
+def _step(
+    table: StepTable, defaults: Common, rollback_scope: str, source: Position, positions: dict[str, Position]
+) -> Step:
+    """A step; `rollback_scope`: where neither it nor the defaults name one."""
     own = {name: getattr(table, name) for name in table.model_fields_set - {"skip_depth"}}
-    said: dict[str, Any] = {name: getattr(defaults, name) for name in defaults.model_fields_set} | own
+    said: dict[str, Any] = {"rollback_scope": rollback_scope}
+    said |= {name: getattr(defaults, name) for name in defaults.model_fields_set} | own
     converted: dict[str, Any] = {
         "needs": None if table.needs is None else tuple(map(_need, table.needs)),
         "tags": tuple(table.tags),

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from opsflow.model import LOCALHOST, Turn
 from opsflow.tomlfile import Border
-from opsflow.units import Duration
+from opsflow.units import Duration, parse_duration
 
 InputType = Literal["string", "integer", "number", "boolean", "list", "table"]
 Text = Annotated[str, Field(min_length=1)]
@@ -16,6 +16,7 @@ _ON_CONTROLLER = frozenset({"approve"})
 """Tasks of the control machine, done once unless a step says where."""
 
 _EXPRESSION = re.compile(r"\s*\{\{(?:(?!\}\}).)*\}\}\s*", re.DOTALL)
+_PERCENT = re.compile(r"(\d{1,3})%")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]*")
 
 
@@ -142,10 +143,59 @@ class StepTable(Common):
         return value
 
 
+class RolloutTable(Border):
+    """`[rollout]`: the fleet in batches, one after the other."""
+
+    by: Text
+    hosts: Text | None = None
+    batches: list[int | str] = Field(min_length=1)
+    max_failures: int | str = 0
+    pause: float | Literal["approve"] = 0.0
+
+    @field_validator("batches", mode="plain")
+    @classmethod
+    def _sizes(cls, value: Any) -> list[int | str]:
+        if not isinstance(value, list) or not value or not all(_is_share(size, least=1) for size in value):
+            raise ValueError('must be a list of sizes: numbers of units from 1 on, or percentages like "25%"')
+        return value
+
+    @field_validator("max_failures", mode="plain")
+    @classmethod
+    def _bearable(cls, value: Any) -> int | str:
+        if not _is_share(value, least=0):
+            raise ValueError('must be a number of units, or a percentage like "5%"')
+        assert isinstance(value, int | str)
+        return value
+
+    @field_validator("pause", mode="plain")
+    @classmethod
+    def _time_or_approval(cls, value: Any) -> float | str:
+        if value == "approve":
+            return "approve"
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            raise ValueError('must be a time like "30s", or "approve"') from error
+
+    @model_validator(mode="after")
+    def _which_hosts(self) -> "RolloutTable":
+        if self.by == "host" and self.hosts is None:
+            raise ValueError('is by = "host": say which, with `hosts = PATTERN`')
+        if self.by != "host" and self.hosts is not None:
+            raise ValueError(f'is by = "{self.by}", of which each value is a unit: `hosts` goes with by = "host" only')
+        return self
+
+
+def _is_share(value: Any, *, least: int) -> bool:
+    """Whether a value is a number of units, or a percentage of them."""
+    if isinstance(value, str):
+        found = _PERCENT.fullmatch(value)
+        return found is not None and least <= int(found[1]) <= 100
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
 class PlaybookFile(Border):
     """A whole playbook."""
-
-    later = frozenset({"rollout"})
 
     name: Text | None = None
     description: str = ""
@@ -153,4 +203,5 @@ class PlaybookFile(Border):
     inputs: dict[str, InputTable] = Field(default_factory=dict)
     vars: dict[str, Any] = Field(default_factory=dict)
     defaults: Common = Common()
+    rollout: RolloutTable | None = None
     step: list[StepTable] = Field(min_length=1)

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 
 from opsflow.errors import InputError, OpsflowError, PlanDrift, Problem
-from opsflow.events import Event, NodePlanned
+from opsflow.events import Event, NodePlanned, RolloutPlanned
 from opsflow.model import AttemptRecord, Failure, NodeRecord, RequestRecord, RollbackRecord, RunRecord, question_of
 from opsflow.plan import Accepted
 
@@ -80,16 +80,18 @@ def show_data(
     }
 
 
-def plan_data(planned: Sequence[NodePlanned]) -> Data:
+def plan_data(planned: Sequence[NodePlanned], rollout: RolloutPlanned | None = None) -> Data:
     """A dry run."""
-    keys = ("step", "host", "action", "reversible", "summary", "diff", "needs")
+    keys = ("step", "host", "action", "reversible", "summary", "diff", "needs", "batch")
+    told = ("by", "batches", "max_failures", "pause", "gates")
     return {
+        "rollout": {key: plain(getattr(rollout, key)) for key in told} if rollout else None,
         "nodes": [
             {"id": node.node}
             | {key: plain(getattr(node, key)) for key in keys}
             | {"on": node.on or None, "finally": node.at_end, "approval": node.gate}
             for node in planned
-        ]
+        ],
     }
 
 

@@ -89,6 +89,23 @@ class Lines:
         return [self._printed(event.node, line) for line in lines]
 
     @say.register
+    def _(self, event: events.BatchBegan) -> list[str]:
+        head = self._paint("batch", BOLD)
+        return [f"{head} {event.number} of {event.total}: {one_line(some(event.units, 10))}"]
+
+    @say.register
+    def _(self, event: events.RolloutPaused) -> list[str]:
+        return [f"{self._paint('pausing', DIM)} {duration(event.delay)} before batch {event.number}"]
+
+    @say.register
+    def _(self, event: events.RolloutStopped) -> list[str]:
+        head = self._paint("rollout stopped", WARN)
+        permitted = "none may" if not event.max_failures else f"{event.max_failures:,} may"
+        failed = f"{one_line(some(event.failed, 10))} failed, and {permitted}"
+        left = "1 batch" if event.left == 1 else f"{event.left:,} batches"
+        return [f"{head}: {failed}; {left} not begun"]
+
+    @say.register
     def _(self, event: events.RollbackBegan) -> list[str]:
         head = self._paint("rolling back", WARN)
         return [f"{head} {scope_words(event.scope)}: {plural(len(event.nodes), 'node')}{_about(event.cause)}"]

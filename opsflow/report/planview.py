@@ -3,22 +3,29 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from opsflow.events import NodePlanned
+from opsflow.events import NodePlanned, RolloutPlanned
 from opsflow.model import Action
-from opsflow.report.text import BAD, BOLD, DIM, GOOD, INFO, MARKS, WARN, Paint, clean, one_line, plural, some
+from opsflow.report.text import BAD, BOLD, DIM, GOOD, INFO, MARKS, WARN, Paint, clean, duration, one_line, plural, some
 
 _DIFF_LINES = 40
 _DIFFS = 10
+_BATCHES = 10
+_UNITS = 10
 
 
-def plan_lines(planned: Sequence[NodePlanned], paint: Paint, *, verbose: bool = False) -> list[str]:
+def plan_lines(
+    planned: Sequence[NodePlanned], paint: Paint, *, rollout: RolloutPlanned | None = None, verbose: bool = False
+) -> list[str]:
     """The whole view.
 
     Args:
         planned: Nodes in the plan's order.
         paint: Colours.
+        rollout: In which batches.
         verbose: Every host by name, and every diff whole.
     """
+    if rollout and rollout.gates:  # of which the lines about the rollout tell
+        planned = [node for node in planned if node.node not in set(rollout.gates)]
     limit = len(planned) if verbose else 3
     steps: dict[str, list[NodePlanned]] = {}
     for node in sorted(planned, key=lambda node: node.at_end):
@@ -33,8 +40,28 @@ def plan_lines(planned: Sequence[NodePlanned], paint: Paint, *, verbose: bool = 
         lines.append(f"{number:>3}. {paint(step, BOLD)}{last}{waits}")
         for alike in _alike(nodes):
             lines += _group(alike, paint, limit)
+    if rollout:
+        lines += ["", *_rollout_lines(rollout, paint, None if verbose else _BATCHES)]
     shown = _diffs(planned, paint, None if verbose else _DIFFS, None if verbose else _DIFF_LINES)
     return [*lines, *shown, *_warnings(planned, paint, max(limit, 10)), "", _totals(planned, paint)]
+
+
+def _rollout_lines(rollout: RolloutPlanned, paint: Paint, limit: int | None) -> list[str]:
+    units = sum(map(len, rollout.batches))
+    said = f"{plural(units, 'unit')} by {one_line(rollout.by)}; no further batch once {_too_many(rollout.max_failures)}"
+    if rollout.gates:
+        said += "; somebody has to approve each batch but the first"
+    elif rollout.pause:
+        said += f"; {duration(rollout.pause)} between batches"
+    lines = [f"{paint('rollout', BOLD)}: {said}"]
+    for number, batch in enumerate(rollout.batches[:limit], 1):
+        lines.append(f"  batch {number}: {one_line(some(batch, len(batch) if limit is None else _UNITS))}")
+    more = len(rollout.batches) - len(rollout.batches[:limit])
+    return [*lines, paint(f"  {more:,} more (-v shows all)", DIM)] if more else lines
+
+
+def _too_many(may_fail: int) -> str:
+    return f"more than {may_fail:,} have failed" if may_fail else "one has failed"
 
 
 def _alike(nodes: Iterable[NodePlanned]) -> list[list[NodePlanned]]:

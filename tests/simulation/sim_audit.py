@@ -14,6 +14,7 @@ _ROLLBACKS = "SELECT key, scope, nodes, complete FROM rollbacks ORDER BY key"
 _NODES = "SELECT n, state FROM nodes ORDER BY n"
 _FINAL = ("succeeded", "failed", "unreachable")
 _MAY_HAVE_CHANGED = ("running", "succeeded", "failed", "unknown")
+_NOT_OVER = ("pending", "running", "reverting")
 _DRIVEN = ("running", "rolling_back")
 _OVER = ("succeeded", "rolled_back")
 
@@ -120,10 +121,18 @@ class Audit:
         for need in self._plan.needs_of(node):
             if node in self._witness.hanging(need) and (state := self._nodes[self._witness.place(need)][1]) not in GOOD:
                 self._say(f"{node} is to act while {need} is {state}")
+        if node in self._plan.batch_of:
+            self._batches_before(node)
         if node not in self._plan.at_end:
             closed = {SCOPE_RUN, self._scopes.of(node)}.intersection(r[1] for r in self._rollbacks)
             if closed:
                 self._say(f"{node} is to act, attempt {n}, although {closed} is rolled back")
+
+    def _batches_before(self, node: str) -> None:
+        for batch in self._plan.by_batch[: self._plan.batch_of[node] - 1]:
+            for other in batch:
+                if (state := self._nodes[self._witness.place(other)][1]) in _NOT_OVER:
+                    self._say(f"{node} is to act while {other}, of an earlier batch, is {state}")
 
     def _undoes(self, node: str, place: int, undoes: int) -> None:
         mine = [row for row in self._attempts if row[1] == place]

@@ -10,7 +10,7 @@ from typing import Any
 from greenlet import getcurrent
 from sim_timeline import Strand, Timeline
 
-from opsflow.engine import cancelling, chatter, context, lanes, loop, rollback, run
+from opsflow.engine import cancelling, chatter, context, lanes, loop, rollback, rolling, run
 from opsflow.journal import database, lease, store
 from opsflow.journal.lease import Writer
 
@@ -81,7 +81,7 @@ class _Threading:
 def simulated(clocks: Clocks, timeline: Timeline, dice: random.Random) -> Iterator[None]:
     """Let engine and journal live in simulated time."""
     put: list[tuple[Any, str, Any]] = [
-        *((module, "time", clocks) for module in (chatter, context, lanes, loop, run, database, store)),
+        *((module, "time", clocks) for module in (chatter, context, lanes, loop, rolling, run, database, store)),
         *((module, "datetime", clocks) for module in (context, loop, rollback, run)),
         *((module, "random", dice) for module in (context, lanes)),
         (cancelling, "threading", _Threading(timeline)),

@@ -1,10 +1,12 @@
 """Random plans, and the tasks in them: what they do depends on what they read, and is done in several operations."""
 
 import random
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from opsflow.errors import TaskFailed
+from opsflow.errors import InputError, TaskFailed
 from opsflow.inventory.static import StaticInventory
 from opsflow.model import (
     Connection,
@@ -16,6 +18,7 @@ from opsflow.model import (
     Playbook,
     Preview,
     Retry,
+    Rollout,
     Step,
 )
 from opsflow.plan import Plan, compile_plan
@@ -109,7 +112,25 @@ def random_plan(dice: random.Random, tasks: Tasks) -> Plan:
         steps.append(_step(dice, f"s{n}", [h.name for h in hosts], steps, plain=not mixed))
     inventory = StaticInventory(path="test", digest="", hosts=hosts, groups=(), directory=Path())
     playbook = Playbook(name="test", steps=tuple(steps), flow="graph", directory=".")
-    return compile_plan(playbook, inventory, tasks, RENDERER, inputs={}, extra={}, now=NOW)
+    more = {"inputs": {}, "extra": {}, "now": NOW}
+    aside = random.Random()
+    aside.setstate(dice.getstate())  # so that all else is as it was before there were rollouts
+    if aside.random() < 0.3:
+        with suppress(InputError):  # something that is not rolled would be in between, or a need would lead back
+            rolled = replace(playbook, rollout=_rollout(aside))
+            return compile_plan(rolled, inventory, tasks, RENDERER, **more)
+    return compile_plan(playbook, inventory, tasks, RENDERER, **more)
+
+
+def _rollout(dice: random.Random) -> Rollout:
+    by = dice.choice(["shard", "host"])
+    return Rollout(
+        by=by,
+        hosts="all" if by == "host" else "",
+        batches=tuple(dice.choice([(1,), (1,), (1, "50%"), ("30%",)])),
+        max_failures=dice.choice([0, 0, 1, "50%"]),
+        pause=dice.choice([0.0, 0.0, 40.0]),
+    )
 
 
 def _step(dice: random.Random, name: str, hosts: list[str], before: list[Step], *, plain: bool) -> Step:

@@ -62,6 +62,8 @@ KINDS: Mapping[str, tuple[str, ...]] = {
         "another attempt",
         "reverted before another attempt",
         "hook called again for an attempt that was left",
+        "batch after the first",
+        "rollout stopped, as too many units had failed",
         *(f"rollback of {scope}" for scope in ("the run", "a host", "a variable")),
         *(f"run in the end {state}" for state in ("succeeded", "failed", "rolled_back", "rollback_incomplete")),
         *(f"exit code in the end {code}" for code in (0, 1, 3, 4)),

@@ -9,7 +9,16 @@ from sim_hosts import Gate, Host
 
 from opsflow.engine.graph import Spread
 from opsflow.engine.scopes import Scopes
-from opsflow.events import Event, NodeFinished, NodeFollowed, NodeRetrying, NodeStarted, RollbackBegan
+from opsflow.events import (
+    BatchBegan,
+    Event,
+    NodeFinished,
+    NodeFollowed,
+    NodeRetrying,
+    NodeStarted,
+    RollbackBegan,
+    RolloutStopped,
+)
 from opsflow.model import SCOPE_RUN, Phase
 from opsflow.plan import Plan
 
@@ -197,6 +206,10 @@ class Ears:
             self._tally[f"rollback of {_KINDS.get(event.scope.partition('=')[0], 'a variable')}"] += 1
             if at_end := self._plan.at_end.intersection(event.nodes):
                 self._wrong.append(f"{at_end} are rolled back")
+        elif isinstance(event, BatchBegan | RolloutStopped):
+            late = isinstance(event, BatchBegan) and event.number > 1
+            self._tally["batch after the first"] += late
+            self._tally["rollout stopped, as too many units had failed"] += isinstance(event, RolloutStopped)
         elif isinstance(event, NodeStarted):
             self._started(event)
         elif isinstance(event, NodeFollowed):

@@ -38,13 +38,6 @@ OVER = {RunState.SUCCEEDED, RunState.ROLLED_BACK, RunState.ROLLBACK_INCOMPLETE}
 SESSIONS = 14
 
 
-@pytest.fixture(scope="module")
-def empty_journal(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("empty")
-    SqlJournal.open(f"sqlite:///{directory}/journal.db").close()
-    return directory / "journal.db"
-
-
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     monkeypatch.setattr(reverting, "_ONCE_MORE", Retry(attempts=2))

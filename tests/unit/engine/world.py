@@ -107,7 +107,7 @@ class PlayTask:
         self.idempotent = name == "again"
         self.has_plan = name != "blind"
         self.reversible = name != "firm"
-        self.gate = name == "ask"
+        self.gate = name in {"ask", "approve"}
 
     def check(self, params, *, ignore=()):
         return []
@@ -129,10 +129,10 @@ class PlayTask:
 
 
 class PlayTasks:
-    """`act` can be undone, `firm` cannot, `again` is idempotent, `blind` has no plan hook, `ask` is a gate."""
+    """`act` can be undone, `firm` cannot, `again` is idempotent, `blind` has no plan hook, `ask` and `approve` are gates."""
 
     def __init__(self, world):
-        self.tasks = {name: PlayTask(name, world) for name in ("act", "firm", "again", "blind", "ask")}
+        self.tasks = {name: PlayTask(name, world) for name in ("act", "firm", "again", "blind", "ask", "approve")}
 
     def names(self):
         return sorted(self.tasks)
@@ -204,13 +204,14 @@ def step(id, hosts="all", *, needs=None, task="act", **more):  # noqa: A002 - th
     return Step(id=id, task=task, hosts=hosts, needs=needed, **more)
 
 
-def make_plan(steps, hosts, world, *, flow="linear", extra=None) -> Plan:
+def make_plan(steps, hosts, world, *, flow="linear", extra=None, rollout=None, earlier=None) -> Plan:
     inventory = StaticInventory(path="test", digest="", hosts=hosts, groups=(), directory=Path())
     renderer = TemplateRenderer(directory=".", hosts=lambda p: [h.name for h in inventory.select(p)])
-    playbook = Playbook(name="test", steps=tuple(steps), flow=flow, directory=".")
+    playbook = Playbook(name="test", steps=tuple(steps), flow=flow, directory=".", rollout=rollout)
     return compile_plan(
-        playbook, inventory, PlayTasks(world), renderer, inputs={}, extra=extra or {}, now=datetime.now(UTC)
-    )
+        playbook, inventory, PlayTasks(world), renderer, inputs={}, extra=extra or {}, now=datetime.now(UTC),
+        earlier=earlier,
+    )  # fmt: skip
 
 
 class Stage:

@@ -39,7 +39,19 @@ class Maker:
         ]
         return StaticInventory(path="inv", digest="d", hosts=found, groups=groups or (), directory=Path(self.directory))
 
-    def compile(self, text, hosts=None, *, groups=None, inputs=None, extra=None, name="play.toml", now=NOW, tasks=None):
+    def compile(
+        self,
+        text,
+        hosts=None,
+        *,
+        groups=None,
+        inputs=None,
+        extra=None,
+        name="play.toml",
+        now=NOW,
+        tasks=None,
+        earlier=None,
+    ):
         playbook = self.load(text, name) if isinstance(text, str) else text
         inventory = None if hosts is None else self.inventory(hosts, groups)
         renderer = TemplateRenderer(
@@ -47,8 +59,9 @@ class Maker:
             hosts=lambda p: [h.name for h in inventory.select(p)] if inventory else [],
         )
         return compile_plan(
-            playbook, inventory, tasks or self.tasks, renderer, inputs=inputs or {}, extra=extra or {}, now=now
-        )
+            playbook, inventory, tasks or self.tasks, renderer, inputs=inputs or {}, extra=extra or {}, now=now,
+            earlier=earlier,
+        )  # fmt: skip
 
     def problems(self, *args, **more):
         """What is said of a playbook that does not compile: (line, message, hint)."""

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from opsflow.errors import InputError
 from opsflow.playbook import load
 
+ROLLOUT = '[rollout]\nby = "shard"\nbatches = [1, "25%"]\n'
 STEP = '[[step]]\nid = "a"\ntask = "command"\nhosts = "all"\n'
 
 MALFORMED = [
@@ -35,7 +36,20 @@ MALFORMED = [
     ("[with]\nx = 1\n" + STEP, 1, 2, "unknown key `with`", "write [step.with]"),
     ("[retry]\nattempts = 1\n" + STEP, 1, 2, "unknown key `retry`", "write [step.retry]"),
     ('hosts = "all"\n' + STEP, 1, 1, "unknown key `hosts`", "below the [[step]]"),
-    ('[rollout]\nby = "host"\n' + STEP, 1, 2, "`rollout` is not supported by this version", ""),
+    ('[rollout]\nby = "host"\n' + STEP, 1, 2, "`batches` is missing", ""),
+    ("[rollout]\nbatches = [1]\n" + STEP, 1, 2, "`by` is missing", ""),
+    (ROLLOUT + "batch = 1\n" + STEP, 4, 1, "unknown key `batch`", "did you mean `batches`?"),
+    (ROLLOUT + 'hosts = "all"\n' + STEP, 1, 2, "`hosts` goes with by", ""),
+    ('[rollout]\nby = "host"\nbatches = [1]\n' + STEP, 1, 2, "say which, with `hosts = PATTERN`", ""),
+    ('[rollout]\nby = "x"\nbatches = 1\n' + STEP, 3, 1, "`batches` must be a list of sizes", ""),
+    ('[rollout]\nby = "x"\nbatches = []\n' + STEP, 3, 1, "`batches` must be a list of sizes", ""),
+    ('[rollout]\nby = "x"\nbatches = [1, 0]\n' + STEP, 3, 1, "numbers of units from 1 on", ""),
+    ('[rollout]\nby = "x"\nbatches = ["0%"]\n' + STEP, 3, 1, "percentages like", ""),
+    ('[rollout]\nby = "x"\nbatches = ["101%"]\n' + STEP, 3, 1, "percentages like", ""),
+    ('[rollout]\nby = "x"\nbatches = [true]\n' + STEP, 3, 1, "`batches` must be", ""),
+    (ROLLOUT + "max_failures = -1\n" + STEP, 4, 1, "`max_failures` must be a number of units", ""),
+    (ROLLOUT + 'max_failures = "some"\n' + STEP, 4, 1, "`max_failures` must be a number of units", ""),
+    (ROLLOUT + 'pause = "aprove"\n' + STEP, 4, 1, "`pause` must be a time", ""),
     ('[vars]\nflow = "graph"\n' + STEP, 2, 1, "`flow` stands below [vars]", "move it above [vars]"),
     ("[vars]\nhost = 1\n" + STEP, 2, 1, "`host` cannot be a variable's name", ""),
     ("vars = 3\n" + STEP, 1, 1, "`vars` must be a table", ""),

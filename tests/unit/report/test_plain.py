@@ -83,6 +83,23 @@ def test_who_asked_for_a_stop_from_elsewhere_is_told(story):
     ]
 
 
+def test_how_a_rollout_goes_on_and_why_it_stops_is_told(story):
+    told = written(
+        [
+            story(events.BatchBegan, number=2, total=9, units=["b", "c"]),
+            story(events.RolloutPaused, number=3, delay=600),
+            story(events.RolloutStopped, failed=["b"], max_failures=0, left=7),
+            story(events.RolloutStopped, failed=["b", "c"], max_failures=1, left=1),
+        ]
+    )
+    assert [line.split(" ", 1)[1] for line in told.splitlines()] == [
+        "batch 2 of 9: b, c",
+        "pausing 10m00s before batch 3",
+        "rollout stopped: b failed, and none may; 7 batches not begun",
+        "rollout stopped: b, c failed, and 1 may; 1 batch not begun",
+    ]
+
+
 def test_what_hosts_say_cannot_steer_the_terminal(story, evil):
     told = written(
         [

@@ -1,6 +1,6 @@
 import pytest
 
-from opsflow.events import NodePlanned
+from opsflow.events import NodePlanned, RolloutPlanned
 from opsflow.model import Action
 from opsflow.report.data import plan_data
 from opsflow.report.planview import plan_lines
@@ -99,10 +99,44 @@ def test_the_json_form_has_the_names_of_the_contract(plan):
         "summary": "2 scripts",
         "diff": "",
         "needs": ["stop@web-1", "stop@web-2"],
+        "batch": None,
         "on": None,
         "finally": False,
         "approval": False,
     }
+
+
+def rollout(*batches, **more):
+    base = {"by": "shard", "batches": batches, "max_failures": 0, "pause": 0.0, "gates": ()}
+    return RolloutPlanned(run_id="", **base | more)
+
+
+def test_a_rollout_is_shown_with_its_batches():
+    nodes = [planned("a@h1", batch=1), planned("a@h2", batch=2)]
+    shown = plan_lines(nodes, PLAIN, rollout=rollout(["s1"], ["s2", "s3"], max_failures=1, pause=90.0))
+    assert shown[2:] == [
+        "",
+        "rollout: 3 units by shard; no further batch once more than 1 have failed; 1m30s between batches",
+        "  batch 1: s1",
+        "  batch 2: s2, s3",
+        "",
+        "plan: 2 to change",
+    ]
+    assert [node["batch"] for node in plan_data(nodes)["nodes"]] == [1, 2]
+    assert plan_data(nodes)["rollout"] is None
+    assert plan_data(nodes, rollout(["s1"]))["rollout"] == {
+        "by": "shard", "batches": [["s1"]], "max_failures": 0, "pause": 0.0, "gates": [],
+    }  # fmt: skip
+
+
+def test_what_asks_between_batches_is_said_once_and_not_as_a_step_for_each():
+    gates = [planned(f"batch/{n}@localhost", Action.UNKNOWN, gate=True) for n in range(2, 31)]
+    many = rollout(*([f"s{n}"] for n in range(30)), gates=[node.node for node in gates])
+    text = "\n".join(plan_lines([planned("a@h"), *gates], PLAIN, rollout=many))
+    assert "once one has failed; somebody has to approve each batch but the first" in text
+    assert "batch/2" not in text
+    assert "  batch 10: s9\n  20 more (-v shows all)\n" in text
+    assert "  batch 30: s29\n" in "\n".join(plan_lines([planned("a@h")], PLAIN, rollout=many, verbose=True))
 
 
 def test_what_runs_at_the_end_is_shown_last_and_marked():
