@@ -28,6 +28,8 @@ def make_context(
     timeout: float | None = None,
     secrets: Mapping[str, str] | None = None,
     emit: Callable[[Message], None] | None = None,
+    record: bool = False,
+    replay: bool = False,
 ) -> HookContext:
     """The context that the engine would give to a task's hook.
 
@@ -46,6 +48,8 @@ def make_context(
         secrets: Values by reference (`env:NAME`); references that are not in it are looked up in the environment and
             in files.
         emit: Gets output, logs and progress; None: they are dropped.
+        record: Whether operations are recorded, which the transport must be able to do.
+        replay: Whether the hook is called again: what it did is on record.
     """
     job = Job(
         kind=_KINDS[phase],
@@ -59,6 +63,10 @@ def make_context(
         facts={"host": host, "outputs": outputs or {}},
         timeout=timeout,
         directory=str(directory),
+        record=f"{run_id}/{step}/{phase}/{attempt}" if record else "",
+        epoch=1 if record else 0,
+        replay=replay,
+        machine=transport.claim(run_id, 1) if record else "",
     )
 
     def secret(name: str) -> str:

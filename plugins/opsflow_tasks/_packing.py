@@ -14,6 +14,7 @@ import tarfile
 from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -78,14 +79,14 @@ class Measured:
         return frozenset(found)
 
 
-def pack(path: Path, target: Path, limit: int, measured: Measured, without: Collection[str] = ()) -> None:
-    """Write an artifact as a `.tar.gz` that any tar unpacks safely, with its manifest.
+def pack(path: Path, target: Path, limit: int, *, manifest: bytes | None, without: Collection[str] = ()) -> None:
+    """Write an artifact as a `.tar.gz` that any tar unpacks safely.
 
     Args:
         path: The artifact.
         target: What is written.
         limit: Bytes that it may take when unpacked.
-        measured: What it was when it was read before.
+        manifest: Is put into it, too; None: the host has it.
         without: Files that need not be in it.
 
     Raises:
@@ -102,8 +103,9 @@ def pack(path: Path, target: Path, limit: int, measured: Measured, without: Coll
             for member in checked(members(path, stack), limit):
                 if member.name not in without or member.open is None:
                     _add(tar, member)
-            manifest = measured.manifest
-            _add(tar, Member(name=MANIFEST, mode=0o600, size=len(manifest), open=lambda: io.BytesIO(manifest)))
+            if manifest is not None:
+                opener = partial(io.BytesIO, manifest)
+                _add(tar, Member(name=MANIFEST, mode=0o600, size=len(manifest), open=opener))
     except BROKEN as error:
         raise BadArtifact(f"{path}: {error}") from error
 

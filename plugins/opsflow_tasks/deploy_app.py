@@ -124,7 +124,8 @@ def _send(ctx: Context, params: Params, before: Mapping[str, Any], values: Mappi
         there = measured.at(script.act(ctx, what, given)["reused"])
         with tempfile.TemporaryDirectory(prefix="opsflow-") as directory:
             packed = Path(directory, "artifact.tar.gz")
-            pack(path, packed, params.max_size, measured, there)
+            manifest = None if before["reuse"] else measured.manifest
+            pack(path, packed, params.max_size, manifest=manifest, without=there)
             if there:
                 ctx.log(
                     f"{len(there)} of {measured.count} files are there already: {packed.stat().st_size} bytes to send"

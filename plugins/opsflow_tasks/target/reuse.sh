@@ -3,7 +3,8 @@
 # the live release: what was copied is looked at, and what is not as it should be is thrown away, and sent.
 
 reuse() { # standard input: the new release's manifest, packed; says which of its lines need not be sent, as ranges
-    gzip -dc >"$o_tmp.files" 2>/dev/null && copy_same && verify_same || {
+    gzip -dc >"$o_tmp.files" || die "cannot unpack the list of files"
+    copy_same && verify_same || {
         rm -rf -- "$o_tmp" && mkdir -m 755 -- "$o_tmp" || die "cannot make $o_tmp"
         : >"$o_tmp.ok"
     }
@@ -12,7 +13,7 @@ reuse() { # standard input: the new release's manifest, packed; says which of it
         substr($0, 71) in ok { if (!last || FNR != last + 1) { out = out span(); first = FNR } last = FNR }
         function span() { return last ? (first == last ? first : first "-" last) "," : "" }
         END { print out span() }' "$o_tmp.ok" "$o_tmp.files")"
-    rm -f -- "$o_tmp".*
+    mv -f -- "$o_tmp.files" "$o_tmp/.opsflow-release.files" && rm -f -- "$o_tmp".* || die "cannot write in $o_tmp"
 }
 
 copy_same() {
