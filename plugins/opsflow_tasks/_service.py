@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from opsflow import Duration, Secret
+from opsflow_tasks._balancer import Haproxy
 from opsflow_tasks._checks import Checks
 from opsflow_tasks._target import Answer, Script, Value, hundredths
 
@@ -70,12 +71,19 @@ class Service(Checks):
         description="The server's log: the last lines of a start that fails are shown (systemd: of the unit's journal)."
         " With `command` its output is appended to it; without `log` it is lost.",
     )
+    haproxy: Haproxy | None = Field(
+        None,
+        description="Takes the server out of HAProxy (`drain`) before it is stopped, and in again once it is healthy;"
+        " what was out before stays out when that is reverted.",
+    )
     drained: str | None = Field(
         None,
         description="Command that ends with 0 while the server is drained, and changes nothing. Without it a healthy"
         " server counts as undrained.",
     )
-    drain_timeout: Duration = Field(60.0, description="How long a drain or undrain command may take.")
+    drain_timeout: Duration = Field(
+        60.0, description="How long a drain or undrain command may take, and HAProxy until it has taken the server in."
+    )
     stay_up: Duration = Field(
         2.0, description="How long a started server must stay healthy, as the same process, to count as started."
     )
@@ -129,6 +137,7 @@ class Service(Checks):
             **dict.fromkeys(_OTHERS),
             **own,
             **self.checked,
+            **(self.haproxy.values if self.haproxy else {}),
             "manager": manager or self.by,
             "control": self.control or _CONTROL.get(manager or self.by),
             "drain_timeout": hundredths(self.drain_timeout),
@@ -143,9 +152,9 @@ class Service(Checks):
         )
 
 
-_FILES = ("base", "log", "ports", "talk", "checks", "service")
+_FILES = ("base", "log", "ports", "talk", "checks", "balancer", "service")
 _TEXTS = ("service", "pidfile", "process", "command", "start", "stop", "status", "cwd", "log", "drained")
-_OTHERS = ("undrain", "drain_command", "confirm", "kill", "stay_down")
+_OTHERS = ("undrain", "drain_command", "confirm", "kill", "stay_down", "sockets", "servers", "balance")
 
 
 def describe(answer: Answer, port: int | None) -> str:

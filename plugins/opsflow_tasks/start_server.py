@@ -6,8 +6,9 @@ from typing import Any, Self
 from pydantic import BaseModel, Field, model_validator
 
 from opsflow import Context, Duration, Preview, hookimpl
+from opsflow_tasks._balancer import as_before, taken_in
 from opsflow_tasks._service import GONE, RUNNING, Service, describe, pid
-from opsflow_tasks._target import Answer, Script, hundredths
+from opsflow_tasks._target import Answer, hundredths
 
 _STOP_SECONDS = 30.0
 _STAY_DOWN_SECONDS = 1.0
@@ -29,16 +30,6 @@ class Params(Service):
             raise ValueError("how to start the server is not known: give `start`, or `command` with `pidfile`")
         return self
 
-    def health(self, call: str, *, seconds: float = 0.0, manager: str | None = None, undrain: bool = False) -> Script:
-        """A script that knows when the server is healthy."""
-        return self.script(
-            call,
-            seconds=seconds,
-            manager=manager,
-            timeout=hundredths(self.timeout),
-            undrain=self.undrain_command if undrain else None,
-        )
-
 
 @hookimpl
 def params() -> type[BaseModel]:
@@ -49,14 +40,15 @@ def params() -> type[BaseModel]:
 @hookimpl
 def plan(ctx: Context, params: Params) -> Preview:
     """Does it run, and is it healthy?"""
-    found = params.health("examine").look(ctx)
+    found = params.script("examine", timeout=hundredths(params.timeout)).look(ctx)
     if found.error:
         return Preview.fail(found.error)
     name, running = params.service, found["state"] in RUNNING
-    before = {"running": running, "manager": found["manager"]}
+    balancer = found["balancer"].split()
+    before = {"running": running, "manager": found["manager"], "balancer": balancer}
     if running and found["unhealthy"]:
         return Preview.change(f"wait until {name} is healthy: {found['unhealthy']}", before=before)
-    if running and found["drained"] and params.undrain_command:
+    if running and (taken_in(balancer, ready=False) or (found["drained"] and params.undrain_command)):
         return Preview.change(f"undrain {name}{describe(found, params.port)}", before=before)
     if running:
         return Preview.unchanged(f"{name} is healthy{describe(found, params.port)}", outputs=_outputs(params, found))
@@ -74,18 +66,28 @@ def plan(ctx: Context, params: Params) -> Preview:
 def execute(ctx: Context, params: Params, preview: Preview) -> dict[str, Any]:
     """Start, watch, undrain: one script, whose polling costs no round trips."""
     seconds = 2 * params.timeout + params.stay_up + params.drain_timeout
-    script = params.health("start", seconds=seconds, manager=preview.before.get("manager"), undrain=True)
-    answer = script.act(ctx, f"start {params.service}")
-    return _outputs(params, answer)
+    before = preview.before
+    balance = taken_in(before.get("balancer", ()), ready=False)
+    script = params.script(
+        "start",
+        seconds=seconds,
+        manager=before.get("manager"),
+        timeout=hundredths(params.timeout),
+        undrain=params.undrain_command,
+        balance=balance,
+    )
+    return _outputs(params, script.act(ctx, f"start {params.service}"))
 
 
 @hookimpl
 def revert(ctx: Context, params: Params, preview: Preview, outputs: Mapping[str, Any] | None) -> None:  # noqa: ARG001 - the hook's
-    """Stop it if it did not run before. It is this attempt's own process, so it may be killed."""
-    if preview.before.get("running"):
+    """Take out what was out. Stop it if it did not run: it is this attempt's own process, so it may be killed."""
+    running, balance = preview.before.get("running"), as_before(preview.before.get("balancer", ()))
+    if running and not balance:
         return
     script = params.script(
-        "stop",
+        "balance" if running else "stop",
+        balance=balance,
         seconds=2 * _STOP_SECONDS,
         manager=preview.before.get("manager"),
         kill=params.by != "commands",
@@ -93,7 +95,7 @@ def revert(ctx: Context, params: Params, preview: Preview, outputs: Mapping[str,
         stay_down=hundredths(_STAY_DOWN_SECONDS),
         drain=0,
     )
-    script.act(ctx, f"stop {params.service}")
+    script.act(ctx, f"drain {params.service}" if running else f"stop {params.service}")
 
 
 def _outputs(params: Params, answer: Answer) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from opsflow import Context, Duration, Preview, hookimpl
+from opsflow_tasks._balancer import taken_in, taken_out
 from opsflow_tasks._service import GONE, RUNNING, Service, describe, pid
 from opsflow_tasks._target import hundredths
 
@@ -28,8 +29,9 @@ class Params(Service):
     )
     drain: Duration = Field(
         0.0,
-        description="How long connections get to end by themselves, after `drain_command` and before the server is"
-        " stopped. With `port` the wait is over as soon as nobody is connected to it.",
+        description="How long connections get to end by themselves, once `haproxy` and `drain_command` keep new ones"
+        " away and before the server is stopped. It is over as soon as HAProxy has no session left there; without it,"
+        " as soon as nobody is connected to `port`.",
     )
     drain_command: str | None = Field(
         None, description="Command that keeps new traffic away; run first. If it fails the server is not stopped."
@@ -65,7 +67,12 @@ def plan(ctx: Context, params: Params) -> Preview:
         return Preview.fail(f"{params.service} runs, and there is no `stop` command")
     return Preview.change(
         f"stop {params.service}{describe(found, params.port)}",
-        before={"running": found["state"] in RUNNING, "pid": pid(found), "manager": found["manager"]},
+        before={
+            "running": found["state"] in RUNNING,
+            "pid": pid(found),
+            "manager": found["manager"],
+            "balancer": found["balancer"].split(),
+        },
         reversible=params.startable,
         why="" if params.startable else "how to start it is not known: no `start` or `command`",
     )
@@ -84,6 +91,7 @@ def execute(ctx: Context, params: Params, preview: Preview) -> dict[str, Any]:
         stay_down=hundredths(params.stay_down),
         drain=hundredths(params.drain),
         drain_command=params.drain_command,
+        balance=taken_out(preview.before.get("balancer", ())),
     )
     script.act(ctx, f"stop {params.service}")
     return _outputs(params)
@@ -100,6 +108,7 @@ def revert(ctx: Context, params: Params, preview: Preview, outputs: Mapping[str,
         manager=preview.before.get("manager"),
         timeout=hundredths(params.start_timeout),
         undrain=params.undrain_command,
+        balance=taken_in(preview.before.get("balancer", ()), ready=True),
     )
     script.act(ctx, f"start {params.service} again")
 

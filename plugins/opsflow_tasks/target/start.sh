@@ -54,6 +54,7 @@ look() { # for the plan hooks: changes nothing
         say listener "$o_holder"
         ! lent || say lent yes
     fi
+    [ -z "$o_sockets" ] || balancer_states
     if [ -n "$o_drained" ] && look_up "$o_drained"; then say drained yes; fi
 }
 
@@ -82,6 +83,7 @@ start() {
     wait_healthy
     say pid "$o_pid"
     [ -z "$o_undrain" ] || must undrain "$o_drain_timeout" "$o_undrain"
+    balance
 }
 
 lent() { # whether systemd itself listens, for a unit that it starts when somebody connects

@@ -1,6 +1,7 @@
 # Bring the service down and make sure that it is.
 
 stop() {
+    balance
     state
     if [ "$o_state" = running ]; then
         [ -z "$o_drain_command" ] || must drain "$o_drain_timeout" "$o_drain_command"
@@ -23,14 +24,27 @@ stop() {
     stay_down
 }
 
-quiet_down() { # until nobody is connected any more, or the time for it is over
+quiet_down() { # until nobody is served any more, or the time for it is over
     now
     o_late=$((o_now + o_drain)) o_pause=0
-    while [ "$o_now" -lt "$o_late" ]; do
-        if [ -n "$o_port" ] && [ -z "$(sockets 01)" ]; then return; fi
-        pause
+    [ "$o_drain" -gt 0 ] || return 0
+    while busy; do
         now
+        if [ "$o_now" -ge "$o_late" ]; then
+            people "$o_drain"
+            [ -z "$o_sockets" ] || say note "$o_served sessions were left when $o_seconds for draining were over"
+            return
+        fi
+        pause
     done
+}
+
+busy() { # as the balancer counts, or else the target's kernel; nobody knows: then it takes the whole time
+    if [ -n "$o_sockets" ]; then
+        serving
+    elif [ -n "$o_port" ]; then
+        [ -n "$(sockets 01)" ]
+    fi
 }
 
 ask_to_stop() {

@@ -1,4 +1,4 @@
-"""stop_server and start_server with a real systemd, on a machine of its own."""
+"""stop_server and start_server with a real systemd, on a machine of its own whose sh is busybox's."""
 
 from contextlib import ExitStack, closing
 
@@ -31,7 +31,9 @@ def machine(tmp_path_factory):
     if reason := machines_missing():
         pytest.skip(reason)
     with ExitStack() as stack:
-        fleet = stack.enter_context(MachineFleet(tmp_path_factory.mktemp("systemd"), ("one",)))
+        fleet = stack.enter_context(
+            MachineFleet(tmp_path_factory.mktemp("systemd"), ("one",), shells={"one": "busybox"})
+        )
         reached = stack.enter_context(closing(SshTransport(Host(name="one", connection=fleet.connection("one")))))
         for name, text in UNITS.items():
             (fleet.root("one") / "etc/systemd/system" / name).write_text(text)
@@ -49,9 +51,9 @@ def said(machine, command):
 
 
 def test_start_stop_and_revert(on_machine, machine):
-    start = on_machine(start_server, service="game@7000", port=7000, **QUICK)
+    start = on_machine(start_server, service="game@7000", port=7000, http="/", http_status=404, **QUICK)
     began = start.plan()
-    assert began.before == {"running": False, "manager": "systemd"}
+    assert began.before == {"running": False, "manager": "systemd", "balancer": []}
     outputs = start.execute(began)
     assert outputs == start.plan().outputs
     stop = on_machine(stop_server, service="game@7000", port=7000, **GONE)
