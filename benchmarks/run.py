@@ -17,6 +17,7 @@ from pathlib import Path
 import cost
 import distant
 import engine
+import large_inventories
 import machine
 import many
 import peers
@@ -55,6 +56,7 @@ def _benchmarks() -> dict[str, Callable[[Path, argparse.Namespace], list[Report]
         "cost": lambda work, a: cost.measure(work, runs=a.runs),
         "engine": lambda work, a: engine.measure(work, sizes=[int(s) for s in a.sizes.split(",")], runs=a.runs),
         "starting": lambda work, a: starting.measure(work, runs=max(a.runs, 9)),
+        "inventories": lambda work, a: large_inventories.measure(work, runs=max(a.runs, 5)),
         "transfer": lambda work, a: transfer.measure(work, size=a.mebibytes, runs=a.runs),
     }
 

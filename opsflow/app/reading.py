@@ -10,7 +10,7 @@ from opsflow.app.running import Request, selected
 from opsflow.app.settings import Settings
 from opsflow.errors import Problem
 from opsflow.journal import SqlJournal
-from opsflow.model import HostExplanation, NodeRecord, RequestRecord, RollbackRecord, RunRecord
+from opsflow.model import GroupMembers, HostExplanation, NodeRecord, RequestRecord, RollbackRecord, RunRecord
 from opsflow.plan import Accepted, Picture, Plan, differences
 from opsflow.playbook.jsonschema import playbook_schema as schema_of_playbooks
 from opsflow.ports import Inventory, Task
@@ -120,3 +120,8 @@ def host(inventory: str, name: str, settings: Settings) -> HostExplanation:
 def playbook_schema(settings: Settings) -> Mapping[str, Any]:
     """JSON Schema of playbooks, the parameters of all tasks included."""
     return schema_of_playbooks(wiring.registry(settings))
+
+
+def members(inventory: str, settings: Settings) -> Mapping[str, GroupMembers]:
+    """What each group of an inventory is made of, `all` first. Raises `InputError`."""
+    return wiring.members(inventory, settings)

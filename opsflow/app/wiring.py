@@ -19,7 +19,7 @@ from opsflow.errors import InputError, Position, Problem
 from opsflow.events import HostKeyAccepted, Listener
 from opsflow.inventory.static import StaticInventory
 from opsflow.journal import SqlJournal
-from opsflow.model import Connection, Host, HostExplanation, OnFailure, Playbook
+from opsflow.model import Connection, GroupMembers, Host, HostExplanation, OnFailure, Playbook
 from opsflow.plan import ALL, Plan, Selection, compile_plan, contracted
 from opsflow.playbook import TemplateRenderer
 from opsflow.plugins.registry import TaskRegistry, load_tasks
@@ -112,6 +112,13 @@ def explained(inventory: str, host: str, settings: Settings) -> HostExplanation:
     """Where all that is known of a host comes from. Raises `InputError`."""
     return inventories.explain(
         inventory, host, project=settings.project, defaults=settings.ssh, renderer=_connection_renderer(settings)
+    )
+
+
+def members(inventory: str, settings: Settings) -> Mapping[str, GroupMembers]:
+    """What each group of an inventory is made of, `all` first. Raises `InputError`."""
+    return inventories.members(
+        inventory, project=settings.project, defaults=settings.ssh, renderer=_connection_renderer(settings)
     )
 
 

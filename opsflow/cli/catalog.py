@@ -83,6 +83,24 @@ def show_host(
     return 0
 
 
+@command(inventory, "graph")
+def graph(common: Common, inventory: Inventory = "") -> int:
+    """Show the groups within groups, and the hosts in them, as a tree."""
+    import sys
+
+    from opsflow import app
+    from opsflow.cli.screen import write_data, write_lines
+    from opsflow.report.catalog import group_data, group_lines
+    from opsflow.report.text import Paint
+
+    found = app.members(*_named(common, inventory))
+    if common.machine:
+        write_data(group_data(found), common)
+    else:
+        write_lines(group_lines(found, Paint.of(sys.stdout, allowed=not common.no_color)))
+    return 0
+
+
 def _named(common: Common, inventory: str) -> "tuple[str, Settings]":
     """The inventory that is meant, and the settings. Raises `InputError`: none is."""
     from opsflow.errors import InputError

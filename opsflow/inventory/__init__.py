@@ -1,5 +1,5 @@
 """Inventories: the machines there are, and patterns that name some of them."""
 
-from opsflow.inventory.source import explain, load
+from opsflow.inventory.source import explain, load, members
 
-__all__ = ["explain", "load"]
+__all__ = ["explain", "load", "members"]

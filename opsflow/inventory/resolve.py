@@ -10,7 +10,7 @@ from opsflow.inventory.kinship import Kinship, kinship_problems, named_in
 from opsflow.inventory.magic import magic_variables, mentioned
 from opsflow.inventory.schema import ConnectionKeys
 from opsflow.inventory.static import StaticInventory
-from opsflow.model import Host, HostExplanation, Provenance
+from opsflow.model import GroupMembers, Host, HostExplanation, Provenance
 from opsflow.ports import Renderer
 from opsflow.tomlfile import raise_problems
 
@@ -61,6 +61,20 @@ class Resolution:
             notices=self._draft.notices,
             unreachable=unreachable,
         )
+
+    def members(self) -> Mapping[str, GroupMembers]:
+        """All groups with what is in them; in `all`: the groups that are in no other, and hosts that are in none."""
+        lonely = any(UNGROUPED in named for named in self._named_in.values())
+        own = {ALL} if lonely else {ALL, UNGROUPED}
+        groups = {name: group for name, group in self._draft.groups.items() if name not in own}
+        below = {child for group in groups.values() for child in group.children}
+        hosts: dict[str, list[str]] = {name: [] for name in (ALL, *groups)}
+        for host, named in self._named_in.items():
+            for group in named or {ALL}:
+                hosts[group].append(host)
+        children = {ALL: [name for name in groups if name not in below]}
+        children |= {name: list(group.children) for name, group in groups.items()}
+        return {name: GroupMembers(children=tuple(children[name]), hosts=tuple(hosts[name])) for name in hosts}
 
     def explanation(self, name: str) -> HostExplanation:
         """Where all that is known of a host comes from."""

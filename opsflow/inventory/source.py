@@ -1,6 +1,7 @@
 """What `-i` means."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from opsflow.errors import InputError, Problem
@@ -11,7 +12,7 @@ from opsflow.inventory.resolve import Resolution
 from opsflow.inventory.schema import ConnectionKeys
 from opsflow.inventory.static import StaticInventory
 from opsflow.inventory.varsfiles import read_variables
-from opsflow.model import HostExplanation
+from opsflow.model import GroupMembers, HostExplanation
 from opsflow.ports import Renderer
 from opsflow.tomlfile import did_you_mean, project_directory
 
@@ -56,6 +57,19 @@ def explain(
     if host not in hosts:
         raise InputError([Problem(message=f"there is no host `{host}`", hint=did_you_mean(host, hosts))])
     return resolution.explanation(host)
+
+
+def members(
+    source: str,
+    *,
+    project: Path,
+    defaults: ConnectionKeys = ConnectionKeys(),  # noqa: B008 - frozen
+    renderer: Renderer | None = None,
+) -> Mapping[str, GroupMembers]:
+    """What each group is made of, `all` first. Raises `InputError` as `load`."""
+    resolution = Resolution(_drafted(source, project), defaults, renderer)
+    resolution.inventory()
+    return resolution.members()
 
 
 def _drafted(source: str, project: Path) -> Draft:

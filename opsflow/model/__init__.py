@@ -1,7 +1,16 @@
 """Plain data: frozen, no behaviour beyond what follows from its own fields, no I/O."""
 
 from opsflow.model.gate import Answer, approval, question_of
-from opsflow.model.hosts import LOCALHOST, Connection, Host, HostExplanation, Provenance, localhost, split_address
+from opsflow.model.hosts import (
+    LOCALHOST,
+    Connection,
+    GroupMembers,
+    Host,
+    HostExplanation,
+    Provenance,
+    localhost,
+    split_address,
+)
 from opsflow.model.housekeeping import Holder, Kept, Old, Upgrade
 from opsflow.model.playbook import (
     PER_ALL,
@@ -85,6 +94,7 @@ __all__ = [
     "CommandResult",
     "Connection",
     "Failure",
+    "GroupMembers",
     "Holder",
     "Host",
     "HostExplanation",

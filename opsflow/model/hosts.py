@@ -118,6 +118,14 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GroupMembers:
+    """What a group is made of: the groups in it, and the hosts that it names itself."""
+
+    children: tuple[str, ...]
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostExplanation:
     """A host, and where all that is known of it comes from; by name."""
 

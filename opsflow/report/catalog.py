@@ -1,10 +1,10 @@
 """What there is: tasks and hosts, for people and for programs."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from opsflow.model import Host, HostExplanation, Provenance
+from opsflow.model import GroupMembers, Host, HostExplanation, Provenance
 from opsflow.ports import Inventory, Task
 from opsflow.report.data import problem_data
 from opsflow.report.text import BOLD, DIM, Paint, clean, columns, one_line
@@ -76,6 +76,32 @@ def host_explanation_data(found: HostExplanation) -> dict[str, Any]:
         "connection": {each.name: _provenance_data(each) for each in found.connection},
         "variables": {each.name: _provenance_data(each) for each in found.variables},
     }
+
+
+def group_lines(groups: Mapping[str, GroupMembers], paint: Paint) -> list[str]:
+    """Groups within groups, with their hosts, as a tree; what is in a group stands where it is named first."""
+    lines: list[str] = []
+    shown: set[str] = set()
+    waiting = [("", "", next(iter(groups)), True)]
+    while waiting:
+        before, branch, name, is_group = waiting.pop()
+        again = is_group and name in shown
+        lines.append(
+            f"{before}{branch}{paint(one_line(name), BOLD if is_group else '')}{' (see above)' if again else ''}"
+        )
+        if not is_group or again:
+            continue
+        shown.add(name)
+        inside = [(child, True) for child in groups[name].children] + [(host, False) for host in groups[name].hosts]
+        further = before + {"": "", "├─ ": "│  ", "└─ ": "   "}[branch]
+        for at, (inner, inner_is_group) in reversed(list(enumerate(inside, 1))):
+            waiting.append((further, "└─ " if at == len(inside) else "├─ ", inner, inner_is_group))
+    return lines
+
+
+def group_data(groups: Mapping[str, GroupMembers]) -> dict[str, Any]:
+    """The same as JSON."""
+    return {name: {"children": list(found.children), "hosts": list(found.hosts)} for name, found in groups.items()}
 
 
 def _provenance_rows(value: Provenance, paint: Paint, *, explain: bool) -> Iterator[tuple[str, ...]]:

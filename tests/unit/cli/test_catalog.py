@@ -72,3 +72,39 @@ def test_a_host_is_shown_as_json(project, opsflow):
     assert found["connection"]["address"] == {"value": "web-1", "by": "default", "where": "", "over": []}
     over = [{"value": "all", "by": "all", "where": "i.toml:2:1"}]
     assert found["variables"]["x"] == {"value": 1, "by": "group web", "where": "i.toml:5:10", "over": over}
+
+
+def test_groups_are_shown_as_a_tree_and_each_in_full_once(project, opsflow):
+    (project / "i.toml").write_text(
+        '[groups.site]\nchildren = ["web", "db"]\n[groups.web]\nhosts = ["w1", "w2"]\n[groups.db]\nhosts = ["d1"]\n'
+        '[groups.zone]\nchildren = ["web"]\nhosts = ["d1"]\n[hosts.lonely]\n'
+    )
+    assert (
+        opsflow("inventory", "graph", "-i", "i.toml").out
+        == """\
+all
+├─ site
+│  ├─ web
+│  │  ├─ w1
+│  │  └─ w2
+│  └─ db
+│     └─ d1
+├─ zone
+│  ├─ web (see above)
+│  └─ d1
+└─ lonely
+"""
+    )
+    groups = json.loads(opsflow("inventory", "graph", "-i", "i.toml", "--output", "json").out)
+    assert groups["all"] == {"children": ["site", "zone"], "hosts": ["lonely"]}
+    assert groups["site"] == {"children": ["web", "db"], "hosts": []}
+
+
+def test_what_of_an_inventory_is_not_understood_is_told_beside_the_list(project, opsflow):
+    (project / "hosts").write_text("[web]\nw1 ansible_password=hunter2\n")
+    ended = opsflow("inventory", "list", "-i", "hosts")
+    assert ended.code == 0
+    assert "warning: hosts:2:4: `ansible_password` is not heeded" in ended.err
+    assert "hunter2" not in ended.out + ended.err
+    (notice,) = json.loads(opsflow("inventory", "list", "-i", "hosts", "--output", "json").out)["notices"]
+    assert (notice["file"], notice["line"]) == ("hosts", 2)
