@@ -33,13 +33,14 @@ class Measured:
 
     Attributes:
         sha256: Of a file's bytes, or of what a directory holds, times and owners left out.
-        count: How many files it has.
+        count, size: How many files it has, and how many bytes they take when they are unpacked.
         files: The names in the manifest, in its order.
         manifest: `SHA256 MODE NAME` a line, of the files of which nothing but these counts.
     """
 
     sha256: str
     count: int = 0
+    size: int = 0
     files: tuple[str, ...] = ()
     manifest: bytes = b""
 
@@ -54,7 +55,7 @@ class Measured:
         Raises:
             BadArtifact: it cannot be read or is not safe.
         """
-        whole, count, files, lines = hashlib.sha256(), 0, [], []
+        whole, count, size, files, lines = hashlib.sha256(), 0, 0, [], []
         try:
             with ExitStack() as stack:
                 for m in checked(members(path, stack), limit):
@@ -62,13 +63,14 @@ class Measured:
                     line = json.dumps([os.fsencode(m.name).hex(), m.mode, m.directory, m.target, m.size, content])
                     whole.update(line.encode() + b"\n")
                     count += content is not None
+                    size += m.size
                     if content and _LISTED.fullmatch(m.name):
                         files.append(m.name)
                         lines.append(b"%s %04o %s\n" % (content.encode(), m.mode, os.fsencode(m.name)))
             sha256 = whole.hexdigest() if path.is_dir() else _digest(path.open("rb"))
         except BROKEN as error:
             raise BadArtifact(f"{path}: {error}") from error
-        return cls(sha256=sha256, count=count, files=tuple(files), manifest=b"".join(lines))
+        return cls(sha256=sha256, count=count, size=size, files=tuple(files), manifest=b"".join(lines))
 
     def at(self, lines: str) -> frozenset[str]:
         """Names of files by the numbers of their lines in the manifest, from 1: `2,5-9`."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from opsflow import Context, LocalPath, Preview, TaskFailed, hookimpl
 from opsflow_tasks._archive import BadArtifact
-from opsflow_tasks._packing import pack
+from opsflow_tasks._packing import Measured, pack
 from opsflow_tasks._release import ID_LENGTH, Params
 from opsflow_tasks._target import Answer, Value
 
@@ -27,12 +27,13 @@ def params() -> type[BaseModel]:
 def plan(ctx: Context, params: Params) -> Preview:
     """What is live, and is the release there already?"""
     try:
-        sha256 = params.measured().sha256
+        measured = params.measured()
     except BadArtifact as error:
         return Preview.fail(str(error))
+    sha256 = measured.sha256
     release = params.release or sha256[:ID_LENGTH]
     found = params.script("look", release).look(ctx)
-    refusal = found.error or _refusal(params, found, release, sha256)
+    refusal = found.error or _refusal(params, found, release, measured)
     if refusal:
         return Preview.fail(refusal)
     live = found["current"] == f"releases/{release}"
@@ -76,14 +77,19 @@ def revert(ctx: Context, params: Params, preview: Preview, outputs: Mapping[str,
     script.act(ctx, f"go back to {before['current'] or 'no release'}")
 
 
-def _refusal(params: Params, found: Answer, release: str, sha256: str) -> str:
+def _refusal(params: Params, found: Answer, release: str, measured: Measured) -> str:
     """Why the release cannot be had; empty: it can."""
     live, good = found["current"] == f"releases/{release}", found["staged"] == "good"
-    if (good or live) and found["sha256"] != sha256:
+    if (good or live) and found["sha256"] != measured.sha256:
         return f"release {release} is there with other content: give this one another `release`"
     if live and not good:
         return f"release {release} is live, but a rollback has marked it bad: deploy another one"
-    return f"release {release} is not staged" if params.phase == "switch" and not good else ""
+    if params.phase == "switch" and not good:
+        return f"release {release} is not staged"
+    needed = 0 if good else measured.size // 1024
+    if found["free"] and needed > int(found["free"]):
+        return f"release {release} takes {needed} KiB, and there are {found['free']} KiB free for {found['root']}"
+    return ""
 
 
 def _change(params: Params, found: Answer, release: str, sha256: str) -> Preview:

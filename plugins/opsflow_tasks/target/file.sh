@@ -3,7 +3,7 @@
 
 look() {
     say path "$o_dest"
-    o_me=$(id -u) o_uid='' o_gid=''
+    o_me=$(id -u) o_uid='' o_gid='' o_hindered=''
     [ -d "$o_dir" ] || die "there is no directory $o_dir"
     if [ -L "$o_dest" ]; then
         say kind link
@@ -30,7 +30,10 @@ look() {
     [ "$o_me" = 0 ] || may_give
 }
 
-hinder() { say hindrance "$1"; }
+hinder() { # WHY it cannot be changed; the first reason counts
+    [ -n "$o_hindered" ] || say hindrance "$1"
+    o_hindered=yes
+}
 
 properties() { # FILE -> o_mode (octal), o_uid, o_gid, o_size; by `ls`, which is everywhere
     o_line=$(ls -ldn "$1" | awk 'NR == 1 {

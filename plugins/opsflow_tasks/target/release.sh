@@ -20,6 +20,11 @@ look() {
     else
         die "$o_dir was not made by opsflow"
     fi
+    o_up=$o_root
+    while [ ! -e "$o_up" ]; do
+        o_up=${o_up%/*} o_up=${o_up:-/}
+    done
+    say free "$(df -Pk "$o_up" 2>/dev/null | awk 'NR == 2 { print $4 }')"
     for o_name in $o_shared; do
         case $o_name in */) continue ;; esac
         [ -e "$o_root/shared/$o_name" ] || die "$o_root/shared/$o_name has to be put there first"
@@ -144,9 +149,9 @@ undo() { # only if the link is what this attempt made it
     fi
     rm -rf -- "$o_tmp" "$o_tmp".* "$o_archive" "$o_root/.$o_link.new" "$o_root/.$o_link.new.swap"
     [ -z "$o_fresh" ] || rmdir -- "$o_root/releases" "$o_root/shared" "$o_root" 2>/dev/null
-    # Also when the link was put back by an undo before this one, which may have been cut short.
+    # Also when the link was put back by an undo before this one, which may have been cut short; not if it never moved.
     if [ -n "$o_switched" ] && [ -n "$o_before" ] && [ "$(readlink "$o_at")" = "$o_before" ]; then
-        hook after_switch "$o_after_switch" "$o_old"
+        ! read_marker "$o_dir" || [ "$o_previous" != "$o_before" ] || hook after_switch "$o_after_switch" "$o_old"
     fi
 }
 

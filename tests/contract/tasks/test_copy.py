@@ -210,6 +210,26 @@ class TestRefusing:
         with pytest.raises(ValidationError, match=message):
             copy.params().model_validate({"dest": "d", **params}, context={"directory": "/"})
 
+    @pytest.mark.parametrize(
+        ("params", "why"),
+        [
+            ({}, "it belongs to "),
+            ({"dest": "etc/new", "owner": "0:0"}, "only root can give it to 0"),
+            ({"dest": "etc/new", "owner": ":0"}, "only root can give it the group 0"),
+        ],
+    )
+    def test_what_only_root_may_do_is_known_before(self, put, conf, tools, params, why):
+        program = (
+            "#!/bin/sh\ncase $* in -u | -G) echo 65534 ;; '-u root') echo 0 ;; *) exec /usr/bin/id \"$@\" ;; esac\n"
+        )
+        (tools / "id").write_text(program)
+        (tools / "id").chmod(0o755)
+        preview = put(**params).plan()
+        assert preview.action is Action.FAIL
+        assert f"cannot be changed: {why}" in preview.why
+        assert "become" in preview.why
+        assert put("old\n").plan().action is Action.UNCHANGED
+
     def test_what_others_changed_after_the_plan_is_not_overwritten(self, put, conf):
         task = put()
         preview = task.plan()

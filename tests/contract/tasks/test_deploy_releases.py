@@ -136,6 +136,12 @@ class TestSendingLess:
         assert len(task.sent[0]) == 6
 
 
+def test_a_release_for_which_there_is_no_room_fails_in_the_plan(deploy, home, tools):
+    (tools / "df").write_text("#!/bin/sh\necho Filesystem 1024-blocks Used Available\necho /dev/x 100 80 20 80% /\n")
+    (tools / "df").chmod(0o755)
+    assert deploy("1").plan().why == f"release 1 takes 39 KiB, and there are 20 KiB free for {home}/srv"
+
+
 class TestRevision:
     def test_it_says_what_was_deployed(self, deploy, releases):
         outputs = deploy("1").apply()
@@ -199,6 +205,17 @@ class TestHooks:
         assert os.readlink(home / "srv/current") == "releases/1"
         deploy("2").apply()
         assert os.readlink(home / "srv/current") == "releases/2"
+
+    @pytest.mark.parametrize("hook", ["after_stage", "before_switch"])
+    def test_a_revert_of_what_never_went_live_reloads_nothing(self, deploy, home, source, hook):
+        deploy("1").apply()
+        (source / "new").touch()
+        task = deploy("2", **{hook: "false"}, after_switch='touch "$APP/reloaded"')
+        preview = task.plan()
+        with pytest.raises(TaskFailed):
+            task.execute(preview)
+        task.revert(preview)
+        assert not (home / "srv/reloaded").exists()
 
     def test_a_release_that_was_not_completed_is_no_good_one(self, deploy, releases):
         task = deploy("1", phase="stage", after_stage="false")
