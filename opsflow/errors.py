@@ -74,7 +74,8 @@ class Difference:
     """One thing that the files no longer say as a stored plan does, or that is not as its preview found it.
 
     Attributes:
-        what: `playbook`, `inventory`, `step`, `order`, `host`, `variable`, `task`, `file`, `group`, `node` or `action`.
+        what: `playbook`, `inventory`, `step`, `include`, `order`, `host`, `variable`, `task`, `file`, `group`, `node`
+            or `action`.
         names: Of which; several, where the same is to be said of all.
         change: `added`, `removed`, `changed`, or `wrong`: it cannot be told, for the reason in `after`.
         key: What of them, as a dotted path; empty: all.

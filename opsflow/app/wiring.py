@@ -254,10 +254,11 @@ def _plan_hosts(plan: Plan) -> Callable[[str], Sequence[str]]:
 
 def _with_lines(problems: Sequence[Problem], found: Playbook) -> list[Problem]:
     """Problems that were found after reading know where they are, not what stands there."""
-    lines = Path(found.path).read_text(encoding="utf-8").splitlines()
+    files = {found.path, *(step.source.file for step in found.steps if step.source)}
+    lines = {file: Path(file).read_text(encoding="utf-8").splitlines() for file in files}
 
     def line(position: Position | None) -> str:
-        own = position is not None and position.file == found.path and position.line <= len(lines)
-        return lines[position.line - 1].replace("\t", " ") if own and position else ""
+        known = lines.get(position.file, []) if position else []
+        return known[position.line - 1].replace("\t", " ") if position and position.line <= len(known) else ""
 
     return [p if p.line else replace(p, line=line(p.position)) for p in problems]

@@ -84,9 +84,10 @@ class HookContext:
 
     @property
     def outputs(self) -> Mapping[str, Any]:
-        """Outputs of earlier steps, by step id."""
+        """Outputs of earlier steps, by step id; in an included playbook those of its own steps."""
         found: Mapping[str, Any] = self._job.facts.get("outputs", {})
-        return found
+        part = "".join(self._job.step.rpartition("/")[:2])
+        return {step.removeprefix(part): of for step, of in found.items() if step.startswith(part)}
 
     @property
     def project(self) -> Path:

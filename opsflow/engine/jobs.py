@@ -58,7 +58,7 @@ class Jobs:
         self._renderer = renderer
         self._plan_of = plan_of or (lambda _: plan)
         self._values: dict[tuple[str, str], dict[str, list[Node]]] = {}
-        self._wants_all = {step.id: _wants_all(step) for step in plan.playbook.steps}
+        self._wants_all = {step.id: _wants_all(plan, step) for step in plan.playbook.steps}
 
     def prepare(self, node: str, *, place: int = 0) -> Job:
         """Render and look, for the attempt to come; `place`: which of the values that vary it gets, from 0."""
@@ -161,7 +161,7 @@ class Jobs:
         facts: dict[str, Any] = {"host": node.host, "now": plan.now, **node.facts}
         references = plan.references.get(step.id, ())
         if references:
-            all_nodes = self._wants_all[step.id] if plan is self._plan else _wants_all(step)
+            all_nodes = self._wants_all[step.id] if plan is self._plan else _wants_all(plan, step)
             facts["outputs"] = {name: self._outputs(step, node, name, all_nodes=all_nodes) for name in references}
             facts["steps"] = {name: self._state(step, node, name) for name in references}
         return facts
@@ -241,7 +241,8 @@ def _for_item(node: Node, others: Sequence[Node]) -> Sequence[Node]:
     return [other for other in others if node.key is None or other.key in {None, node.key}]
 
 
-def _wants_all(step: Step) -> bool:
+def _wants_all(plan: Plan, step: Step) -> bool:
     """Whether a step's templates ask for the outputs of all nodes of another."""
-    templates = json.dumps([step.params, step.vars, step.when, step.retry.vary], default=str)
+    of_all = [plan.playbook.vars, [[part.vars, part.given] for part in plan.playbook.parts]]
+    templates = json.dumps([step.params, step.vars, step.when, step.retry.vary, of_all], default=str)
     return "by_host" in templates or "by_item" in templates

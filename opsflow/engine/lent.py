@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from opsflow.errors import TemplateError
-from opsflow.model import Job, Message, Output, Turn
+from opsflow.model import PART, Job, Message, Output, Turn
 from opsflow.ports import OutputSink, Renderer
 from opsflow.report.masking import Masker
 
@@ -22,10 +22,13 @@ class RenderedVars(Mapping[str, Any]):
     ) -> None:
         self._turn = turn.values if turn else {}
         self._variables = {**variables, **self._turn}
+        self._names = self._variables.keys() - {PART}
         self._facts = facts
         self._renderer = renderer
 
     def __getitem__(self, name: str) -> Any:
+        if name not in self._names:
+            raise KeyError(name)
         value = self._variables[name]
         if name in self._turn:
             return value
@@ -38,10 +41,10 @@ class RenderedVars(Mapping[str, Any]):
         return self._renderer.document(text, name, self._variables, {**self._facts, **facts}, secret=secret)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._variables)
+        return (name for name in self._variables if name in self._names)
 
     def __len__(self) -> int:
-        return len(self._variables)
+        return len(self._names)
 
 
 class Earlier:

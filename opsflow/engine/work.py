@@ -169,7 +169,9 @@ class Worker:
 
 def _without_outputs(job: Job, message: str) -> str:
     """What to do about outputs that a template mentions and that there are not."""
-    for step, found in job.facts.get("steps", {}).items():
+    part = "".join(job.step.rpartition("/")[:2])
+    for name, found in job.facts.get("steps", {}).items():
+        step = name.removeprefix(part)
         if step in message and found["state"] not in _HAS_OUTPUTS:
             return f"step {step} is {found['state']}: say what to use instead, outputs.{step}.KEY | default(...)"
     return ""

@@ -13,6 +13,7 @@ from opsflow.model.hosts import (
 )
 from opsflow.model.housekeeping import Holder, Kept, Old, Upgrade
 from opsflow.model.playbook import (
+    PART,
     PER_ALL,
     PER_HOST,
     PER_ITEM,
@@ -21,10 +22,13 @@ from opsflow.model.playbook import (
     SCOPE_RUN,
     InputSpec,
     Need,
+    Part,
     Playbook,
     Retry,
     Rollout,
     Step,
+    scoped,
+    where_scoped,
 )
 from opsflow.model.records import (
     AttemptFinished,
@@ -77,6 +81,7 @@ from opsflow.model.work import (
 
 __all__ = [
     "LOCALHOST",
+    "PART",
     "PER_ALL",
     "PER_HOST",
     "PER_ITEM",
@@ -118,6 +123,7 @@ __all__ = [
     "Outcome",
     "Output",
     "OutputAppended",
+    "Part",
     "Phase",
     "PlanReplaced",
     "Playbook",
@@ -145,5 +151,7 @@ __all__ = [
     "question_of",
     "record_of",
     "said_with",
+    "scoped",
     "split_address",
+    "where_scoped",
 ]

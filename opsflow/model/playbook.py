@@ -15,6 +15,24 @@ SCOPE_HOST = "host"
 RESERVED_NAMES = frozenset({"host", "outputs", "steps", "item", "now"})
 """What templates see beside variables. No variable or input can have these names."""
 
+PART = "part of"
+"""Beside variables: id of the included playbook whose they are, so that its templates mean its own steps."""
+
+_SCOPED = "value, variables"
+
+
+def scoped(value: Any, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """A variable whose templates see other variables, as data."""
+    return {_SCOPED: [value, variables]}
+
+
+def where_scoped(value: Any) -> tuple[Any, Mapping[str, Any]] | None:
+    """What `scoped` was given; None: it is any other value."""
+    match value:
+        case {"value, variables": [inner, Mapping() as variables]} if len(value) == 1:
+            return inner, variables
+    return None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
@@ -100,6 +118,41 @@ class Step:
     source: Position | None = None
     positions: Mapping[str, Position] = field(default_factory=dict)
 
+    @property
+    def part(self) -> str:
+        """Id of the included playbook that it is a step of; empty: of none."""
+        return self.id.rpartition("/")[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """An included playbook: what its steps see and what they wait for. Its steps bear its id before theirs.
+
+    Attributes:
+        id: That of the entry that includes it.
+        flow, vars: Its own.
+        inputs: The defaults of its inputs.
+        given: Its inputs, from the entry's `vars`: templates of the playbook that includes it.
+        needs: Of the entry, as of a step: what its first steps wait for.
+        per: Of the entry; None: each of its first steps has its own.
+        source, positions: Of the entry, as of a step.
+    """
+
+    id: str
+    flow: str = "linear"
+    vars: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    given: Mapping[str, Any] = field(default_factory=dict)
+    needs: tuple[Need, ...] | None = None
+    per: str | None = None
+    source: Position | None = None
+    positions: Mapping[str, Position] = field(default_factory=dict)
+
+    @property
+    def part(self) -> str:
+        """Id of the included playbook that includes it; empty: none does."""
+        return self.id.rpartition("/")[0]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
@@ -141,6 +194,7 @@ class Playbook:
     """A whole playbook. `flow` is `linear`, `graph` or `unordered`; `directory` anchors relative local paths.
 
     `rollout` None: all hosts at once.
+    `steps` are those of included playbooks, too, in their places; `parts` are these playbooks, outer ones first.
     """
 
     name: str
@@ -150,6 +204,11 @@ class Playbook:
     inputs: tuple[InputSpec, ...] = ()
     vars: Mapping[str, Any] = field(default_factory=dict)
     rollout: Rollout | None = None
+    parts: tuple[Part, ...] = ()
     path: str = ""
     directory: str = ""
     digest: str = ""
+
+    def part(self, name: str) -> Part:
+        """One of `parts`."""
+        return next(part for part in self.parts if part.id == name)

@@ -8,7 +8,7 @@ from opsflow.errors import Problem, TemplateError
 from opsflow.model import Host, OnUnknown, Playbook, Step, Turn
 from opsflow.params import LocalFiles
 from opsflow.plan.model import Node
-from opsflow.plan.values import Sight, varied
+from opsflow.plan.values import Sight, has_template, varied
 from opsflow.ports import Renderer, Task, Tasks
 
 
@@ -166,12 +166,3 @@ class ParameterCheck:
             return bool(self._renderer.references(value, self._seen[step.id]))
         except TemplateError:
             return True  # reported where references are collected
-
-
-def has_template(value: Any) -> bool:
-    """Whether a value holds a template anywhere."""
-    if isinstance(value, str):
-        return "{{" in value or "{%" in value
-    if isinstance(value, Mapping):
-        return any(has_template(v) for v in value.values())
-    return isinstance(value, list | tuple) and any(has_template(v) for v in value)

@@ -10,15 +10,16 @@ from typing import Any
 import networkx as nx
 
 from opsflow.errors import InputError, Problem, TemplateError
-from opsflow.model import Need, Playbook, Step
+from opsflow.model import Connection, Host, Need, Playbook, Step
 from opsflow.plan.batches import Batches
-from opsflow.plan.check import ParameterCheck, has_template, step_problem
+from opsflow.plan.check import ParameterCheck, step_problem
 from opsflow.plan.fingerprint import sealed
 from opsflow.plan.model import Node, Plan, TaskFacts
 from opsflow.plan.needs import EdgeBuilder
+from opsflow.plan.order import Order
 from opsflow.plan.place import Placement
 from opsflow.plan.rollout import Division, before_and_after, gate_steps
-from opsflow.plan.values import Sight, varied
+from opsflow.plan.values import Sight, has_template, node_variables, varied
 from opsflow.ports import Inventory, Renderer, Tasks
 from opsflow.tomlfile import did_you_mean
 
@@ -89,7 +90,8 @@ class _Compiler:
         hosts = self.placement.hosts
         seen = {step.id: self._variables(step) for step in self.playbook.steps}
         references = {step.id: self._references(step, seen[step.id]) for step in self.playbook.steps}
-        needs = {step.id: self._needs(i, step, references[step.id]) for i, step in enumerate(self.playbook.steps)}
+        order = Order(self.playbook, references)
+        needs = {step.id: self._needs(order, step, references[step.id]) for step in self.playbook.steps}
         self._check_cycles(needs)
         check = ParameterCheck(self.playbook, self.tasks, self.renderer, self.sight, seen)
         self.problems += check.problems(nodes if render else [], hosts)
@@ -153,7 +155,9 @@ class _Compiler:
             for name, value in self.placement.hosts[node.host].vars.items():
                 if has_template(value):
                     of_hosts.setdefault(name, []).append(value)
-        return {**self.inputs, **of_hosts, **self.playbook.vars, **step.vars, **step.retry.vary, **self.extra}
+        any_host = Host(name="", connection=Connection(), vars=of_hosts)
+        varied_step = replace(step, vars={**step.vars, **step.retry.vary})
+        return node_variables(self.playbook, varied_step, any_host, inputs=self.inputs, extra=self.extra)
 
     def _references(self, step: Step, variables: Mapping[str, Any]) -> frozenset[str]:
         found: dict[str, str] = {}  # step → the key that mentions it
@@ -176,22 +180,16 @@ class _Compiler:
             self.problems.append(step_problem(step, found[unknown], message, did_you_mean(unknown, self.steps)))
         return frozenset(found.keys() & self.steps.keys())
 
-    def _needs(self, index: int, step: Step, references: frozenset[str]) -> list[Need]:
-        if step.needs is not None:
-            # What it needs wrongly, the reader of the file has told.
-            needs = [need for need in step.needs if need.step in self.steps and need.step != step.id]
-        elif self.playbook.flow == "linear":
-            before = [other.id for other in self.playbook.steps[:index] if other.at_end is step.at_end]
-            needs = [Need(step=needed) for needed in before[-1:]]
-        else:
-            needs = []
+    def _needs(self, order: Order, step: Step, references: frozenset[str]) -> list[Need]:
+        # What it needs wrongly, the reader of the file has told.
+        needs = order.needs(step)
         self._check_ends(step, needs, references)
         # What runs at the end runs after all others without needing them, and may speak of them.
         references = frozenset(name for name in references if self.steps[name].at_end is step.at_end)
         needs = [need for need in needs if self.steps[need.step].at_end is step.at_end]
         stated = {need.step for need in needs}
-        if self.playbook.flow == "unordered" and (needs or references):
-            what = "needs" if needs else "a template that mentions another step"
+        if order.flow_of(step) == "unordered" and (step.needs or references):
+            what = "needs" if step.needs else "a template that mentions another step"
             hint = 'say flow = "graph", in which only what is stated is ordered'
             self.problems.append(step_problem(step, "needs", f'flow = "unordered" permits no {what}', hint))
         return needs + [Need(step=r) for r in sorted(references - stated)]
@@ -223,7 +221,9 @@ class _Compiler:
         self.problems.append(step_problem(first, "needs", f"steps need one another in a circle: {text} (read: before)"))
 
     def _groups(self) -> dict[str, tuple[str, ...]]:
-        templates = json.dumps([self.playbook.vars, self.inputs, self.extra], default=str)
+        templates = json.dumps(
+            [self.playbook.vars, self.inputs, self.extra, [[p.vars, p.given] for p in self.playbook.parts]], default=str
+        )
         templates += json.dumps(
             [[s.params, s.vars, s.when, s.foreach, s.on, s.retry.vary] for s in self.playbook.steps], default=str
         )

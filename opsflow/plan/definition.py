@@ -51,11 +51,21 @@ def _definitions(plan: Plan) -> Iterator[tuple[str, str]]:
     texts = {id_: _text(step) for id_, step in steps.items()}
     for node in plan.nodes:
         host, step = found["hosts"][node.host], steps[node.step]
-        variables = {**found["inputs"], **host["vars"], **found["vars"], **found["extra"]}
+        variables = _variables(found, node.step.rpartition("/")[0], host["vars"])
         seen = _seen(texts[node.step], variables)
         task = found["tasks"][step["task"]]
         connection, placed = found["hosts"][node.at]["connection"], found["placed"].get(node.id)
         yield node.id, _text([step, task, connection, files.get(node.step), seen, placed])
+
+
+def _variables(found: Mapping[str, Any], part: str, of_host: Mapping[str, Any]) -> dict[str, Any]:
+    """What a step sees beside its own; with what an included playbook was given all that this may mean."""
+    if not part:
+        return {**found["inputs"], **of_host, **found["vars"], **found["extra"]}
+    own = found["parts"][part]
+    outer = _variables(found, part.rpartition("/")[0], of_host)
+    given = {name: [value, _seen(_text(value), outer)] for name, value in own["given"].items()}
+    return {**own["inputs"], **of_host, **own["vars"], **found["extra"], **given}
 
 
 def _seen(text: str, variables: Mapping[str, Any]) -> dict[str, Any]:

@@ -48,6 +48,7 @@ def differences(before: Plan, after: Plan) -> tuple[Difference, ...]:
     old, new = decisive(before), decisive(after)
     found = [
         *_of_playbook(old, new),
+        *_of_parts(old, new, after),
         *_of_steps(old, new, after),
         *_of_hosts(old, new),
         *_of_keys("task", old["tasks"], new["tasks"]),
@@ -71,6 +72,17 @@ def _of_playbook(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Dif
         for leaf in _leaves(old[section], new[section]):
             name, *rest = leaf.path
             yield _changed("variable", (name,), ".".join(rest) or said, leaf)
+
+
+def _of_parts(old: Mapping[str, Any], new: Mapping[str, Any], plan: Plan) -> Iterator[Difference]:
+    """Included playbooks that are in both: the steps of the others come and go."""
+    for name in (name for name in old["parts"] if name in new["parts"]):
+        for leaf in _leaves(old["parts"][name], new["parts"][name]):
+            # What it is given is written as the `vars` of the entry that includes it.
+            path = ("vars", *leaf.path[1:]) if leaf.path[0] == "given" else leaf.path
+            part = plan.playbook.part(name)
+            position = part.positions.get(".".join(path[:2]), part.source)
+            yield replace(_changed("include", (name,), ".".join(leaf.path), leaf), position=position)
 
 
 def _of_steps(old: Mapping[str, Any], new: Mapping[str, Any], plan: Plan) -> Iterator[Difference]:

@@ -33,7 +33,8 @@ def decisive(plan: Plan, data: Mapping[str, Any] | None = None) -> dict[str, Any
     found = {
         "name": playbook["name"],
         "flow": playbook["flow"],
-        "order": list(steps) if playbook["flow"] == "linear" else [],
+        "order": list(steps) if "linear" in {playbook["flow"], *(part["flow"] for part in playbook["parts"])} else [],
+        "parts": {part["id"]: _without(part, _ONLY_TOLD) for part in playbook["parts"]},
         "vars": playbook["vars"],
         "inputs": data["inputs"],
         "extra": data["extra"],

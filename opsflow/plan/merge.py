@@ -25,6 +25,7 @@ def merged(old: Plan, new: Plan, settled: Collection[str]) -> Plan:
     """
     gone = [node for node in old.nodes if node.id not in new.by_id]
     steps = [step for step in old.playbook.steps if step.id not in new.steps]
+    parts = [part for part in old.playbook.parts if part.id not in {other.id for other in new.playbook.parts}]
     tasks = {step.task: old.tasks[step.task] for step in steps}
     nodes = (*new.nodes, *gone)
     graph = _Edges(new, nodes)
@@ -33,7 +34,7 @@ def merged(old: Plan, new: Plan, settled: Collection[str]) -> Plan:
             graph.keep(old, node.id)
     plan = replace(
         new,
-        playbook=replace(new.playbook, steps=(*new.playbook.steps, *steps)),
+        playbook=replace(new.playbook, steps=(*new.playbook.steps, *steps), parts=(*new.playbook.parts, *parts)),
         hosts={**{name: old.hosts[name] for name in _still_in_use(old, gone, settled)}, **new.hosts},
         tasks={**tasks, **new.tasks},
         references={**{step.id: old.references.get(step.id, ()) for step in steps}, **new.references},

@@ -6,11 +6,11 @@ from typing import Any
 
 from opsflow.errors import InputError, Problem, TemplateError
 from opsflow.model import LOCALHOST, PER_ALL, PER_HOST, PER_ITEM, SCOPE_HOST, SCOPE_RUN, Host, Need, Step
-from opsflow.plan.check import has_template, step_problem
+from opsflow.plan.check import step_problem
 from opsflow.plan.items import keyed
 from opsflow.plan.model import Node
 from opsflow.plan.needs import per_of
-from opsflow.plan.values import Sight, values_of
+from opsflow.plan.values import Sight, has_template, values_of
 from opsflow.ports import Inventory, Renderer
 
 _NO_VARIABLES = frozenset({PER_ALL, PER_HOST, SCOPE_RUN, SCOPE_HOST})

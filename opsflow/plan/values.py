@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from opsflow.errors import TemplateError
-from opsflow.model import PER_ITEM, Host, Playbook, Step
+from opsflow.model import PART, PER_ITEM, Host, Playbook, Step, scoped
 from opsflow.plan.model import Node
 from opsflow.ports import Renderer
 
@@ -16,9 +16,35 @@ def node_variables(
 ) -> dict[str, Any]:
     """Variables that a node's templates see, templates in them not rendered.
 
-    Weakest first: input defaults, inventory (groups and host, merged there), playbook, step, `-e`.
+    Weakest first: input defaults, inventory (groups and host, merged there), playbook, step, `-e`; in an included
+    playbook its own inputs and variables, and last what its inputs were given.
     """
-    return {**inputs, **host.vars, **playbook.vars, **step.vars, **extra}
+    return _seen_in(playbook, step.part, host.vars, inputs, extra, step.vars)
+
+
+def _seen_in(
+    playbook: Playbook,
+    part: str,
+    of_host: Mapping[str, Any],
+    inputs: Mapping[str, Any],
+    extra: Mapping[str, Any],
+    own: Mapping[str, Any],
+) -> dict[str, Any]:
+    if not part:
+        return {**inputs, **of_host, **playbook.vars, **own, **extra}
+    found = playbook.part(part)
+    outer = _seen_in(playbook, found.part, of_host, inputs, extra, {})
+    given = {name: scoped(value, outer) if has_template(value) else value for name, value in found.given.items()}
+    return {**found.inputs, **of_host, **found.vars, **own, **extra, **given, PART: part}
+
+
+def has_template(value: Any) -> bool:
+    """Whether a value holds a template anywhere."""
+    if isinstance(value, str):
+        return "{{" in value or "{%" in value
+    if isinstance(value, Mapping):
+        return any(has_template(v) for v in value.values())
+    return isinstance(value, list | tuple) and any(has_template(v) for v in value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,9 @@ from opsflow.playbook.inputs import misfit
 from opsflow.tomlfile import KeyPath, TomlFile, did_you_mean
 
 _OF_ROLLBACKS = frozenset({"on_failure", "rollback_scope", "irreversible", "on_unknown"})
+OF_INCLUDES = frozenset({"id", "include", "vars", "needs", "per", "tags", "notes"})
+"""Keys of an entry that includes a playbook."""
+
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -20,6 +23,7 @@ def consistency(file: TomlFile) -> Iterator[Problem]:
     yield from _needs(file, steps)
     yield from _at_end(file, steps)
     yield from _depths(file, steps)
+    yield from _includes(file, steps)
     yield from _inputs(file)
     yield from _reserved(file, ("inputs",), file.data.get("inputs"))
     yield from _reserved(file, ("vars",), file.data.get("vars"))
@@ -64,8 +68,14 @@ def _needs(file: TomlFile, steps: Mapping[KeyPath, Mapping[str, Any]]) -> Iterat
                 continue
             if need == step.get("id"):
                 yield file.problem(where, f"step `{need}` needs itself")
-            elif need not in ids:
+            elif need not in ids and not _may_be_inside(need, steps):
                 yield file.problem(where, f"there is no step `{need}`", did_you_mean(need, ids))
+
+
+def _may_be_inside(need: str, steps: Mapping[KeyPath, Mapping[str, Any]]) -> bool:
+    """Whether it may be the id of a step of an included playbook: that is seen where that is read."""
+    entry, _, inner = need.partition("/")
+    return bool(inner) and any(step.get("id") == entry and "include" in step for step in steps.values())
 
 
 def _at_end(file: TomlFile, steps: Mapping[KeyPath, Mapping[str, Any]]) -> Iterator[Problem]:
@@ -86,6 +96,13 @@ def _depths(file: TomlFile, steps: Mapping[KeyPath, Mapping[str, Any]]) -> Itera
         if "skip_depth" in step and "when" not in step:
             where = (*path, "skip_depth")
             yield file.problem(where, "`skip_depth` says nothing without `when`", "add a `when`, or take it out")
+
+
+def _includes(file: TomlFile, steps: Mapping[KeyPath, Mapping[str, Any]]) -> Iterator[Problem]:
+    for path, step in steps.items():
+        for key in step.keys() - OF_INCLUDES if "include" in step else ():
+            hint = f"with `include` go {', '.join(sorted(OF_INCLUDES - {'include'}))}; the rest its own steps say"
+            yield file.problem((*path, key), f"`{key}` does not go with `include`", hint)
 
 
 def _inputs(file: TomlFile) -> Iterator[Problem]:

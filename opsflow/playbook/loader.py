@@ -1,18 +1,21 @@
 """Reads a playbook file into the model, or says everything that is wrong with it."""
 
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
-from opsflow.errors import Position, Problem
-from opsflow.model import SCOPE_RUN, InputSpec, Irreversible, Need, OnFailure, OnUnknown, Playbook, Retry, Rollout, Step
+from opsflow.errors import Problem
+from opsflow.model import SCOPE_RUN, InputSpec, Part, Playbook, Rollout
 from opsflow.playbook.checks import consistency
+from opsflow.playbook.including import Included, included
 from opsflow.playbook.placement import advice, misplaced_variables
-from opsflow.playbook.schema import Common, NeedTable, PlaybookFile, RetryTable, RolloutTable, StepTable
-from opsflow.tomlfile import TomlFile, border_problems, project_directory, raise_problems, read
+from opsflow.playbook.schema import PlaybookFile, RolloutTable
+from opsflow.playbook.steps import needs_of, step_of
+from opsflow.tomlfile import TomlFile, border_problems, did_you_mean, project_directory, raise_problems, read
 
 
 def load(path: Path) -> Playbook:
@@ -27,8 +30,15 @@ def load(path: Path) -> Playbook:
     return found
 
 
-def examine(path: Path) -> tuple[Playbook | None, list[Problem]]:
+def examine(
+    path: Path, above: tuple[Path, ...] = (), rollback_scope: str = ""
+) -> tuple[Playbook | None, list[Problem]]:
     """A playbook as far as it can be understood, unknown keys left out, and all that is wrong with it.
+
+    Args:
+        path: Its file.
+        above: The files that include it, the first one first.
+        rollback_scope: The first one's, where nothing else is said; empty: this is the first one.
 
     Raises:
         InputError: it cannot be read at all.
@@ -42,12 +52,20 @@ def examine(path: Path) -> tuple[Playbook | None, list[Problem]]:
         problems += border_problems(file, PlaybookFile, error, partial(advice, file))
         with suppress(ValidationError):
             content = PlaybookFile.model_validate(file.data, extra="ignore")
-    return (_playbook(path, file, content) if content else None), problems
+    if content is None:
+        return None, problems
+    scope = rollback_scope or (content.rollout.by if content.rollout else SCOPE_RUN)
+    reading = _Reading(file=file, content=content, files=(*above, path), rollback_scope=scope)
+    entries = list(reading.entries())
+    problems += [problem for entry in entries for problem in entry.problems]
+    problems += reading.inner_needs(entries)
+    if above and content.rollout:
+        hint = "only the playbook that includes all others goes in batches: put it there"
+        problems.append(file.problem(("rollout",), "`[rollout]` in an included playbook", hint))
+    return _playbook(path, file, content, entries), problems
 
 
-def _playbook(path: Path, file: TomlFile, content: PlaybookFile) -> Playbook:
-    positions = file.positions_below("step")
-    scope = content.rollout.by if content.rollout else SCOPE_RUN
+def _playbook(path: Path, file: TomlFile, content: PlaybookFile, entries: Sequence[Included]) -> Playbook:
     return Playbook(
         name=content.name or path.stem,
         description=content.description,
@@ -58,10 +76,8 @@ def _playbook(path: Path, file: TomlFile, content: PlaybookFile) -> Playbook:
         ),
         vars=content.vars,
         rollout=_rollout(content.rollout, file) if content.rollout else None,
-        steps=tuple(
-            _step(table, content.defaults, scope, file.position(("step", index)), positions[index])
-            for index, table in enumerate(content.step)
-        ),
+        steps=tuple(step for entry in entries for step in entry.steps),
+        parts=tuple(part for entry in entries for part in entry.parts),
         path=str(path),
         directory=str(project_directory(path)),
         digest=file.digest,
@@ -80,41 +96,50 @@ def _rollout(table: RolloutTable, file: TomlFile) -> Rollout:
     )
 
 
-def _step(
-    table: StepTable, defaults: Common, rollback_scope: str, source: Position, positions: dict[str, Position]
-) -> Step:
-    """A step; `rollback_scope`: where neither it nor the defaults name one."""
-    own = {name: getattr(table, name) for name in table.model_fields_set - {"skip_depth"}}
-    said: dict[str, Any] = {"rollback_scope": rollback_scope}
-    said |= {name: getattr(defaults, name) for name in defaults.model_fields_set} | own
-    converted: dict[str, Any] = {
-        "needs": None if table.needs is None else tuple(map(_need, table.needs)),
-        "tags": tuple(table.tags),
-        "skips_all": table.skip_depth == "all",
-        "foreach": tuple(table.foreach) if isinstance(table.foreach, list) else table.foreach,
-        "retry": _retry(said.get("retry", table.retry)),
-        "on_failure": OnFailure(said.get("on_failure", table.on_failure)),
-        "on_unknown": OnUnknown(said.get("on_unknown", table.on_unknown)),
-        "irreversible": Irreversible(table.irreversible),
-        "become": _user(said.get("become")),
-    }
-    if table.at_end:
-        # Whatever the defaults say: it is not rolled back.
-        asked = OnUnknown.ASK if converted["on_unknown"] is OnUnknown.REVERT else converted["on_unknown"]
-        converted |= {"rollback_scope": SCOPE_RUN, "on_unknown": asked}
-    return Step(**said | converted, source=source, positions=positions)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reading:
+    """The steps of a file, and what it includes.
 
+    Attributes:
+        file, content: The file, and what it says.
+        files: Those that include it, and it.
+        rollback_scope: Of steps that name none.
+    """
 
-def _user(become: bool | str | None) -> str | None:  # noqa: FBT001 - as the file has it
-    return ("root" if become else "") if isinstance(become, bool) else become
+    file: TomlFile
+    content: PlaybookFile
+    files: tuple[Path, ...]
+    rollback_scope: str
 
+    def entries(self) -> Iterator[Included]:
+        """What stands in the place of each entry."""
+        places = self.file.positions_below("step")
+        defaults = self.content.defaults
+        for index, table in enumerate(self.content.step):
+            source = self.file.position(("step", index))
+            if table.include is None:
+                yield Included(steps=(step_of(table, defaults, self.rollback_scope, source, places[index]),))
+                continue
+            entry = Part(
+                id=table.id,
+                given=table.vars,
+                needs=needs_of(table),
+                per=next((said.per for said in (table, defaults) if "per" in said.model_fields_set), None),
+                source=source,
+                positions=places[index],
+            )
+            found = included(table.include, entry, self.file, ("step", index), above=self.files, read=self._read)
+            yield replace(found, steps=tuple(replace(s, tags=(*s.tags, *table.tags)) for s in found.steps))
 
-def _need(table: NeedTable) -> Need:
-    return Need(step=table.step, per=table.per, optional=table.optional)
+    def inner_needs(self, entries: Sequence[Included]) -> Iterator[Problem]:
+        """Needs of steps of included playbooks that these have not."""
+        known = {step.id for entry in entries for step in entry.steps}
+        known |= {part.id for entry in entries for part in entry.parts}
+        for index, table in enumerate(self.content.step):
+            for number, need in enumerate(table.needs or ()):
+                if "/" in need.step and need.step.partition("/")[0] in known and need.step not in known:
+                    where = ("step", index, "needs", number)
+                    yield self.file.problem(where, f"there is no step `{need.step}`", did_you_mean(need.step, known))
 
-
-def _retry(table: RetryTable) -> Retry:
-    lists = [values for values in table.vary.values() if isinstance(values, list)]
-    # Where only a template says how many values there are, it is known when that is rendered.
-    attempts = len(lists[0]) if lists else 0 if table.vary else 1
-    return Retry(**dict(table) | {"attempts": table.attempts or attempts})
+    def _read(self, path: Path) -> tuple[Playbook | None, list[Problem]]:
+        return examine(path, self.files, self.rollback_scope)

@@ -12,7 +12,7 @@ from opsflow.units import Duration, parse_duration
 InputType = Literal["string", "integer", "number", "boolean", "list", "table"]
 Text = Annotated[str, Field(min_length=1)]
 PositiveDuration = Annotated[Duration, Field(gt=0)]
-_ON_CONTROLLER = frozenset({"approve"})
+_ON_CONTROLLER = ("approve",)
 """Tasks of the control machine, done once unless a step says where."""
 
 _EXPRESSION = re.compile(r"\s*\{\{(?:(?!\}\}).)*\}\}\s*", re.DOTALL)
@@ -95,9 +95,8 @@ class Common(Border):
 class StepTable(Common):
     """`[[step]]`: one line of the procedure."""
 
-    later = frozenset({"include"})
-
     id: str
+    include: Text | None = None
     task: Text
     hosts: Text
     params: dict[str, Any] = Field(default_factory=dict, alias="with")
@@ -118,6 +117,8 @@ class StepTable(Common):
     @model_validator(mode="before")
     @classmethod
     def _where(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "include" in value:  # it has neither; that others are told is the checks' part
+            return {"task": "include", "hosts": LOCALHOST, **value}
         alone = isinstance(value, dict) and value.get("task") in _ON_CONTROLLER and "hosts" not in value
         return {**value, "hosts": LOCALHOST} if alone else value
 

@@ -6,6 +6,7 @@ from typing import Any
 import jinja2
 
 from opsflow.errors import TemplateError
+from opsflow.model import PART, where_scoped
 from opsflow.params import SECRET_KEY
 from opsflow.playbook.sandbox import Missing, Sandbox, as_data
 from opsflow.tomlfile import did_you_mean
@@ -21,6 +22,9 @@ FAULTS = (
     ValueError,
 )
 """What an expression can raise."""
+
+OF_STEPS = frozenset({"outputs", "steps"})
+"""Facts that templates ask by a step's id."""
 
 Evaluate = Callable[["Scope"], Any]
 """A compiled template."""
@@ -64,12 +68,14 @@ class Scope(dict[str, Any]):
     def __missing__(self, name: str) -> Any:
         if name in self._facts:
             value = self._facts[name]
+            if name in OF_STEPS and (part := self._variables.get(PART)):
+                value = {id_.removeprefix(f"{part}/"): of for id_, of in value.items() if id_.startswith(f"{part}/")}
         elif name in self._active:
             circle = " → ".join([*self._active[self._active.index(name) :], name])
             return _broken(TemplateError(f"`{name}` refers to itself: {circle}"))
         elif name in self._variables:
             self._active.append(name)
-            value = self._lazily(self._variables[name])
+            value = self.part_of(self._variables[name])
             self._active.pop()
         elif name in self._sandbox.globals:
             value = self._sandbox.globals[name]
@@ -84,6 +90,8 @@ class Scope(dict[str, Any]):
         if isinstance(value, str):
             return self._text(value, final=True)
         if isinstance(value, Mapping):
+            if found := where_scoped(value):
+                return self._seeing(found[1]).render(found[0])
             return {key: self.render(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [self.render(item) for item in value]
@@ -99,10 +107,20 @@ class Scope(dict[str, Any]):
             where = f"variable `{self._active[-1]}`: " if self._active else ""
             raise TemplateError(f"{where}`{source.strip()}`: {reason}") from error
 
+    def _seeing(self, variables: Mapping[str, Any]) -> "Scope":
+        """The same facts with other variables: those of the playbook that includes this one."""
+        return Scope(
+            sandbox=self._sandbox,
+            compile_text=self._compile,
+            variables=variables,
+            facts=self._facts,
+            secret=self._secret,
+        )
+
     def _text(self, text: str, *, final: bool) -> Any:
         return self.evaluate(text, self._compile(text), final=final) if is_template(text) else text
 
-    def _lazily(self, value: Any) -> Any:
+    def part_of(self, value: Any) -> Any:
         """The same as `render` for a variable's value: what is wrong in it matters only if that part of it is used."""
         if isinstance(value, str):
             try:
@@ -110,11 +128,12 @@ class Scope(dict[str, Any]):
             except TemplateError as error:
                 return _broken(error)
         if isinstance(value, Mapping):
-            if value.keys() == {SECRET_KEY}:
-                return self._secret(value[SECRET_KEY])
-            return {key: self._lazily(item) for key, item in value.items()}
+            if found := where_scoped(value):
+                return self._seeing(found[1]).part_of(found[0])
+            secret = value.keys() == {SECRET_KEY}
+            return self._secret(value[SECRET_KEY]) if secret else {k: self.part_of(v) for k, v in value.items()}
         if isinstance(value, list | tuple):
-            return [self._lazily(item) for item in value]
+            return [self.part_of(item) for item in value]
         return value
 
 

@@ -11,15 +11,14 @@ from jinja2 import meta, nodes
 from jinja2.parser import Parser
 
 from opsflow.errors import TemplateError
-from opsflow.model import RESERVED_NAMES
+from opsflow.model import PART, RESERVED_NAMES, where_scoped
 from opsflow.playbook.document import Documents
 from opsflow.playbook.sandbox import Sandbox, SecretReference
-from opsflow.playbook.scope import Scope, is_template
+from opsflow.playbook.scope import OF_STEPS, Scope, is_template
 
 _VALUE = "_opsflow_value"
 """Name under which a compiled expression leaves its value."""
 
-_OF_STEPS = frozenset({"outputs", "steps"})
 _KEPT = 8192
 """Compiled templates kept: more than a project has, and a bound if every host brings its own."""
 
@@ -95,28 +94,33 @@ class TemplateRenderer:
         Raises:
             TemplateError: the syntax is wrong, or a step's id is not written out.
         """
-        return self._follow([self._text(text) for text in _templates(value)], variables)
+        return self._follow([(self._text(text), variables) for text in _templates(value)])
 
     def expression_references(self, expression: str, variables: Mapping[str, Any]) -> frozenset[str]:
         """The same for a `when` expression."""
-        return self._follow([self._expression(expression)], variables)
+        return self._follow([(self._expression(expression), variables)])
 
     def _scope(
         self, variables: Mapping[str, Any], facts: Mapping[str, Any], *, secret: Callable[[str], Any] = SecretReference
     ) -> Scope:
         return Scope(sandbox=self._sandbox, compile_text=self._text, variables=variables, facts=facts, secret=secret)
 
-    def _follow(self, waiting: list[_Compiled], variables: Mapping[str, Any]) -> frozenset[str]:
+    def _follow(self, waiting: list[tuple[_Compiled, Mapping[str, Any]]]) -> frozenset[str]:
         steps: set[str] = set()
-        seen = set(RESERVED_NAMES)
+        seen_in: dict[str, set[str]] = {}  # names, by the included playbook that they are names of
         while waiting:
-            compiled = waiting.pop()
-            steps |= compiled.steps
+            compiled, variables = waiting.pop()
+            part = variables.get(PART, "")
+            steps |= {f"{part}/{step}" if part else step for step in compiled.steps}
+            seen = seen_in.setdefault(part, set(RESERVED_NAMES))
             new = compiled.names - seen
             seen |= new
             # In order, so that of several errors always the same one is raised.
             for name in sorted(new & variables.keys()):
-                waiting += [self._text(text) for text in _templates(variables[name])]
+                value, where = variables[name], variables
+                if found := where_scoped(value):
+                    value, where = found
+                waiting += [(self._text(text), where) for text in _templates(value)]
         return frozenset(steps)
 
     def _compile_text(self, text: str) -> _Compiled:
@@ -172,13 +176,13 @@ def _steps(source: str, tree: nodes.Template) -> Iterator[str]:
     followed = 0
     for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
         match node:
-            case nodes.Getattr(node=nodes.Name(name=name), attr=str(step)) if name in _OF_STEPS:
+            case nodes.Getattr(node=nodes.Name(name=name), attr=str(step)) if name in OF_STEPS:
                 followed += 1
                 yield step
-            case nodes.Getitem(node=nodes.Name(name=name), arg=nodes.Const(value=str(step))) if name in _OF_STEPS:
+            case nodes.Getitem(node=nodes.Name(name=name), arg=nodes.Const(value=str(step))) if name in OF_STEPS:
                 followed += 1
                 yield step
-    if followed < sum(1 for name in tree.find_all(nodes.Name) if name.name in _OF_STEPS):
+    if followed < sum(1 for name in tree.find_all(nodes.Name) if name.name in OF_STEPS):
         raise TemplateError(
             f"`{source.strip()}`: write a step's id after `outputs` or `steps`: outputs.ID.KEY or outputs['ID'].KEY"
         )

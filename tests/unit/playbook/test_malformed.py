@@ -147,7 +147,18 @@ MALFORMED = [
         }.items()
     ],
     (STEP + "\tfrobnicate = 1", 5, 2, "unknown key `frobnicate`", "known are: "),
-    *[(STEP + f"{key} = true", 5, 1, f"`{key}` is not supported by this version", "") for key in ("include",)],
+    (STEP + "include = 'x.toml'", 3, 1, "`task` does not go with `include`", "with `include` go id, needs, notes, per"),
+    ('[[step]]\nid = "a"\ninclude = "x\\u0000"', 3, 1, "is no path", ""),
+    ("[[step]]\nid = 'a'\nhosts = 'all'\ntask = [1]", 4, 1, "`task` must be text", ""),
+    ('[[step]]\nid = "a"\ninclude = 3', 3, 1, "`include` must be text", ""),
+    ('[[step]]\nid = "a"\ninclude = "x.toml"', 3, 1, "x.toml: no such file", ""),
+    (
+        '[[step]]\nid = "a"\ninclude = "p.toml"',
+        3,
+        1,
+        "playbooks include one another in a circle",
+        "take one of these out",
+    ),
 ]
 
 
