@@ -90,9 +90,11 @@ def playbook_schema(tasks: Tasks) -> dict[str, Any]:
     step["required"] = [key for key in step["required"] if key not in {"hosts", "task"}]
     step["properties"]["task"] |= {"enum": list(tasks.names())}
     step["properties"]["become"] |= {"type": ["boolean", "string"]}
+    step["properties"]["foreach"] |= {"anyOf": [{"type": "array"}, _TEMPLATE]}
     step["properties"]["run_once"] |= {"type": ["boolean", "string"]}
     tables["Common"]["properties"]["become"] |= {"type": ["boolean", "string"]}
     step["properties"]["needs"] |= {"type": "array", "items": {"anyOf": [{"type": "string"}, need]}}
+    step["anyOf"] = [{"required": ["task"]}, {"required": ["include"]}]
     step["allOf"] = []
     for name in tasks.names():
         task = tasks.get(name)

@@ -66,6 +66,10 @@ def test_playbooks_that_run_are_right(wrong, path):
         STEP + 'needs = ["two", { step = "three", per = "shard", optional = true }]',
         STEP + 'timeout = "10m"\nretry = { attempts = 3, delay = 2 }\nbecome = "www"',
         STEP.replace('{ run = "true" }', '{ run = "{{ what }}", changes = "{{ it }}" }'),
+        STEP
+        + 'foreach = ["a", { key = "b", port = 80 }]\nper = "item"\nwhen = "item"\nskip_depth = "all"\non = "lb-1"',
+        STEP + 'foreach = "{{ them }}"',
+        '[[step]]\nid = "db"\ninclude = "db.toml"\nvars = { name = "x" }\n',
         '[[step]]\nid = "ask"\ntask = "approve"\nwith = { message = "Go on?" }\n',
     ],
 )
@@ -85,6 +89,9 @@ def test_what_opsflow_takes_is_right(wrong, text):
         (STEP.replace('with = { run = "true" }', ""), ["$.step[0]"]),
         (STEP.replace('"true"', "[1]"), ["$.step[0].with.run"]),
         (STEP.replace('hosts = "web"', ""), ["$.step[0]"]),
+        (STEP + 'skip_depth = "deep"', ["$.step[0].skip_depth"]),
+        (STEP + "foreach = 3", ["$.step[0].foreach"]),
+        ('[[step]]\nid = "one"\n', ["$.step[0]"]),
         (STEP + "needs = [1]", ["$.step[0].needs[0]"]),
     ],
 )
