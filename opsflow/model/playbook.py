@@ -86,6 +86,7 @@ class Step:
         become: The user as whom it is done, hooks that only look too; empty: who is logged in; None: as its host says.
         timeout: Seconds for one attempt of execute. `revert_timeout`: the same for reverts.
         vars: Variables of this step.
+        part: Id of the included playbook that it is a step of; empty: of none.
         at_end: `finally`: it runs when nothing else is left, whatever came of the run.
         source: Where the step begins in its file.
         positions: Where each of its keys stands, by dotted path (`hosts`, `with.engine`).
@@ -115,13 +116,9 @@ class Step:
     vars: Mapping[str, Any] = field(default_factory=dict)
     notes: str = ""
     at_end: bool = False
+    part: str = ""
     source: Position | None = None
     positions: Mapping[str, Position] = field(default_factory=dict)
-
-    @property
-    def part(self) -> str:
-        """Id of the included playbook that it is a step of; empty: of none."""
-        return self.id.rpartition("/")[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

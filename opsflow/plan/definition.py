@@ -51,7 +51,7 @@ def _definitions(plan: Plan) -> Iterator[tuple[str, str]]:
     texts = {id_: _text(step) for id_, step in steps.items()}
     for node in plan.nodes:
         host, step = found["hosts"][node.host], steps[node.step]
-        variables = _variables(found, node.step.rpartition("/")[0], host["vars"])
+        variables = _variables(found, step["part"], host["vars"])
         seen = _seen(texts[node.step], variables)
         task = found["tasks"][step["task"]]
         connection, placed = found["hosts"][node.at]["connection"], found["placed"].get(node.id)

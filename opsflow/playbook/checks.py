@@ -100,6 +100,10 @@ def _depths(file: TomlFile, steps: Mapping[KeyPath, Mapping[str, Any]]) -> Itera
 
 def _includes(file: TomlFile, steps: Mapping[KeyPath, Mapping[str, Any]]) -> Iterator[Problem]:
     for path, step in steps.items():
+        if "include" in step and step.get("id") == "batch":
+            yield file.problem(
+                (*path, "id"), "`batch` cannot be the id of what is included", "approvals of batches have it"
+            )
         for key in step.keys() - OF_INCLUDES if "include" in step else ():
             hint = f"with `include` go {', '.join(sorted(OF_INCLUDES - {'include'}))}; the rest its own steps say"
             yield file.problem((*path, key), f"`{key}` does not go with `include`", hint)

@@ -71,7 +71,8 @@ def included(name: str, entry: Part, file: TomlFile, where: KeyPath, *, above: S
 
 
 def _moved_step(step: Step, entry: str) -> Step:
-    return replace(step, id=f"{entry}/{step.id}", needs=_moved(step.needs, entry))
+    part = f"{entry}/{step.part}" if step.part else entry
+    return replace(step, id=f"{entry}/{step.id}", part=part, needs=_moved(step.needs, entry))
 
 
 def _moved(needs: tuple[Need, ...] | None, entry: str) -> tuple[Need, ...] | None:

@@ -298,3 +298,20 @@ def test_steps_of_a_playbook_that_is_included_no_more_keep_what_they_saw(maker, 
     old = maker.compile(include("db", "vars = { label = '{{ shard }}' }") + step("one"), TWO)
     plan = merged(old, maker.compile(step("one"), TWO), {"db/a@a1"})
     assert variables(Plan.from_json(plan.to_json()), "db/a", maker) == "a"
+
+
+# In batches
+
+
+def test_steps_of_an_included_playbook_go_in_the_batches_of_the_including_one(maker, write):
+    write(db=step("a"))
+    plan = maker.compile('[rollout]\nby = "shard"\nbatches = [1]\n' + include("db") + step("one"), TWO)
+    assert plan.steps["db/a"].rollback_scope == "shard"
+    assert plan.needs_of("one@a1") == ("db/a@a1",)
+
+
+def test_an_included_playbook_has_no_batches_of_its_own(maker, write):
+    files = {"db": '[rollout]\nby = "shard"\nbatches = [1]\n' + step("a")}
+    [(file, line, message, hint)] = problems(maker, include("db"), files, write)
+    assert (file, line, message) == ("db.toml", 1, "`[rollout]` in an included playbook")
+    assert "put it there" in hint

@@ -150,6 +150,7 @@ MALFORMED = [
     (STEP + "include = 'x.toml'", 3, 1, "`task` does not go with `include`", "with `include` go id, needs, notes, per"),
     ('[[step]]\nid = "a"\ninclude = "x\\u0000"', 3, 1, "is no path", ""),
     ("[[step]]\nid = 'a'\nhosts = 'all'\ntask = [1]", 4, 1, "`task` must be text", ""),
+    ('[[step]]\nid = "batch"\ninclude = "x"', 2, 1, "`batch` cannot be the id of what is included", "approvals"),
     ('[[step]]\nid = "a"\ninclude = 3', 3, 1, "`include` must be text", ""),
     ('[[step]]\nid = "a"\ninclude = "x.toml"', 3, 1, "x.toml: no such file", ""),
     (
