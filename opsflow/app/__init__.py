@@ -6,7 +6,19 @@ from opsflow.app.driving import RunSummary
 from opsflow.app.housekeeping import Pruned, Unlocked, export, prune, unlock, upgrade_journal
 from opsflow.app.logs import Logs
 from opsflow.app.marking import mark
-from opsflow.app.reading import RunDetail, host, hosts, members, picture, playbook_schema, runs, show, tasks, validate
+from opsflow.app.reading import (
+    RunDetail,
+    host,
+    hosts,
+    members,
+    picture,
+    playbook_schema,
+    runs,
+    show,
+    task,
+    tasks,
+    validate,
+)
 from opsflow.app.resuming import resume, rollback
 from opsflow.app.running import Request, apply, preview
 from opsflow.app.saved import SavedPlan, saved_plan
@@ -50,6 +62,7 @@ __all__ = [
     "saved_plan",
     "settings",
     "show",
+    "task",
     "tasks",
     "unlock",
     "upgrade_journal",

@@ -8,12 +8,13 @@ from opsflow import plan as plans
 from opsflow.app import wiring
 from opsflow.app.running import Request, selected
 from opsflow.app.settings import Settings
-from opsflow.errors import Problem
+from opsflow.errors import InputError, Problem
 from opsflow.journal import SqlJournal
 from opsflow.model import GroupMembers, HostExplanation, NodeRecord, RequestRecord, RollbackRecord, RunRecord
 from opsflow.plan import Accepted, Picture, Plan, differences
 from opsflow.playbook.jsonschema import playbook_schema as schema_of_playbooks
 from opsflow.ports import Inventory, Task
+from opsflow.tomlfile import did_you_mean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +106,16 @@ def tasks(settings: Settings) -> Sequence[Task]:
     """All tasks, by name."""
     registry = wiring.registry(settings)
     return [task for name in registry.names() if (task := registry.get(name))]
+
+
+def task(name: str, settings: Settings) -> Task:
+    """The task of that name. Raises `InputError`: there is none."""
+    registry = wiring.registry(settings)
+    found = registry.get(name)
+    if found is None:
+        like = did_you_mean(name, registry.names())
+        raise InputError(f"there is no task {name!r}", hint=like or "opsflow task list")
+    return found
 
 
 def hosts(inventory: str, settings: Settings) -> Inventory:

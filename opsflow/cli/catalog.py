@@ -39,6 +39,28 @@ def list_tasks(common: Common) -> int:
     return 0
 
 
+@command(task, "doc")
+def show_task(
+    common: Common,
+    name: Annotated[str, typer.Argument(metavar="TASK", help="Its name in playbooks.", show_default=False)],
+) -> int:
+    """Show what a task does, and its parameters."""
+    import sys
+
+    from opsflow import app
+    from opsflow.cli.screen import write_data, write_lines
+    from opsflow.report.catalog import task_data
+    from opsflow.report.taskpage import task_page
+    from opsflow.report.text import Paint
+
+    found = app.task(name, common.settings())
+    if common.machine:
+        write_data(task_data(found), common)
+    else:
+        write_lines(task_page(found, Paint.of(sys.stdout, allowed=not common.no_color)))
+    return 0
+
+
 @command(inventory, "list")
 def list_hosts(common: Common, inventory: Inventory = "") -> int:
     """List hosts, how they are reached, and their groups."""

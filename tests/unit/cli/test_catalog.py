@@ -16,6 +16,22 @@ def test_tasks_as_json_have_their_schema(project, opsflow):
     assert (note["source"], note["reversible"]) == (str(project / "plugins/note.py"), True)
 
 
+def test_a_task_is_shown_with_its_parameters(project, opsflow):
+    ended = opsflow("task", "doc", "copy")
+    assert ended.code == 0
+    assert ended.out.startswith("copy  Put a file on the target")
+    assert "\n  dest  text, required\n      The file on the target" in ended.out
+    assert "\n  keep  integer, default 5\n" in ended.out
+    assert json.loads(opsflow("task", "doc", "note", "--output", "json").out)["schema"]["required"] == ["path"]
+
+
+def test_a_task_that_there_is_not_is_told_with_the_one_that_may_be_meant(project, opsflow):
+    ended = opsflow("task", "doc", "coppy")
+    assert (ended.code, ended.out) == (2, "")
+    assert "there is no task 'coppy'" in ended.err
+    assert "did you mean `copy`?" in ended.err
+
+
 def test_as_json_lines_each_part_has_its_line(project, opsflow):
     lines = opsflow("task", "list", "--output", "jsonl").out.splitlines()
     assert "note" in [json.loads(line)["name"] for line in lines]

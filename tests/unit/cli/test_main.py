@@ -21,6 +21,7 @@ COMMANDS = [
     "journal prune",
     "unlock",
     "task list",
+    "task doc",
     "inventory list",
     "schema",
 ]
