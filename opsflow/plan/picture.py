@@ -7,6 +7,7 @@ import networkx as nx
 
 from opsflow.model import PER_ALL
 from opsflow.plan.model import Plan
+from opsflow.plan.needs import per_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,7 @@ class PictureStep:
         hosts: Those that it names; None: no inventory says.
         nodes: How many nodes it has; None: the same.
         at_end: It runs when nothing else is left.
+        on: On which other host it is done, as in the playbook; empty: on its own.
     """
 
     id: str
@@ -27,6 +29,7 @@ class PictureStep:
     hosts: tuple[str, ...] | None
     nodes: int | None
     at_end: bool
+    on: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,7 @@ def picture(plan: Plan) -> Picture:
             hosts=tuple(dict.fromkeys(node.host for node in plan.by_step[step.id])) if known else None,
             nodes=len(plan.by_step[step.id]) if known else None,
             at_end=step.at_end,
+            on=step.on,
         )
         for step in plan.playbook.steps
     )
@@ -77,7 +81,7 @@ def _needs(plan: Plan) -> Iterator[PictureNeed]:
     for step in plan.playbook.steps:
         for need in plan.needs.get(step.id, ()):
             if need.step in plan.steps:
-                per = need.per or step.per
+                per = per_of(step, need, plan.steps[need.step])
                 found[need.step, step.id] = "" if per == PER_ALL else per
     if plan.left_out:  # what they needed has been inherited
         found |= {pair: found.get(pair, "") for pair in _of_nodes(plan)}

@@ -59,6 +59,10 @@ def _line(step: PictureStep, before: dict[str, str], paint: Paint) -> str:
 
 
 def _where(step: PictureStep) -> str:
+    return f"{_placed(step)}, done on {one_line(step.on)}" if step.on else _placed(step)
+
+
+def _placed(step: PictureStep) -> str:
     pattern = one_line(step.where)
     if step.hosts is None or step.nodes is None or (step.hosts == (step.where,) and step.nodes == 1):
         return pattern
@@ -157,6 +161,7 @@ def picture_data(picture: Picture) -> dict[str, object]:
                 "where": step.where,
                 "hosts": None if step.hosts is None else list(step.hosts),
                 "nodes": step.nodes,
+                "on": step.on or None,
                 "finally": step.at_end,
             }
             for step in picture.steps

@@ -50,3 +50,41 @@ def test_what_is_left_out_is_not_drawn_and_its_needs_are_inherited(maker):
     found = picture(contracted(plan, maker.inventory(HOSTS, GROUPS), Selection(skip_tags=("b",))))
     assert [step.id for step in found.steps] == ["stop", "start"]
     assert needs(found) == [("stop", "start", "")]
+
+
+def test_items_count_as_nodes_and_another_host_is_named(maker):
+    text = (
+        BOOK
+        + """
+[[step]]
+id = "drain"
+task = "command"
+hosts = "web"
+on = "d1"
+foreach = ["x", "y"]
+needs = []
+with = { run = "true" }
+[[step]]
+id = "tell"
+task = "command"
+hosts = "web"
+foreach = ["x"]
+needs = [{ step = "drain", per = "item", optional = true }]
+with = { run = "true" }
+"""
+    )
+    found = picture(maker.compile(text, HOSTS, groups=GROUPS))
+    drain = found.steps[3]
+    assert (drain.hosts, drain.nodes, drain.on) == (("w1", "w2"), 4, "d1")
+    assert ("drain", "tell", "item") in needs(found)
+
+
+def test_a_default_for_items_is_not_drawn_where_there_are_none(maker):
+    text = BOOK.replace('flow = "graph"', 'flow = "graph"\n[defaults]\nper = "item"')
+    assert ("stop", "backup", "") in needs(picture(maker.compile(text, HOSTS, groups=GROUPS)))
+
+
+def test_steps_of_an_included_playbook_are_drawn_by_their_whole_ids(maker):
+    (maker.directory / "db.toml").write_text(BOOK)
+    found = picture(maker.compile('[[step]]\nid = "db"\ninclude = "db.toml"\n', HOSTS, groups=GROUPS))
+    assert ("db/stop", "db/backup", "") in needs(found)

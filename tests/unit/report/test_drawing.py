@@ -110,9 +110,17 @@ def test_a_long_name_is_cut_where_it_would_leave_its_box():
 def test_for_programs(upgrade):
     data = json.loads(json.dumps(picture_data(upgrade)))
     assert data["steps"][2] == {
-        "id": "migrate", "task": "command", "where": "db", "hosts": ["db"], "nodes": 3, "finally": False,
+        "id": "migrate", "task": "command", "where": "db", "hosts": ["db"], "nodes": 3, "on": None, "finally": False,
     }  # fmt: skip
     assert data["needs"][:2] == [
         {"step": "backup", "needs": "stop", "per": "all"},
         {"step": "migrate", "needs": "backup", "per": "shard"},
     ]
+
+
+def test_where_else_a_step_is_done_is_drawn_in_every_format():
+    drain = PictureStep(id="drain", task="command", where="web", hosts=None, nodes=None, at_end=False, on="lb-1")
+    picture = Picture(name="p", steps=(drain,), needs=())
+    for lines in (tree_lines(picture, Paint(colour=False)), mermaid_lines(picture), dot_lines(picture)):
+        assert "web, done on lb-1" in drawn(lines)
+    assert picture_data(picture)["steps"][0]["on"] == "lb-1"
