@@ -1,6 +1,8 @@
 """The text of a file, by lines, for pointing at what it says."""
 
 import hashlib
+import re
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +27,10 @@ class Text:
         """Without their ends."""
         return self.text.split("\n")
 
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [0, *(match.end() for match in re.finditer("\n", self.text))]
+
     @property
     def encrypted(self) -> bool:
         """Whether all of it is a secret of ansible-vault."""
@@ -35,6 +41,11 @@ class Text:
         shown = self.lines[line - 1].replace("\t", " ") if 0 < line <= len(self.lines) else ""
         shown = "" if len(shown) > _WIDEST else shown
         return Spot(Position(file=self.path, line=line, column=column), shown)
+
+    def spot_at(self, offset: int) -> Spot:
+        """The place of a character."""
+        line = bisect_right(self._starts, offset)
+        return self.spot(line, offset - self._starts[line - 1] + 1)
 
 
 def read_text(path: Path, draft: Draft) -> Text | None:

@@ -42,7 +42,7 @@ class Entry:
         key: The key as text.
         is_text: Whether it is text in the file, too, and not a number or a word like `no`.
         node: Its value.
-        place: Where the key stands; it counts from 0.
+        place: Where the key stands. Its lines are YAML's, which have more ends than those of editors.
         text: In which it stands.
     """
 
@@ -54,7 +54,7 @@ class Entry:
 
     def spot(self) -> Spot:
         """Where it stands."""
-        return self.text.spot(self.place.line + 1, self.place.column + 1)
+        return self.text.spot_at(self.place.index)
 
 
 class YamlFile:
@@ -78,7 +78,7 @@ class YamlFile:
 
     def spot(self, node: yaml.Node) -> Spot:
         """Where a node stands."""
-        return self._text.spot(node.start_mark.line + 1, node.start_mark.column + 1)
+        return self._text.spot_at(node.start_mark.index)
 
     def single(self, node: yaml.ScalarNode) -> Entry:
         """A value as if it was a key that nothing is said of."""
@@ -121,17 +121,16 @@ class YamlFile:
     def _composed(self) -> yaml.Node | None:
         try:
             if unprintable := yaml.reader.Reader.NON_PRINTABLE.search(self._text.text):
-                before = self._text.text[: unprintable.start()]
-                spot = self._text.spot(before.count("\n") + 1, len(before) - before.rfind("\n"))
+                spot = self._text.spot_at(unprintable.start())
                 self._refuse(spot, f"not valid YAML: the character \\x{ord(unprintable[0]):02x}", "take it out")
             root: yaml.Node | None = yaml.compose(self._text.text, Loader=_LOADER)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            if mark and error.context_mark and mark.line + 1 >= len(self._text.lines):
+            if mark and error.context_mark and mark.index >= len(self._text.text.rstrip()):
                 mark = error.context_mark  # nothing is to be seen at the end of a file
             said = (error.problem or error.context or "it is not clear why").removeprefix("but ")
             hint = next((hint for known, hint in _HINTS.items() if said.startswith(known)), "")
-            spot = self._text.spot(mark.line + 1, mark.column + 1) if mark else self._text.spot(1)
+            spot = self._text.spot_at(mark.index) if mark else self._text.spot(1)
             self._refuse(spot, f"not valid YAML: {said}", hint)
         except (yaml.YAMLError, RecursionError):
             self._refuse(self._text.spot(1), "not valid YAML, or nested too deeply")

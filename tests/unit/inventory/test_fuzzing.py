@@ -114,6 +114,8 @@ def is_read_or_refused(tmp_path):
         start = time.process_time()
         try:
             inventory = load(str(path), project=tmp_path, renderer=renderer)
+            if LONG:
+                assert time.process_time() - start < 1 + len(inventory.hosts) / 5000
             for host in [*inventory.hosts][:3]:
                 json.dumps(dict(inventory.hosts[host].vars), allow_nan=False)
                 found = explain(str(path), host, project=tmp_path, renderer=renderer)
@@ -125,9 +127,7 @@ def is_read_or_refused(tmp_path):
             assert error.problems  # noqa: PT017 - either way is right
             for problem in error.problems:
                 assert str(problem)
-                assert problem.position is None or problem.position.line <= text.count("\n") + 2
-        if LONG:
-            assert time.process_time() - start < 3
+                assert problem.position is None or problem.position.line <= text.count("\n") + 1
 
     return is_read_or_refused
 

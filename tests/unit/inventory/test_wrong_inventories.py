@@ -66,3 +66,10 @@ def test_a_character_that_no_text_has_is_told_with_its_place(tmp_path):
     with pytest.raises(InputError) as caught:
         load(str(tmp_path / "i.yml"), project=tmp_path)
     assert f"{tmp_path}/i.yml:3:6: not valid YAML: the character \\x07" in str(caught.value)
+
+
+def test_lines_are_counted_as_editors_count_them(tmp_path):
+    (tmp_path / "i.yml").write_text("\u2028\u2028web:\n  hosts: [a]\n", encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        load(str(tmp_path / "i.yml"), project=tmp_path)
+    assert f"{tmp_path}/i.yml:2:10: `hosts` of the group `web`" in str(caught.value)
