@@ -4,7 +4,7 @@ import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from opsflow.playbook.schema import PlaybookFile
+from opsflow.playbook.schema import ON_CONTROLLER, PlaybookFile
 from opsflow.ports import Task, Tasks
 from opsflow.tomlfile.jsonschema import file_schema
 
@@ -106,7 +106,7 @@ def playbook_schema(tasks: Tasks) -> dict[str, Any]:
 
 
 def _if_it_is(task: Task, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    needed = [*([] if task.gate else ["hosts"]), *(["with"] if parameters.get("required") else [])]
+    needed = [*([] if task.name in ON_CONTROLLER else ["hosts"]), *(["with"] if parameters.get("required") else [])]
     then = {"properties": {"with": {"$ref": f"#/$defs/with {task.name}"}}, "required": needed}
     return {"if": {"properties": {"task": {"const": task.name}}, "required": ["task"]}, "then": then}
 

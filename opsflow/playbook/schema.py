@@ -12,7 +12,7 @@ from opsflow.units import Duration, parse_duration
 InputType = Literal["string", "integer", "number", "boolean", "list", "table"]
 Text = Annotated[str, Field(min_length=1)]
 PositiveDuration = Annotated[Duration, Field(gt=0)]
-_ON_CONTROLLER = ("approve",)
+ON_CONTROLLER = ("approve", "notify")
 """Tasks of the control machine, done once unless a step says where."""
 
 _EXPRESSION = re.compile(r"\s*\{\{(?:(?!\}\}).)*\}\}\s*", re.DOTALL)
@@ -119,7 +119,7 @@ class StepTable(Common):
     def _where(cls, value: Any) -> Any:
         if isinstance(value, dict) and "include" in value:  # it has neither; that others are told is the checks' part
             return {"task": "include", "hosts": LOCALHOST, **value}
-        alone = isinstance(value, dict) and value.get("task") in _ON_CONTROLLER and "hosts" not in value
+        alone = isinstance(value, dict) and value.get("task") in ON_CONTROLLER and "hosts" not in value
         return {**value, "hosts": LOCALHOST} if alone else value
 
     @field_validator("run_once", mode="plain")

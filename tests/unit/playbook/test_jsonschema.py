@@ -71,6 +71,10 @@ def test_playbooks_that_run_are_right(wrong, path):
         STEP + 'foreach = "{{ them }}"',
         '[[step]]\nid = "db"\ninclude = "db.toml"\nvars = { name = "x" }\n',
         '[[step]]\nid = "ask"\ntask = "approve"\nwith = { message = "Go on?" }\n',
+        '[[step]]\nid = "tell"\ntask = "notify"\nwith = { message = "Up.", command = "mail ops" }\n',
+        STEP.replace("command", "stop_server").replace(
+            'run = "true"', 'service = "x", haproxy = { socket = "/s", servers = ["a/b"] }'
+        ),
     ],
 )
 def test_what_opsflow_takes_is_right(wrong, text):
