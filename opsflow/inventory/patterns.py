@@ -1,4 +1,4 @@
-"""Host patterns: groups, hosts, globs, `a & b`, `!c`, `a[0]`, `a[0:2]`, `@file`, `all`, `localhost`.
+"""Host patterns: groups, hosts, globs, ranges, `a & b`, `!c`, `a[0]`, `a[0:2]`, `@file`, `all`, `localhost`.
 
 Terms stand between spaces, commas or colons. As in Ansible, what plain terms name is joined first, then cut down to
 each `&` term, then freed of each `!` term, whatever their order:
@@ -11,12 +11,15 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from opsflow.errors import InputError, Problem
+from opsflow.inventory.ranges import expand, name_hint
 from opsflow.model import LOCALHOST
 from opsflow.tomlfile import did_you_mean, local_path
 
 _TERM = re.compile(r"(&\s*!|[&!])?\s*(@[^\s,]+|(?:\[[^\]]+\]|[^\s,:&!\[\]])+)")
 _BETWEEN = re.compile(r"[\s,:]*")
 _SUBSCRIPT = re.compile(r"(.+)\[(?:(-?[0-9]{1,9})|(-?[0-9]{1,9})?:(-?[0-9]{1,9})?)\]")
+_RANGE = re.compile(r"\[[^\[\]]*:[^\[\]]*\]")
+_SHOWN = 20
 _GLOB = re.compile(r"[*?\[]")
 
 
@@ -75,13 +78,33 @@ class Matcher:
             return self._groups[name]
         if name in self._hosts or name == LOCALHOST:
             return [name]
-        if subscript := _SUBSCRIPT.fullmatch(name):
+        subscript = _SUBSCRIPT.fullmatch(name)
+        if subscript and (self._is_known(subscript[1]) or not _RANGE.search(name)):
             return _subscribed(self._named(subscript[1]), subscript)
+        if _RANGE.search(name):
+            return self._of_range(name)
         if _GLOB.search(name):
             groups = [hosts for group, hosts in self._groups.items() if fnmatchcase(group, name)]
             hosts = [host for host in self._hosts if fnmatchcase(host, name)]
             return self._in_order({host for found in (*groups, hosts) for host in found})
         raise InputError([Problem(message=f"there is no host or group `{name}`", hint=self._like(name))])
+
+    def _is_known(self, name: str) -> bool:
+        return name in self._groups or name in self._hosts or name == LOCALHOST or bool(_GLOB.search(name))
+
+    def _of_range(self, name: str) -> list[str]:
+        """The hosts of a name with ranges, all of which there must be."""
+        try:
+            hosts = expand(name)
+        except ValueError as error:
+            raise InputError([Problem(message=f"host pattern: {error}", hint=name_hint(name))]) from None
+        strangers = [host for host in hosts if host not in self._hosts]
+        if strangers:
+            more = f", nor {len(strangers) - 1} more of `{name}`" if len(strangers) > 1 else ""
+            raise InputError(
+                [Problem(message=f"there is no host `{strangers[0]}`{more}", hint=self._like(strangers[0]))]
+            )
+        return hosts
 
     def _from_file(self, name: str) -> list[str]:
         path = local_path(self._directory, name)
@@ -108,7 +131,9 @@ class Matcher:
         return [*found, LOCALHOST] if LOCALHOST in names and LOCALHOST not in self._hosts else found
 
     def _like(self, name: str) -> str:
-        return did_you_mean(name, [*self._groups, *self._hosts]) or f"groups are: {', '.join(self._groups)}"
+        groups = list(self._groups)
+        more = f" and {len(groups) - _SHOWN} more" if len(groups) > _SHOWN else ""
+        return did_you_mean(name, [*groups, *self._hosts]) or f"groups are: {', '.join(groups[:_SHOWN])}{more}"
 
 
 def _subscribed(names: Sequence[str], subscript: re.Match[str]) -> Sequence[str]:
