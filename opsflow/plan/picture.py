@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import networkx as nx
 
 from opsflow.model import PER_ALL
+from opsflow.plan.batches import Batches
 from opsflow.plan.model import Plan
 from opsflow.plan.needs import per_of
 
@@ -21,6 +22,7 @@ class PictureStep:
         nodes: How many nodes it has; None: the same.
         at_end: It runs when nothing else is left.
         on: On which other host it is done, as in the playbook; empty: on its own.
+        rolled: It is done in batches, on some of its hosts at least.
     """
 
     id: str
@@ -30,6 +32,7 @@ class PictureStep:
     nodes: int | None
     at_end: bool
     on: str = ""
+    rolled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +46,15 @@ class PictureNeed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """Steps in the order of the playbook, and their needs; what runs at the end needs nothing of what is before."""
+    """Steps in the order of the playbook, and their needs; what runs at the end needs nothing of what is before.
+
+    What asks between two batches is no step of the picture.
+    """
 
     name: str
     steps: tuple[PictureStep, ...]
     needs: tuple[PictureNeed, ...]
+    batches: Batches | None = None
 
     @property
     def graph(self) -> "nx.DiGraph[str]":
@@ -61,6 +68,7 @@ class Picture:
 def picture(plan: Plan) -> Picture:
     """The picture of a plan, or of a playbook that was compiled without an inventory."""
     known = bool(plan.nodes)
+    asking = {plan.by_id[gate].step for gate in plan.batches.gates} if plan.batches else set()
     steps = tuple(
         PictureStep(
             id=step.id,
@@ -70,10 +78,12 @@ def picture(plan: Plan) -> Picture:
             nodes=len(plan.by_step[step.id]) if known else None,
             at_end=step.at_end,
             on=step.on,
+            rolled=any(node.unit for node in plan.by_step[step.id]),
         )
         for step in plan.playbook.steps
+        if step.id not in asking
     )
-    return Picture(name=plan.playbook.name, steps=steps, needs=tuple(_needs(plan)))
+    return Picture(name=plan.playbook.name, steps=steps, needs=tuple(_needs(plan)), batches=plan.batches)
 
 
 def _needs(plan: Plan) -> Iterator[PictureNeed]:

@@ -144,6 +144,10 @@ class StepTable(Common):
         return value
 
 
+_Size = Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern=r"^(100|[1-9][0-9]?)%$")]
+_Bearable = Annotated[int, Field(ge=0)] | Annotated[str, Field(pattern=r"^(100|[1-9]?[0-9])%$")]
+
+
 class RolloutTable(Border):
     """`[rollout]`: the fleet in batches, one after the other."""
 
@@ -153,14 +157,14 @@ class RolloutTable(Border):
     max_failures: int | str = 0
     pause: float | Literal["approve"] = 0.0
 
-    @field_validator("batches", mode="plain")
+    @field_validator("batches", mode="plain", json_schema_input_type=Annotated[list[_Size], Field(min_length=1)])
     @classmethod
     def _sizes(cls, value: Any) -> list[int | str]:
         if not isinstance(value, list) or not value or not all(_is_share(size, least=1) for size in value):
             raise ValueError('must be a list of sizes: numbers of units from 1 on, or percentages like "25%"')
         return value
 
-    @field_validator("max_failures", mode="plain")
+    @field_validator("max_failures", mode="plain", json_schema_input_type=_Bearable)
     @classmethod
     def _bearable(cls, value: Any) -> int | str:
         if not _is_share(value, least=0):
@@ -168,7 +172,7 @@ class RolloutTable(Border):
         assert isinstance(value, int | str)
         return value
 
-    @field_validator("pause", mode="plain")
+    @field_validator("pause", mode="plain", json_schema_input_type=Duration | Literal["approve"])
     @classmethod
     def _time_or_approval(cls, value: Any) -> float | str:
         if value == "approve":

@@ -10,8 +10,8 @@ from html import escape
 
 import networkx as nx
 
-from opsflow.plan import Picture, PictureStep
-from opsflow.report.text import BOLD, DIM, Paint, clean, one_line, plural
+from opsflow.plan import Batches, Picture, PictureStep
+from opsflow.report.text import BOLD, DIM, Paint, clean, one_line, plural, some
 
 _STEP, _GAP, _HIGH, _BELOW = 220, 30, 54, 56
 """Of SVG, in pixels: width of a step, between two, height of a step, room below for arrows."""
@@ -44,7 +44,12 @@ def tree_lines(picture: Picture, paint: Paint) -> list[str]:
     branches("", "")
     lines += ["finally"] if "finally" in below else []
     branches("finally", "")
-    return lines
+    return [*lines, one_line(_batches(picture.batches))] if picture.batches else lines
+
+
+def _batches(batches: Batches) -> str:
+    sizes = some([f"{len(units):,}" for units in batches.units], 10)
+    return f"in batches: {len(batches.units):,} by {batches.by}, of {sizes} units"
 
 
 def _before(picture: Picture, id_: str) -> dict[str, str]:
@@ -55,7 +60,8 @@ def _before(picture: Picture, id_: str) -> dict[str, str]:
 def _line(step: PictureStep, before: dict[str, str], paint: Paint) -> str:
     waits = ", ".join(f"{name} per {per}" if per else name for name, per in before.items())
     needs = paint(f"  after {waits}", DIM) if len(before) > 1 or any(before.values()) else ""
-    return f"{paint(step.id, BOLD)}  {step.task} on {_where(step)}{needs}"
+    rolled = paint("  in batches", DIM) if step.rolled else ""
+    return f"{paint(step.id, BOLD)}  {step.task} on {_where(step)}{needs}{rolled}"
 
 
 def _where(step: PictureStep) -> str:
@@ -73,11 +79,16 @@ def _placed(step: PictureStep) -> str:
 def mermaid_lines(picture: Picture) -> list[str]:
     """A flowchart."""
     number = {step.id: f"s{index}" for index, step in enumerate(picture.steps)}
-    lines = ["flowchart TD"]
-    for step in picture.steps:
+
+    def box(step: PictureStep) -> str:
         text = f"<b>{escape(step.id)}</b><br>{escape(step.task)}<br>{escape(_where(step))}"
         shape = '(["{}"])' if step.at_end else '["{}"]'
-        lines.append(f"    {number[step.id]}{shape.format(text)}")
+        return f"    {number[step.id]}{shape.format(text)}"
+
+    lines = ["flowchart TD", *(box(step) for step in picture.steps if not step.rolled)]
+    if picture.batches:
+        rolled = [f"    {box(step)}" for step in picture.steps if step.rolled]
+        lines += [f'    subgraph rolled ["{escape(_batches(picture.batches))}"]', *rolled, "    end"]
     for need in picture.needs:
         label = f'|"per {escape(need.per)}"|' if need.per else ""
         lines.append(f"    {number[need.before]} -->{label} {number[need.after]}")
@@ -86,11 +97,22 @@ def mermaid_lines(picture: Picture) -> list[str]:
 
 def dot_lines(picture: Picture) -> list[str]:
     """A digraph."""
-    lines = [f"digraph {_quoted(picture.name)} {{", "    node [shape=box, style=rounded];"]
-    for step in picture.steps:
+
+    def box(step: PictureStep) -> str:
         style = ", peripheries=2" if step.at_end else ""
         text = "\n".join([step.id, step.task, _where(step)])
-        lines.append(f"    {_quoted(step.id)} [label={_quoted(text)}{style}];")
+        return f"    {_quoted(step.id)} [label={_quoted(text)}{style}];"
+
+    lines = [f"digraph {_quoted(picture.name)} {{", "    node [shape=box, style=rounded];"]
+    lines += [box(step) for step in picture.steps if not step.rolled]
+    if picture.batches:
+        rolled = [f"    {box(step)}" for step in picture.steps if step.rolled]
+        lines += [
+            "    subgraph cluster_rolled {",
+            f"        label={_quoted(_batches(picture.batches))};",
+            *rolled,
+            "    }",
+        ]
     for need in picture.needs:
         label = f" [label={_quoted(f'per {need.per}')}]" if need.per else ""
         lines.append(f"    {_quoted(need.before)} -> {_quoted(need.after)}{label};")
@@ -106,6 +128,7 @@ def svg_lines(picture: Picture) -> list[str]:
     places = _places(picture)
     width = max((x for x, _ in places.values()), default=0) + _STEP + _GAP
     height = max((y for _, y in places.values()), default=0) + _HIGH + _GAP
+    below = f'<text x="{_GAP}" y="{height - 9}">{escape(_batches(picture.batches))}</text>' if picture.batches else ""
     size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="12">',
@@ -115,7 +138,7 @@ def svg_lines(picture: Picture) -> list[str]:
     lines += [_arrow(places[need.before], places[need.after], need.per) for need in picture.needs]
     for step in picture.steps:
         lines += _box(step, *places[step.id])
-    return [*lines, "</svg>"]
+    return [*lines, *filter(None, [below]), "</svg>"]
 
 
 def _places(picture: Picture) -> dict[str, tuple[int, int]]:
@@ -143,7 +166,8 @@ def _arrow(before: tuple[int, int], after: tuple[int, int], per: str) -> str:
 
 def _box(step: PictureStep, x: int, y: int) -> Iterator[str]:
     dashes = ' stroke-dasharray="4"' if step.at_end else ""
-    yield f'<rect x="{x}" y="{y}" width="{_STEP}" height="{_HIGH}" rx="6" fill="#fff" stroke="#333"{dashes}/>'
+    fill = "#e4f0fb" if step.rolled else "#fff"
+    yield f'<rect x="{x}" y="{y}" width="{_STEP}" height="{_HIGH}" rx="6" fill="{fill}" stroke="#333"{dashes}/>'
     rows = ((step.id, ' font-weight="bold"'), (step.task, ""), (_where(step), ' fill="#555"'))
     for number, (text, style) in enumerate(rows):
         shown = text if len(text) <= _LETTERS else f"{text[: _LETTERS - 1]}…"
@@ -163,8 +187,12 @@ def picture_data(picture: Picture) -> dict[str, object]:
                 "nodes": step.nodes,
                 "on": step.on or None,
                 "finally": step.at_end,
+                "rolled": step.rolled,
             }
             for step in picture.steps
         ],
         "needs": [{"step": need.after, "needs": need.before, "per": need.per or "all"} for need in picture.needs],
+        "rollout": {"by": batches.by, "batches": [list(b) for b in batches.units]}
+        if (batches := picture.batches)
+        else None,
     }

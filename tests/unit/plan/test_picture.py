@@ -88,3 +88,13 @@ def test_steps_of_an_included_playbook_are_drawn_by_their_whole_ids(maker):
     (maker.directory / "db.toml").write_text(BOOK)
     found = picture(maker.compile('[[step]]\nid = "db"\ninclude = "db.toml"\n', HOSTS, groups=GROUPS))
     assert ("db/stop", "db/backup", "") in needs(found)
+
+
+def test_what_is_rolled_is_known_and_what_asks_between_batches_is_no_step(maker):
+    text = '[rollout]\nby = "host"\nhosts = "web"\nbatches = [1]\npause = "approve"\n' + BOOK.replace(
+        'flow = "graph"', ""
+    )
+    book = 'flow = "graph"\n' + text.replace('needs = ["stop"]', "needs = []")
+    found = picture(maker.compile(book, HOSTS, groups=GROUPS))
+    assert {step.id: step.rolled for step in found.steps} == {"stop": True, "backup": False, "start": True}
+    assert found.batches.units == (("w1",), ("w2",))

@@ -75,6 +75,8 @@ def test_playbooks_that_run_are_right(wrong, path):
         STEP.replace("command", "stop_server").replace(
             'run = "true"', 'service = "x", haproxy = { socket = "/s", servers = ["a/b"] }'
         ),
+        '[rollout]\nby = "shard"\nbatches = [1, "25%"]\nmax_failures = "0%"\npause = "30s"\n' + STEP,
+        '[rollout]\nby = "host"\nhosts = "web"\nbatches = ["100%"]\npause = "approve"\n' + STEP,
     ],
 )
 def test_what_opsflow_takes_is_right(wrong, text):
@@ -85,6 +87,9 @@ def test_what_opsflow_takes_is_right(wrong, text):
     ("text", "where"),
     [
         ("", ["$"]),
+        ('[rollout]\nby = "x"\nbatches = []\n' + STEP, ["$.rollout.batches"]),
+        ('[rollout]\nby = "x"\nbatches = ["101%"]\n' + STEP, ["$.rollout.batches[0]"]),
+        ('[rollout]\nby = "x"\nbatches = [1]\nmax_failures = -1\n' + STEP, ["$.rollout.max_failures"]),
         ('flow = "sideways"\n' + STEP, ["$.flow"]),
         (STEP + "hots = 1", ["$.step[0]"]),
         (STEP + "at_once = 0", ["$.step[0].at_once"]),

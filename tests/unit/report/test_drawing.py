@@ -1,11 +1,12 @@
 """The order of steps as a picture, in every format."""
 
 import json
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from opsflow.plan import Picture, PictureNeed, PictureStep
+from opsflow.plan import Batches, Picture, PictureNeed, PictureStep
 from opsflow.report.drawing import dot_lines, mermaid_lines, picture_data, svg_lines, tree_lines
 from opsflow.report.text import Paint
 
@@ -111,6 +112,7 @@ def test_for_programs(upgrade):
     data = json.loads(json.dumps(picture_data(upgrade)))
     assert data["steps"][2] == {
         "id": "migrate", "task": "command", "where": "db", "hosts": ["db"], "nodes": 3, "on": None, "finally": False,
+        "rolled": False,
     }  # fmt: skip
     assert data["needs"][:2] == [
         {"step": "backup", "needs": "stop", "per": "all"},
@@ -124,3 +126,23 @@ def test_where_else_a_step_is_done_is_drawn_in_every_format():
     for lines in (tree_lines(picture, Paint(colour=False)), mermaid_lines(picture), dot_lines(picture)):
         assert "web, done on lb-1" in drawn(lines)
     assert picture_data(picture)["steps"][0]["on"] == "lb-1"
+
+
+def test_what_is_rolled_is_shown_together_with_its_batches(upgrade):
+    steps = tuple(replace(step, rolled=step.id in {"deploy", "start"}) for step in upgrade.steps)
+    batches = Batches(by="shard", units=(("a",), ("b", "c")), max_failures=0)
+    rolled = replace(upgrade, steps=steps, batches=batches)
+    said = "in batches: 2 by shard, of 1, 2 units"
+    tree = tree_lines(rolled, Paint(colour=False))
+    assert sum(line.endswith("  in batches") for line in tree) == 2
+    assert tree[-1] == said
+    mermaid = drawn(mermaid_lines(rolled))
+    assert mermaid.index(f'subgraph rolled ["{said}"]') < mermaid.index("<b>deploy</b>") < mermaid.index("    end")
+    dot = drawn(dot_lines(rolled))
+    assert dot.index("cluster_rolled") < dot.index('"start" [label') < dot.index("    }") < dot.index("->")
+    shapes = ET.fromstring(drawn(svg_lines(rolled)))
+    assert [box.get("fill") for box in shapes.iter(f"{SVG}rect")].count("#e4f0fb") == 2
+    assert said in [text.text for text in shapes.iter(f"{SVG}text")]
+    data = picture_data(rolled)
+    assert data["rollout"] == {"by": "shard", "batches": [["a"], ["b", "c"]]}
+    assert [step["id"] for step in data["steps"] if step["rolled"]] == ["deploy", "start"]
