@@ -48,12 +48,13 @@ class Rolling:
         self._held: dict[int, list[str]] = {}  # nodes that came to their turn before their batch, by stage
         self._open: list[str] = []  # nodes of the stage that it is at which were at work at the last look
         self._ends: float | None = None  # when the pause does
+        self._before: frozenset[str] = frozenset()  # units that failed in the stages before
         self._accepted: frozenset[str] = frozenset()
         self._told: tuple[int, bool] | None = None
 
     def accept_failures(self) -> None:
         """Somebody goes on although too many units have failed: from now on only further ones count."""
-        failed = self._failed(self._stages)
+        failed = frozenset(unit for stage in self._stages for unit in self._failed(stage))
         if self._batches and len(failed) > self._batches.max_failures:
             self._accepted = failed
 
@@ -77,6 +78,7 @@ class Rolling:
         """Nodes that may begin now because their batch may."""
         found: list[str] = []
         while self.wait == 0.0 and self._rested():
+            self._before |= self._failed(self._stages[self._at])
             self._at += 1
             self._open, self._ends = [], None
             self._pass_by()
@@ -132,13 +134,18 @@ class Rolling:
 
     def _too_many(self) -> bool:
         assert self._batches is not None
-        return len(self._failed(self._stages[: self._at + 1]) - self._accepted) > self._batches.max_failures
+        return len(self._counting()) > self._batches.max_failures
 
-    def _failed(self, stages: Collection[_Stage]) -> frozenset[str]:
-        """Units of some stages of which something is not well."""
+    def _counting(self) -> frozenset[str]:
+        """Units that have failed, but for those that were accepted."""
+        return (self._before | self._failed(self._stages[self._at])) - self._accepted
+
+    def _failed(self, stage: _Stage) -> frozenset[str]:
+        """Units of a stage of which something is not well."""
+        if stage.gate:
+            return frozenset()
         by_id, nodes = self._run.plan.by_id, self._run.nodes
-        found = (n for stage in stages if not stage.gate for n in stage.nodes if nodes[n].state not in _WELL)
-        return frozenset(by_id[node].unit for node in found)
+        return frozenset(by_id[node].unit for node in stage.nodes if nodes[node].state not in _WELL)
 
     def _tell(self) -> None:
         """Say what it is at, if that has not been said."""
@@ -153,11 +160,10 @@ class Rolling:
             total, units = len(self._batches.units), self._batches.units[stage.number - 1]
             self._run.say(BatchBegan(run_id=self._run.id, number=stage.number, total=total, units=units))
         elif over and more and self._next_waits() and self._too_many():
-            failed = sorted(self._failed(self._stages[: self._at + 1]) - self._accepted)
             self._run.say(
                 RolloutStopped(
                     run_id=self._run.id,
-                    failed=failed,
+                    failed=sorted(self._counting()),
                     max_failures=self._batches.max_failures,
                     left=len(self._batches.units) - stage.number,
                 )
