@@ -62,8 +62,11 @@ def kinship_problems(draft: Draft) -> Iterator[Problem]:
     edges: dict[str, list[str]] = {}
     declared = {name for name, group in draft.groups.items() if group.undeclared is None}
     for name, group in draft.groups.items():
-        edges[name] = [child for child in group.children if child in draft.groups]
-        missing = {child: spot() for child, spot in group.children.items() if child not in declared}
+        edges[name] = [child for child in group.children if child in draft.groups and child != ALL]
+        if ALL in group.children:
+            hint = "take this out; its hosts are those of all groups"
+            yield group.children[ALL]().problem("`all` is in no other group", hint)
+        missing = {child: spot() for child, spot in group.children.items() if child not in {*declared, ALL}}
         if group.undeclared:
             missing[name] = group.undeclared
         for child, spot in missing.items() if not draft.incomplete else ():
