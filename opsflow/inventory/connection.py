@@ -1,7 +1,7 @@
 """How hosts are reached: what `opsflow.toml`, `[ssh]`, connection variables and `[hosts.NAME]` say together."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from opsflow.model import LOCALHOST, Connection
 from opsflow.ports import Renderer
 from opsflow.tomlfile import local_path
 
+_KNOWN = frozenset(VARIABLES)
 _LOCAL_FILES = ("key_file", "known_hosts")
 
 
@@ -62,8 +63,8 @@ class Ways:
     def to(self, host: str, variables: Mapping[str, Any], at: Callable[[str], Spot]) -> Way:
         """The way to a host; `at`: where it got a variable's value from."""
         way = Way(settings=dict(self._of_all), problems=[], unknown=[], notices=[])
-        for variable in VARIABLES:
-            if variables.get(variable) is not None:
+        if known := variables.keys() & _KNOWN:
+            for variable in (name for name in VARIABLES if name in known and variables[name] is not None):
                 self._heed(way, host, variable, variables, at)
         for keys in self._draft.hosts[host].keys:
             way.settings |= _table(keys, f"[hosts.{host}]")
@@ -110,8 +111,7 @@ class Ways:
         if read.key:
             way.settings[read.key] = Setting(read.value, f"`{read.variable}`", lambda: str(at(read.variable)))
         elif spot:
-            line = "" if read.variable in SECRET else spot.line  # it may show a password
-            problem = replace(spot, line=line).problem(read.notice, read.hint)
+            problem = spot.problem(read.notice, read.hint)
             way.notices.append((read.notice, problem))
             if read.astray:
                 way.unknown.append(problem)

@@ -1,8 +1,9 @@
 """What all readers of inventories fill: hosts, groups and what is said about them, each with the place that says it."""
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -14,6 +15,9 @@ from opsflow.inventory.schema import ConnectionKeys
 ALL = "all"
 UNGROUPED = "ungrouped"
 """Groups that are there without being named; the second one only where an inventory has a form of Ansible's."""
+
+
+_SECRET = re.compile(r"pass(?:word|wd|phrase)?\b[\"']?\s*[=:]", re.IGNORECASE)
 
 
 class _Gap(Enum):
@@ -39,7 +43,12 @@ class Spot:
         """Something that is wrong here."""
         if not self.position.line:
             return Problem(message=f"{self.position.file}: {message}", hint=hint)
-        return Problem(message=message, position=self.position, hint=hint, line=self.line)
+        return without_secrets(Problem(message=message, position=self.position, hint=hint, line=self.line))
+
+
+def without_secrets(problem: Problem) -> Problem:
+    """A problem that does not show its line if a password may stand in that."""
+    return replace(problem, line="") if _SECRET.search(problem.line) else problem
 
 
 @dataclass(frozen=True, slots=True)

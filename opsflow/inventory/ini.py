@@ -210,6 +210,8 @@ def _plain(value: Any, depth: int) -> Any:
             return value.decode(errors="replace")
         case float() if not math.isfinite(value):
             raise ValueError(f"`{value}` is not a usable number")
-        case str() | int() | float() | None:
+        case str():
+            return value.encode(errors="replace").decode()  # an escape may be half a character
+        case int() | float() | None:
             return value
     return "..." if value is ... else str(value)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from opsflow.errors import InputError, Position, Problem
 from opsflow.inventory.advice import advice
 from opsflow.inventory.checks import consistency
-from opsflow.inventory.draft import ALL, Draft, Keys, Said, Spot
+from opsflow.inventory.draft import ALL, Draft, Keys, Said, Spot, without_secrets
 from opsflow.inventory.ranges import expand, name_hint
 from opsflow.inventory.schema import InventoryFile
 from opsflow.tomlfile import KeyPath, TomlFile, border_problems, read
@@ -22,7 +22,7 @@ def read_native(path: Path, draft: Draft) -> None:
     try:
         file = read(path)
     except InputError as error:
-        draft.problems += error.problems
+        draft.problems += map(without_secrets, error.problems)
         draft.incomplete = True
         return
     draft.took(file.digest)
@@ -32,7 +32,7 @@ def read_native(path: Path, draft: Draft) -> None:
     except ValidationError as error:
         problems += border_problems(file, InventoryFile, error, partial(advice, file))
     if problems:
-        draft.problems += problems
+        draft.problems += map(without_secrets, problems)
         _kin(draft, file)
     else:
         _fill(draft, file, content)

@@ -64,6 +64,10 @@ def _asked(path: Path, arguments: list[str], until: float, draft: Draft) -> dict
         raise _Wrong(f"`{command}` printed JSON that is nested too deeply") from None
     except ValueError as error:
         raise _Wrong(f"`{command}` did not print JSON: {error}", "run it to see what it prints") from None
+    try:
+        json.dumps(answer, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        raise _Wrong(f"`{command}` printed half of a character, such as \\ud800") from None
     if not isinstance(answer, dict):
         raise _Wrong(f"`{command}` must print a JSON object, with a key for each group")
     return answer

@@ -174,3 +174,28 @@ def test_of_two_files_for_one_group_the_one_that_is_not_read_is_told(loaded):
 def test_variables_beside_a_native_inventory_count_too(loaded):
     inventory = loaded({"i.toml": '[groups.web]\nhosts = ["h"]\nvars = { x = 1 }\n', "group_vars/web.yml": "x: 2\n"})
     assert inventory.hosts["h"].vars == {"x": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("hosts", "h ansible_ssh_pass=hunter2 ansible_port=none\n"),
+        ("hosts", "h ansible_become_password=hunter2 alone\n"),
+        ("hosts", "[g]\nh db_password='hunter2\n"),
+        ("i.yml", 'web: {hosts: {h: {"ansible_password": "hunter2", ansible_port: none}}}\n'),
+        ("i.toml", "hosts.a = { port = 'x', become_password = 'hunter2' }\n"),
+        ("i.toml", "[hosts.a]\nkey_passphrase = 'hunter2\n"),
+    ],
+)
+def test_a_line_with_a_password_is_not_shown(loaded, name, text):
+    with pytest.raises(InputError) as caught:
+        loaded({name: text})
+    assert "hunter2" not in str(caught.value)
+    assert all(problem.position for problem in caught.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("i.ini", "h x=\"'\\ud800'\"\n"), ("i.json", '{"all": {"hosts": {"h": {"x": "\\ud800"}}}}')]
+)
+def test_half_a_character_can_be_kept_and_shown(loaded, name, text):
+    assert loaded("h x=\"'\\ud800'\"\n").hosts["h"].vars["x"] == "?"
