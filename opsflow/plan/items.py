@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from opsflow.errors import TemplateError
+
 _KEY = re.compile(r"(?!\s)[^\[\]\x00-\x1f\x7f]{1,100}(?<!\s)")
 
 
@@ -11,18 +13,22 @@ def keyed(items: Any) -> dict[str, Any]:
     """Items by their keys: a text and a whole number are their own, a table has one under `key`.
 
     Raises:
-        ValueError: it is no list, or an item has no key, or that of another; a sentence that begins behind `foreach`.
+        TemplateError: it is no list, or an item has no key of its own.
     """
     if not isinstance(items, Sequence) or isinstance(items, str):
-        raise ValueError(f"must be a list, not {items!r}")  # noqa: TRY004 - one sort of error
+        raise TemplateError(f"`foreach` must yield a list, not {items!r}")
     found: dict[str, Any] = {}
-    for number, item in enumerate(items):
+    for number, item in enumerate(items, 1):
         key = _key(item)
+        if not key:
+            hint = "an item is a text, a whole number, or a table with a `key`"
+            raise TemplateError(f"item {number} of `foreach` has no key: {item!r}", hint=hint)
         if not _KEY.fullmatch(key):
-            said = "is a key of up to 100 characters, without brackets" if key else "is a text, or a table with a `key`"
-            raise ValueError(f"is wrong at item {number + 1}: {item!r} is not what {said}")
+            hint = "a key has up to 100 characters, none of them `[` or `]`; a table can have another `key`"
+            raise TemplateError(f"item {number} of `foreach` cannot have the key {key!r}", hint=hint)
         if key in found:
-            raise ValueError(f"has two items with the key {key!r}: each needs its own")
+            hint = "keys tell nodes apart: a table can have another `key`"
+            raise TemplateError(f"two items of `foreach` have the key {key!r}", hint=hint)
         found[key] = item
     return found
 

@@ -119,8 +119,8 @@ class Placement:
         try:
             items = self._rendered(step, "foreach", step.foreach, *self._sight.of(step, host))
             return {} if items is None else keyed(items)
-        except ValueError as error:
-            self.problems.append(step_problem(step, "foreach", f"its `foreach` {error}"))
+        except TemplateError as error:
+            self.problems.append(step_problem(step, "foreach", error.message, error.hint))
         return {}
 
     def _sent(self, step: Step, nodes: list[Node], inventory: Inventory) -> list[Node]:

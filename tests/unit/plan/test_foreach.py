@@ -154,16 +154,16 @@ def test_values_of_nodes_see_the_item(maker):
 @pytest.mark.parametrize(
     ("items", "said"),
     [
-        ('["x", "x"]', "two items with the key 'x'"),
-        ('["1", 1]', "two items with the key '1'"),
-        ('["x", { name = "y" }]', "wrong at item 2: {'name': 'y'} is not what is a text, or a table with a `key`"),
-        ("[true]", "wrong at item 1"),
-        ("[[]]", "wrong at item 1"),
-        ('[""]', "wrong at item 1"),
-        ('["a[b]"]', "a key of up to 100 characters, without brackets"),
-        ('[" x"]', "a key of up to 100 characters"),
-        ("'{{ 5 }}'", "must be a list, not 5"),
-        ("'{{ \"abc\" }}'", "must be a list, not 'abc'"),
+        ('["x", "x"]', "two items of `foreach` have the key 'x'"),
+        ('["1", 1]', "two items of `foreach` have the key '1'"),
+        ('["x", { name = "y" }]', "item 2 of `foreach` has no key: {'name': 'y'}"),
+        ("[true]", "item 1 of `foreach` has no key: True"),
+        ("[[]]", "item 1 of `foreach` has no key: []"),
+        ('[""]', "item 1 of `foreach` has no key: ''"),
+        ('["a[b]"]', "item 1 of `foreach` cannot have the key 'a[b]'"),
+        ('[" x"]', "item 1 of `foreach` cannot have the key ' x'"),
+        ("'{{ 5 }}'", "`foreach` must yield a list, not 5"),
+        ("'{{ \"abc\" }}'", "`foreach` must yield a list, not 'abc'"),
     ],
 )
 def test_items_without_a_key_of_their_own_are_told(maker, items, said):
