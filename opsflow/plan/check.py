@@ -1,7 +1,7 @@
 """What can be said of parameters before anything is touched."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from opsflow.errors import Problem, TemplateError
@@ -47,12 +47,15 @@ class ParameterCheck:
         renderer: Renderer,
         sight: Sight,
         seen: Mapping[str, Mapping[str, Any]],
+        deciders: Mapping[str, Collection[str]],
     ) -> None:
         self._playbook = playbook
+        self._steps = {step.id: step for step in playbook.steps}
         self._tasks = tasks
         self._renderer = renderer
         self._sight = sight
         self._seen = seen  # by step, the variables that its templates may see
+        self._deciders = deciders  # by step, those before it whose condition decides over it
         self._local = LocalFiles()
         self.files: dict[str, str] = {}
         self._named: dict[str, dict[str, None]] = {}
@@ -85,8 +88,19 @@ class ParameterCheck:
                 why = f"a failed attempt of the task {step.task!r} cannot be reverted"
                 found.append(step_problem(step, "retry.revert_between", why, "take it out, or use another task"))
             found += _gate_problems(step) if task.gate else []
-            found += self._step_problems(step, task, of_step.get(step.id, []), hosts)
+            judged = [node for node in of_step.get(step.id, ()) if not self._decided(node, of_step, hosts)]
+            found += self._step_problems(step, task, judged, hosts)
         return found
+
+    def _decided(self, node: Node, of_step: Mapping[str, Sequence[Node]], hosts: Mapping[str, Host]) -> bool:
+        """Whether a node is certainly skipped with another one, so that its parameters do not matter."""
+        for name in self._deciders.get(node.step, ()):
+            nodes = of_step.get(name, ())
+            step = self._steps[name]
+            own = [other for other in nodes if other.host == node.host] or nodes
+            if own and not any(other.idle or self._runs(step, other, hosts[other.host], {}) for other in own):
+                return True
+        return False
 
     def _step_problems(self, step: Step, task: Task, nodes: Sequence[Node], hosts: Mapping[str, Host]) -> list[Problem]:
         open_keys = [k for k, v in step.params.items() if self._hangs_on_outputs(step, v)]

@@ -93,7 +93,8 @@ class _Compiler:
         order = Order(self.playbook, references)
         needs = {step.id: self._needs(order, step, references[step.id]) for step in self.playbook.steps}
         self._check_cycles(needs)
-        check = ParameterCheck(self.playbook, self.tasks, self.renderer, self.sight, seen)
+        deciders = self._deciders(needs)
+        check = ParameterCheck(self.playbook, self.tasks, self.renderer, self.sight, seen, deciders)
         self.problems += check.problems(nodes if render else [], hosts)
         edges = EdgeBuilder(self.playbook.steps, nodes, self.placement.values, batches)
         if nodes:
@@ -206,6 +207,15 @@ class _Compiler:
             if self.steps[name].at_end and not step.at_end:
                 message = f"a template mentions step {name!r}, which runs at the end (`finally`), after this one"
                 self.problems.append(step_problem(step, "with", message))
+
+    def _deciders(self, needs: Mapping[str, list[Need]]) -> dict[str, set[str]]:
+        """For each step those before it that say `skip_depth = "all"`."""
+        graph: nx.DiGraph[str] = nx.DiGraph((need.step, step) for step, found in needs.items() for need in found)
+        found: dict[str, set[str]] = {}
+        for step in self.playbook.steps:
+            for after in nx.descendants(graph, step.id) if step.skips_all and step.id in graph else ():
+                found.setdefault(after, set()).add(step.id)
+        return found
 
     def _check_cycles(self, needs: Mapping[str, list[Need]]) -> None:
         graph: nx.DiGraph[str] = nx.DiGraph()

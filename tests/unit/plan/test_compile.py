@@ -121,6 +121,16 @@ def test_parameters_of_hosts_that_a_condition_skips_are_not_judged(maker):
     assert [n.id for n in plan.nodes] == ["one@a1", "one@b1"]
 
 
+def test_parameters_of_nodes_that_are_skipped_with_another_are_not_judged(maker):
+    decides = step("one", "when = \"os == 'linux'\"\nskip_depth = 'all'")
+    hosts = {"a1": {"os": "linux", "linux_only": 1}, "b1": {"os": "bsd"}}
+    assert maker.compile(decides + step("two") + step("three", run="echo {{ linux_only }}"), hosts).nodes
+    [(line, message, _)] = maker.problems(decides + step("two") + step("three", run="echo {{ linux_onyl }}"), hosts)
+    assert (line, "'linux_onyl' is not defined" in message) == (19, True)
+    alone = decides.replace("skip_depth = 'all'", "") + step("three", run="echo {{ linux_only }}")
+    assert len(maker.problems(alone, hosts)) == 1
+
+
 def test_templates_that_cannot_be_parsed_are_told_where_they_stand(maker):
     [(line, _, _)] = maker.problems(step("one", run="{{ 1 + }}"), TWO)
     assert line == 6
