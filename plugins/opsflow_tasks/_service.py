@@ -71,6 +71,11 @@ class Service(Checks):
         description="The server's log: the last lines of a start that fails are shown (systemd: of the unit's journal)."
         " With `command` its output is appended to it; without `log` it is lost.",
     )
+    listener: Literal["server", "anybody"] = Field(
+        "server",
+        description="Whose `port` is. `anybody`: something else passes on what comes to it, a container's proxy for"
+        " example; then nothing follows from who listens there, nor from its being open when the server is stopped.",
+    )
     haproxy: Haproxy | None = Field(
         None,
         description="Takes the server out of HAProxy (`drain`) before it is stopped, and in again once it is healthy;"
@@ -139,6 +144,7 @@ class Service(Checks):
             **self.checked,
             **(self.haproxy.values if self.haproxy else {}),
             "manager": manager or self.by,
+            "anybody": self.listener == "anybody",
             "control": self.control or _CONTROL.get(manager or self.by),
             "drain_timeout": hundredths(self.drain_timeout),
             "stay_up": hundredths(self.stay_up),

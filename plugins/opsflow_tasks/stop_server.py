@@ -85,7 +85,7 @@ def execute(ctx: Context, params: Params, preview: Preview) -> dict[str, Any]:
         "stop",
         seconds=params.drain_timeout + params.drain + 2 * params.timeout + params.stay_down,
         manager=preview.before.get("manager"),
-        confirm=True,
+        confirm=params.listener == "server",
         kill=params.kill,
         timeout=hundredths(params.timeout),
         stay_down=hundredths(params.stay_down),

@@ -15,7 +15,7 @@ healthy() { # -> o_why if not
 }
 
 another() { # -> o_why: does a process answer at the port that is older than the service, and none of its own
-    [ "$o_pid" != 0 ] && [ "$o_inodes $o_id" != "$o_proved" ] || return 1
+    [ -z "$o_anybody" ] && [ "$o_pid" != 0 ] && [ "$o_inodes $o_id" != "$o_proved" ] || return 1
     for o_inode in $o_inodes; do
         foreign "$o_inode" || continue
         named "$o_old"
@@ -49,7 +49,7 @@ look() { # for the plan hooks: changes nothing
     say manager "$o_manager"
     say result "$o_result"
     say pid "$o_pid"
-    if [ -n "$o_port" ] && listening; then
+    if [ -n "$o_port" ] && [ -z "$o_anybody" ] && listening; then
         holder
         say listener "$o_holder"
         ! lent || say lent yes
@@ -74,7 +74,7 @@ start() {
         now
     done
     if gone; then
-        if [ -n "$o_port" ] && listening && ! lent; then
+        if [ -n "$o_port" ] && [ -z "$o_anybody" ] && listening && ! lent; then
             holder
             die "port $o_port is taken: $o_holder listens"
         fi
@@ -96,9 +96,14 @@ lent() { # whether systemd itself listens, for a unit that it starts when somebo
 launch() {
     case $o_manager in
         systemd) $o_control start --no-block "$o_service" >&2 || die "systemd does not start $o_service" log ;;
-        supervisor) must start "$o_timeout" "$o_control start '$o_service'" ;;
-        *) if [ -n "$o_command" ]; then daemonize; else must start "$o_timeout" "$o_start"; fi ;;
+        supervisor) must start "$(left_over)" "$o_control start '$o_service'" ;;
+        *) if [ -n "$o_command" ]; then daemonize; else must start "$(left_over)" "$o_start"; fi ;;
     esac
+}
+
+left_over() { # hundredths until the deadline, but a second at least
+    now
+    echo "$((o_deadline - o_now > 100 ? o_deadline - o_now : 100))"
 }
 
 daemonize() { # the program becomes the leader of its own session; its number is written down before it begins
@@ -114,7 +119,7 @@ daemonize() { # the program becomes the leader of its own session; its number is
 
 wait_healthy() { # before the deadline; then the same process for the whole window, and so often as it has to be
     now
-    o_began=$o_now o_deadline=$((o_now + o_timeout)) o_until=$o_deadline o_first= o_good= o_passed=0 o_pause=0
+    o_began=$o_now o_until=$o_deadline o_first= o_good= o_passed=0 o_pause=0
     while :; do
         state
         now

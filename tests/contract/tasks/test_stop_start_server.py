@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from opsflow import TaskFailed
+from opsflow import Interrupted, TaskFailed
 from opsflow.model import Action
 from opsflow_tasks import start_server, stop_server
 from opsflow_tasks._checks import kernel_addresses
+from opsflow_tasks._target import Script
 
 SERVER = r"""
 import http.server, os, signal, sys, time
@@ -461,6 +462,19 @@ class TestStopServer:
         assert not preview.reversible
         assert "start" in preview.why
 
+    def test_a_port_that_a_proxy_keeps_open_says_nothing_about_the_server_behind_it(self, drive, daemon, port):
+        params = {**daemon, "command": "sleep 600", "listener": "anybody"}
+        with socket.socket() as proxy:
+            proxy.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            proxy.bind(("127.0.0.1", port))
+            proxy.listen()
+            pid = start(drive, params)
+            assert drive(start_server, **params).plan().action is Action.UNCHANGED
+            stop = drive(stop_server, **params)
+            stop.apply()
+            assert stop.plan().action is Action.UNCHANGED
+        assert not alive(pid)
+
     def test_a_server_that_is_restarted_by_others_is_named(self, drive, daemon, home, server):
         pid = start(drive, daemon)
         (home / "stop.sh").write_text(
@@ -597,3 +611,63 @@ class TestParameters:
         assert kernel_addresses("127.0.0.1")[0] == "0100007F"
         assert kernel_addresses("::1")[0] == "00000000000000000000000001000000"
         assert "0000000000000000FFFF00000100007F" in kernel_addresses("127.0.0.1")
+
+
+class TestKilled:
+    """The script is killed with all that it waits for, after so many seconds; then the hook is reverted."""
+
+    @pytest.fixture
+    def killed(self, home):
+        def run(script, seconds):
+            with subprocess.Popen(
+                ["sh"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=home,
+                env={**os.environ, "HOME": str(home)}, start_new_session=True,
+            ) as process:  # fmt: skip
+                process.stdin.write(script.text.encode())
+                process.stdin.close()
+                time.sleep(seconds)
+                os.killpg(process.pid, signal.SIGKILL)
+
+        return run
+
+    @pytest.fixture
+    def scripts(self, monkeypatch):
+        """What the hooks would have run; they are interrupted before."""
+        kept = []
+
+        def keep(script, ctx, what):
+            kept.append(script)
+            raise Interrupted("the link was lost")
+
+        def take(task, preview):
+            with monkeypatch.context() as patched:
+                patched.setattr(Script, "act", keep)
+                with pytest.raises(Interrupted):
+                    task.execute(preview)
+            return kept.pop()
+
+        return take
+
+    @pytest.mark.parametrize("seconds", [0.02, 0.1, 0.3, 0.6, 1.0])
+    def test_a_stop_that_was_killed_is_reverted_to_a_server_that_runs(
+        self, drive, daemon, home, port, killed, scripts, seconds
+    ):
+        start(drive, daemon)
+        task = drive(
+            stop_server, **daemon, drain_command="sleep 0.2; touch drained", undrain_command="rm -f drained"
+        )  # fmt: skip
+        preview = task.plan()
+        killed(scripts(task, preview), seconds)
+        for _ in range(2):
+            task.revert(preview)
+            assert is_open(port)
+            eventually(lambda: not (home / "drained").exists())
+
+    @pytest.mark.parametrize("seconds", [0.02, 0.1, 0.3, 0.6])
+    def test_a_start_that_was_killed_is_reverted_to_none(self, drive, daemon, port, killed, scripts, seconds):
+        task = drive(start_server, **daemon)
+        preview = task.plan()
+        killed(scripts(task, preview), seconds)
+        for _ in range(2):
+            task.revert(preview)
+            assert not is_open(port)
