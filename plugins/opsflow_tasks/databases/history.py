@@ -1,7 +1,7 @@
 """What a database says of its migrations, and how that compares with the scripts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from opsflow import Context
 from opsflow_tasks.databases.scripts import Script
@@ -83,6 +83,11 @@ class History:
         """The row of a version."""
         return next((row for row in self.rows if row.version == version), None)
 
+    def having(self, *rows: Row) -> "History":
+        """The same with these rows, in place of those of their versions."""
+        kept = {row.version: row for row in (*self.rows, *rows)}
+        return replace(self, exists=True, rows=tuple(kept[version] for version in sorted(kept)))
+
     def outputs(self, ctx: Context) -> dict[str, object]:
         """What a migration gives to later steps."""
         return {"version": self.version, "applied": [row.version for row in self.rows if row.by(ctx)]}
@@ -93,14 +98,40 @@ class History:
         for row in self.rows:
             script = known.get(row.version)
             if script is None:
-                return f"{row.name}.sql is missing: it was applied on {row.applied_at} by run {row.run_id}"
+                return (
+                    f"{row.name}.sql is missing: it was applied on {row.applied_at} by run {row.run_id}; put it"
+                    " back, or let it be forgotten by repair = true"
+                )
             if script.checksum != row.checksum:
-                return f"{script.name}.sql was edited after it was applied on {row.applied_at} by run {row.run_id}"
+                return (
+                    f"{script.file} was edited after it was applied on {row.applied_at} by run {row.run_id}; put"
+                    " the old text back, or let the new one count by repair = true"
+                )
         done = {row.version for row in self.rows}
         for script in scripts:
             if script.version < self.version and script.version not in done:
-                return f"{script.name}.sql is out of order: version {self.version} is applied already"
+                return (
+                    f"{script.file} is out of order: version {self.version} is applied already; give it a higher number"
+                )
         return ""
+
+
+def fresh(script: Script, run_id: str, node: str, attempt: int, now: str) -> Row:
+    """The row of a script of which nothing is applied yet."""
+    return Row(
+        version=script.version,
+        name=script.name,
+        checksum=script.checksum,
+        state=APPLYING,
+        statements=len(script.statements),
+        position=0,
+        pending=0,
+        undone=0,
+        applied_at=now,
+        run_id=run_id,
+        node=node,
+        attempt=attempt,
+    )
 
 
 def parse(text: str) -> History:

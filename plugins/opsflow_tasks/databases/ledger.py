@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from opsflow import Context, TaskFailed
@@ -12,6 +13,7 @@ from opsflow_tasks.databases.postgresql import PostgresqlPrograms
 from opsflow_tasks.databases.programs import AT, CHANGED, REFUSED, Program, Programs
 from opsflow_tasks.databases.shell import Values, act, look, reason
 from opsflow_tasks.databases.sqlite import SqlitePrograms
+from opsflow_tasks.databases.verdicts import Verdicts
 
 _PROGRAMS: Mapping[str, Callable[[str, float], Programs]] = {
     "sqlite": SqlitePrograms,
@@ -55,6 +57,23 @@ class Ledger:
         self._database = database
         self._lock_timeout = lock_timeout
         self.programs: Programs = _PROGRAMS[database.engine](table, lock_timeout)
+
+    @property
+    def name(self) -> str:
+        """The database's name."""
+        return self._database.database
+
+    def amended(self, seen: History, words: Verdicts) -> History:
+        """The history once an operator's word is in it, unless somebody else has changed it since it was read.
+
+        Raises:
+            LedgerError: it cannot be changed.
+        """
+        program = self.programs.amend(seen, changed=words.changed, added=words.added, gone=words.gone)
+        with suppress(StateChanged):
+            if failed := self.run(program, words.told):
+                raise LedgerError(failed.why)
+        return self.settled()
 
     def read(self) -> History:
         """The history as it is now.

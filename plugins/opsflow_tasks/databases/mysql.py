@@ -68,11 +68,15 @@ class MysqlPrograms(RecordedPrograms):
         seconds = max(ceil(self.lock_seconds), 1)
         return [
             "SET autocommit = 1",
+            "SET @opsflow_began = NOW(6)",
             # The same patience for tables that others use: the default is a day or a year.
             f"SET SESSION lock_wait_timeout = {seconds}",
             f"SET @opsflow_lock = GET_LOCK({_LOCK}, {seconds})",
             *self._unless("COALESCE(@opsflow_lock, 0) = 1", LOCKED),
         ]
+
+    def _elapsed(self) -> str:
+        return "TIMESTAMPDIFF(MICROSECOND, @opsflow_began, NOW(6)) DIV 1000"
 
     def _absent(self) -> str:
         return (
@@ -91,7 +95,8 @@ class MysqlPrograms(RecordedPrograms):
     def _created(self) -> str:
         columns = ", ".join(f"{n} {_TYPES.get(n, _TEXT if n in TEXTS else 'INT')} NOT NULL" for n in COLUMNS)
         return (
-            f"CREATE TABLE IF NOT EXISTS {self._table} ({columns}, undo_sql LONGTEXT, PRIMARY KEY (version))"
+            f"CREATE TABLE IF NOT EXISTS {self._table} ({columns}, undo_sql LONGTEXT,"
+            " milliseconds BIGINT NOT NULL DEFAULT 0, PRIMARY KEY (version))"
             " ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
         )
 

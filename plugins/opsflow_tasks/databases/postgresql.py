@@ -59,6 +59,7 @@ class PostgresqlPrograms(RecordedPrograms):
             *self._verified(script),
             "RESET ROLE",
             f"INSERT INTO {self._table} {self.inserted(done, script.undo)}",
+            self._timed(row),
         )
 
     def undo(self, row: Row, statements: Sequence[str], offset: int, seen: History) -> Program:
@@ -107,6 +108,9 @@ class PostgresqlPrograms(RecordedPrograms):
     def _milliseconds(self) -> int:
         return max(round(self.lock_seconds * 1000), 1)
 
+    def _elapsed(self) -> str:
+        return "(extract(epoch FROM clock_timestamp() - :'opsflow_began'::timestamptz) * 1000)::bigint"
+
     def _absent(self) -> str:
         return f"to_regclass('{self._asked}') IS NULL"
 
@@ -124,7 +128,8 @@ class PostgresqlPrograms(RecordedPrograms):
     def _created(self) -> str:
         types = {"version": "BIGINT PRIMARY KEY"}
         columns = ", ".join(f"{n} {types.get(n, 'TEXT' if n in TEXTS else 'INTEGER')} NOT NULL" for n in COLUMNS)
-        return f"CREATE TABLE IF NOT EXISTS {self._table} ({columns}, undo_sql TEXT)"
+        more = "undo_sql TEXT, milliseconds BIGINT NOT NULL DEFAULT 0"
+        return f"CREATE TABLE IF NOT EXISTS {self._table} ({columns}, {more})"
 
     def _script(self, statement: str) -> str:
         return f"SELECT {self.literal(statement)} \\gexec"
@@ -132,7 +137,8 @@ class PostgresqlPrograms(RecordedPrograms):
     def _program(self, statements: Sequence[str], *, failed: str = "") -> Program:
         named = (
             "SELECT COALESCE((SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE"
-            f" c.oid = to_regclass('{self._asked}')), current_schema(), 'public') AS opsflow_schema \\gset"
+            f" c.oid = to_regclass('{self._asked}')), current_schema(), 'public') AS opsflow_schema,"
+            " clock_timestamp() AS opsflow_began \\gset"
         )
         lines = ("SET client_min_messages = warning", named, *statements)
         return Program(text="".join(f"{s}\n" if "\\" in s else f"{s};\n" for s in lines), failed=failed)

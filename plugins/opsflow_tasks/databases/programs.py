@@ -1,5 +1,7 @@
 """The SQL programs in which scripts are run: under a lock, on the state that was read, with what was done recorded."""
 
+# ruff: noqa: S608 - the only names put in are checked ones, the only texts literals that the engine has quoted
+
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,6 +84,12 @@ class Programs(ABC):
         """Undo a script by the statements from `offset` on, and take its row away."""
 
     @abstractmethod
+    def amend(
+        self, seen: History, *, changed: Sequence[Row], added: Sequence[tuple[Row, str | None]], gone: Sequence[Row]
+    ) -> Program:
+        """Change rows of the history, add some with their undo texts, take some away; all or nothing."""
+
+    @abstractmethod
     def wait(self, seen: History) -> Program:
         """Do nothing but take the lock, and see whether the history is what it was."""
 
@@ -98,10 +106,33 @@ class Programs(ABC):
         del run_id, node
         return {}
 
+    @abstractmethod
+    def _elapsed(self) -> str:
+        """Milliseconds since the program began."""
+
+    def _timed(self, row: Row) -> str:
+        """Statement that records how long a script took; of one that was gone on with, how long the rest did."""
+        return f"UPDATE {self._table} SET milliseconds = {self._elapsed()} WHERE version = {row.version}"
+
+    def _amendments(
+        self, changed: Sequence[Row], added: Sequence[tuple[Row, str | None]], gone: Sequence[Row]
+    ) -> list[str]:
+        return [
+            *(f"DELETE FROM {self._table} WHERE version = {row.version}" for row in gone),
+            *(f"UPDATE {self._table} SET {self._cells(row)} WHERE version = {row.version}" for row in changed),
+            *(f"INSERT INTO {self._table} {self.inserted(row, undo)}" for row, undo in added),
+        ]
+
+    def _cells(self, row: Row) -> str:
+        return ", ".join(f"{name} = {value}" for name, value in zip(COLUMNS, self._values(row), strict=True))
+
+    def _values(self, row: Row) -> list[str]:
+        cells = (getattr(row, name) for name in COLUMNS)
+        return [self.literal(cell) if isinstance(cell, str) else str(cell) for cell in cells]
+
     def inserted(self, row: Row, undo: str | None) -> str:
         """Columns and values of a new row."""
-        cells = (getattr(row, name) for name in COLUMNS)
-        values = [self.literal(cell) if isinstance(cell, str) else str(cell) for cell in cells]
+        values = self._values(row)
         values.append("NULL" if undo is None else self.literal(undo))
         return f"({', '.join(COLUMNS)}, undo_sql) VALUES ({', '.join(values)})"
 

@@ -33,6 +33,7 @@ class RecordedPrograms(Programs):
             f"UPDATE {self._table} SET state = '{APPLIED}', applied_at = {self.literal(row.applied_at)}"
             f" WHERE version = {row.version}"
         )
+        body.append(self._timed(row))
         return self._locked(row, [self._created(), *self._as_seen(seen, row), *body])
 
     def undo(self, row: Row, statements: Sequence[str], offset: int, seen: History) -> Program:
@@ -42,6 +43,13 @@ class RecordedPrograms(Programs):
             body += self._recorded(row, number, statement, f"undone = {number}")
         body.append(f"DELETE FROM {self._table} WHERE version = {row.version}")
         return self._locked(row, [*self._as_seen(seen, row), *body])
+
+    def amend(
+        self, seen: History, *, changed: Sequence[Row], added: Sequence[tuple[Row, str | None]], gone: Sequence[Row]
+    ) -> Program:
+        """See `Programs`."""
+        body = ["START TRANSACTION", *self._amendments(changed, added, gone), "COMMIT"]
+        return self._program([*self._lock(), self._created(), *self._as_seen(seen, seen.open), *body])
 
     def wait(self, seen: History) -> Program:
         """See `Programs`."""

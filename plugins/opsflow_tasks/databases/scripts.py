@@ -8,7 +8,9 @@ from pathlib import Path
 from opsflow_tasks.databases.dialects import Dialect
 from opsflow_tasks.databases.sql import SqlError, check, first_word, split
 
-_NAME = re.compile(r"(\d{1,18})_([A-Za-z0-9][A-Za-z0-9_-]*)(\.undo|\.verify)?\.sql")
+_NAME = re.compile(r"(\d{1,18})_[A-Za-z0-9][A-Za-z0-9_-]*(\.up|\.undo|\.down|\.verify)?\.sql")
+_FLYWAY = re.compile(r"([VU])(\d{1,18})__[A-Za-z0-9][A-Za-z0-9_-]*(\.verify)?\.sql")
+_KINDS = {"": "do", ".up": "do", "V": "do", ".undo": "undo", ".down": "undo", "U": "undo", ".verify": "verify"}
 _LARGEST_UNDO = 256 * 1024
 """Bytes; an undo text is read back from the database through the output of a command, which is bounded."""
 
@@ -23,7 +25,8 @@ class Script:
 
     Attributes:
         version: Its number; scripts are applied in the order of their numbers.
-        name: Its file's name without `.sql`.
+        name: Its file's name up to the first dot.
+        file: Its file's name.
         text: What it says, line ends as `\n`.
         statements: The same, taken apart.
         undo: Text that undoes it, None if there is none.
@@ -32,6 +35,7 @@ class Script:
 
     version: int
     name: str
+    file: str
     text: str
     statements: tuple[str, ...]
     undo: str | None
@@ -50,15 +54,7 @@ def load(directory: str, dialect: Dialect) -> tuple[Script, ...]:
         ScriptError: the directory or a file in it cannot be used.
     """
     files = _files(Path(directory))
-    found: dict[int, Script] = {}
-    for stem, kinds in files.items():
-        version = int(stem.partition("_")[0])
-        if "" not in kinds:
-            raise ScriptError(f"{next(iter(kinds.values())).name}: there is no {stem}.sql")
-        if version in found:
-            raise ScriptError(f"{stem}.sql and {found[version].name}.sql have the same version")
-        found[version] = _script(version, stem, kinds, dialect)
-    return tuple(found[version] for version in sorted(found))
+    return tuple(_script(version, files[version], dialect) for version in sorted(files))
 
 
 def statements(text: str, dialect: Dialect, where: str) -> tuple[str, ...]:
@@ -82,38 +78,65 @@ def statements(text: str, dialect: Dialect, where: str) -> tuple[str, ...]:
     return found
 
 
-def _files(directory: Path) -> dict[str, dict[str, Path]]:
-    """Files by the name of their script, then by kind: nothing, `.undo`, `.verify`."""
-    found: dict[str, dict[str, Path]] = {}
+def _files(directory: Path) -> dict[int, dict[str, Path]]:
+    """Files by version, then by kind: `do`, `undo`, `verify`."""
+    found: dict[int, dict[str, Path]] = {}
     try:
-        names = sorted(path for path in directory.iterdir() if path.suffix == ".sql")
+        paths = sorted(path for path in directory.iterdir() if path.suffix == ".sql")
     except OSError as error:
         raise ScriptError(f"{directory}: {error.strerror}") from None
-    for path in names:
-        match = _NAME.fullmatch(path.name)
-        if match is None or not int(match[1]):
-            raise ScriptError(f"{path.name}: scripts are called NUMBER_NAME.sql, .undo.sql or .verify.sql, from 1")
-        found.setdefault(f"{match[1]}_{match[2]}", {})[match[3] or ""] = path
+    for path in paths:
+        version, kind = _named(path)
+        kinds = found.setdefault(version, {})
+        if kind in kinds:
+            raise ScriptError(f"{path.name} and {kinds[kind].name} have the same version")
+        kinds[kind] = path
     if not found:
         raise ScriptError(f"{directory}: there are no scripts")
+    for version, kinds in found.items():
+        for kind, path in kinds.items():
+            if "do" not in kinds or (not _FLYWAY.fullmatch(path.name) and _stem(path) != _stem(kinds["do"])):
+                raise ScriptError(f"{path.name}: there is no script {version} that it is the {kind} of")
     return found
 
 
-def _script(version: int, stem: str, kinds: dict[str, Path], dialect: Dialect) -> Script:
-    text = _read(kinds[""])
-    undo = _read(kinds[".undo"]) if ".undo" in kinds else None
+def _named(path: Path) -> tuple[int, str]:
+    """Version and kind of a file."""
+    if match := _NAME.fullmatch(path.name):
+        version, kind = int(match[1]), _KINDS[match[2] or ""]
+    elif match := _FLYWAY.fullmatch(path.name):
+        version, kind = int(match[2]), "verify" if match[3] else _KINDS[match[1]]
+    else:
+        version, kind = 0, ""
+    if not version:
+        raise ScriptError(
+            f"{path.name}: scripts are called NUMBER_NAME.sql, .undo.sql or .verify.sql; VNUMBER__NAME.sql and"
+            " UNUMBER__NAME.sql; or NUMBER_NAME.up.sql and .down.sql; numbers are whole, from 1"
+        )
+    return version, kind
+
+
+def _stem(path: Path) -> str:
+    return path.name.partition(".")[0]
+
+
+def _script(version: int, kinds: dict[str, Path], dialect: Dialect) -> Script:
+    path = kinds["do"]
+    text = _read(path)
+    undo = _read(kinds["undo"]) if "undo" in kinds else None
     if undo is not None:
-        statements(undo, dialect, f"{stem}.undo.sql")
+        statements(undo, dialect, kinds["undo"].name)
         if len(undo.encode()) > _LARGEST_UNDO:
-            raise ScriptError(f"{stem}.undo.sql: is larger than {_LARGEST_UNDO // 1024} KiB")
-    verify = statements(_read(kinds[".verify"]), dialect, f"{stem}.verify.sql") if ".verify" in kinds else ()
+            raise ScriptError(f"{kinds['undo'].name}: is larger than {_LARGEST_UNDO // 1024} KiB")
+    verify = statements(_read(kinds["verify"]), dialect, kinds["verify"].name) if "verify" in kinds else ()
     if any(first_word(query, dialect) not in {"SELECT", "WITH"} for query in verify):
-        raise ScriptError(f"{stem}.verify.sql: may only hold SELECT")
+        raise ScriptError(f"{kinds['verify'].name}: may only hold SELECT")
     return Script(
         version=version,
-        name=stem,
+        name=_stem(path),
+        file=path.name,
         text=text,
-        statements=statements(text, dialect, f"{stem}.sql"),
+        statements=statements(text, dialect, path.name),
         undo=undo,
         verify=verify,
     )

@@ -15,6 +15,8 @@ _GUARD = (
     f"state INTEGER CONSTRAINT {CHANGED} CHECK (state), verified INTEGER CONSTRAINT {REFUSED} CHECK (verified))"
 )
 
+_BEGAN = "CREATE TEMP TABLE opsflow_began AS SELECT julianday('now') AS at"
+
 
 class SqlitePrograms(Programs):
     """Writes them."""
@@ -52,7 +54,7 @@ class SqlitePrograms(Programs):
                 at(f"verify {number}"),
                 f"INSERT INTO temp.opsflow_guard (verified) SELECT COALESCE((\n{query}\n) NOT IN (0, '', '0'), 0)",
             ]
-        body.append(f"INSERT INTO {self._table} {self.inserted(done, script.undo)}")
+        body += [f"INSERT INTO {self._table} {self.inserted(done, script.undo)}", self._timed(row)]
         return self._transaction(self._created(), *body)
 
     def undo(self, row: Row, statements: Sequence[str], offset: int, seen: History) -> Program:
@@ -61,6 +63,12 @@ class SqlitePrograms(Programs):
         for number, statement in enumerate(statements[offset:], offset + 1):
             body += [at(str(number)), statement]
         return self._transaction(*body, f"DELETE FROM {self._table} WHERE version = {row.version}")
+
+    def amend(
+        self, seen: History, *, changed: Sequence[Row], added: Sequence[tuple[Row, str | None]], gone: Sequence[Row]
+    ) -> Program:
+        """See `Programs`."""
+        return self._transaction(self._created(), self._as_seen(seen), *self._amendments(changed, added, gone))
 
     def wait(self, seen: History) -> Program:
         """See `Programs`."""
@@ -81,9 +89,12 @@ class SqlitePrograms(Programs):
     def _table(self) -> str:
         return f'main."{self.table}"'
 
+    def _elapsed(self) -> str:
+        return "CAST(ROUND((julianday('now') - (SELECT at FROM temp.opsflow_began)) * 86400000) AS INTEGER)"
+
     def _transaction(self, *body: str) -> Program:
         # Each delimiter on a line of its own: a statement may end in a comment.
-        return Program(text="".join(f"{s}\n;\n" for s in (_GUARD, "BEGIN IMMEDIATE", *body, "COMMIT")))
+        return Program(text="".join(f"{s}\n;\n" for s in (_GUARD, _BEGAN, "BEGIN IMMEDIATE", *body, "COMMIT")))
 
     def _as_seen(self, seen: History) -> str:
         return (
@@ -94,5 +105,6 @@ class SqlitePrograms(Programs):
     def _created(self) -> str:
         columns = ", ".join(f"{name} {'TEXT' if name in TEXTS else 'INTEGER'} NOT NULL" for name in COLUMNS[1:])
         return (
-            f"CREATE TABLE IF NOT EXISTS {self._table} (version INTEGER NOT NULL PRIMARY KEY, {columns}, undo_sql TEXT)"
+            f"CREATE TABLE IF NOT EXISTS {self._table} (version INTEGER NOT NULL PRIMARY KEY, {columns}, undo_sql TEXT,"
+            " milliseconds INTEGER NOT NULL DEFAULT 0)"
         )

@@ -40,20 +40,20 @@ def undo_of(row: Row, text: str | None, dialect: Dialect) -> Undo:
     """
     undoing = row.state == UNDOING
     if row.pending:
-        script = f"{row.name}.undo.sql" if undoing else f"{row.name}.sql"
+        script = f"the undo of {row.name}" if undoing else row.name
         return Undo(row=row, trouble=f"statement {row.pending} of {script} was begun and nobody saw its end")
     if row.position == 0:
         return Undo(row=row)
     if text is None:
         return Undo(row=row, trouble=f"{row.name} has no undo script")
-    found = statements(text, dialect, f"{row.name}.undo.sql")
+    found = statements(text, dialect, f"the undo of {row.name}")
     if undoing or row.position == row.statements:
         return Undo(row=row, statements=found, offset=row.undone)
     trouble = (
         ""
         if len(found) == row.statements
         else (
-            f"only {row.position} of {row.statements} statements of {row.name}.sql were applied, and its undo script"
+            f"only {row.position} of {row.statements} statements of {row.name} were applied, and its undo script"
             f" has {len(found)}: which of them belong to these cannot be told"
         )
     )

@@ -168,19 +168,22 @@ class Breaking(LocalTransport):
 class Node:
     """One node of one run: its hooks called as the engine calls them, everything between them JSON."""
 
-    def __init__(self, module, database, params, *, run_id="20261124T213000Z-aaaa", attempt=1, project="."):
+    def __init__(
+        self, module, database, params, *, run_id="20261124T213000Z-aaaa", attempt=1, project=".", host="localhost"
+    ):
         self.module = module
         self.database = database
         self.given = params
         self.run_id = run_id
         self.attempt = attempt
+        self.host = host
         self.project = str(project)
         self.transport = Breaking(database.home)
 
     def again(self, **changes):
-        """The same node, of another run or attempt or with other parameters."""
+        """The same node, of another run, attempt or host, or with other parameters."""
         params = {**self.given, **changes.pop("params", {})}
-        values = {"run_id": self.run_id, "attempt": self.attempt, "project": self.project, **changes}
+        values = {"run_id": self.run_id, "attempt": self.attempt, "project": self.project, "host": self.host, **changes}
         return Node(self.module, self.database, params, **values)
 
     @property
@@ -193,6 +196,7 @@ class Node:
             self.transport,
             directory=self.project,
             phase=phase,
+            host=self.host,
             step="db",
             run_id=self.run_id,
             attempt=self.attempt,
