@@ -352,7 +352,7 @@ def find_process():
     """`find_process(NAME, TEXT)`: the id of a process of that program with the text among its arguments; waits."""
 
     def find(name, text):
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while time.monotonic() < end:
             for pid, line in command_lines():
                 if os.path.basename(line[0]) == name and any(text in word for word in line):

@@ -280,11 +280,18 @@ def test_a_half_applied_script_whose_undo_does_not_mirror_it_needs_a_person(half
 
 def test_a_client_killed_in_a_statement_leaves_its_fate_unknown(mysql, node, project, find_process):
     only(
-        project, {"0001_slow.sql": "CREATE TABLE a (x INT); DO SLEEP(2);", "0001_slow.undo.sql": "DO 1; DROP TABLE a;"}
+        project, {"0001_slow.sql": "CREATE TABLE a (x INT); DO SLEEP(90);", "0001_slow.undo.sql": "DO 1; DROP TABLE a;"}
     )
     migrate = node(migrate_db, mysql, mysql.params(scripts="scripts", allow_irreversible=True), project=project)
     preview = migrate.plan()
-    killer = threading.Thread(target=lambda: os.kill(_client_in_sleep(mysql, find_process), signal.SIGKILL))
+
+    def kill():
+        os.kill(_client_in_sleep(mysql, find_process), signal.SIGKILL)
+        for line in mysql.server.execute("SHOW PROCESSLIST").splitlines():
+            if "SLEEP" in line:
+                mysql.server.execute(f"KILL {line.split()[0]}")  # which would sleep on
+
+    killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(TaskFailed, match=r"0001_slow\.sql, statement 2 of 2"):
         migrate.execute(preview)
@@ -299,7 +306,7 @@ def test_a_client_killed_in_a_statement_leaves_its_fate_unknown(mysql, node, pro
 
 def _client_in_sleep(mysql, find_process):
     pid = find_process("mariadb", "--binary-mode")
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while "SLEEP" not in mysql.server.execute("SHOW PROCESSLIST"):
         assert time.monotonic() < end
         time.sleep(0.02)
