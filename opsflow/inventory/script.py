@@ -23,6 +23,7 @@ from opsflow.inventory.variables import checked, group_variables, literally
 _PATIENCE = 120.0
 """Seconds for all that one inventory is asked."""
 _LAST_LINES = 5
+_DEEPEST = 50
 
 
 class _Wrong(Exception):
@@ -60,16 +61,15 @@ def _asked(path: Path, arguments: list[str], until: float, draft: Draft) -> dict
         return {}
     try:
         answer = json.loads(printed, parse_constant=_number, parse_float=_number, object_hook=_object)
+        json.dumps(answer, ensure_ascii=False, default=str).encode()
     except RecursionError:
         raise _Wrong(f"`{command}` printed JSON that is nested too deeply") from None
-    except ValueError as error:
-        raise _Wrong(f"`{command}` did not print JSON: {error}", "run it to see what it prints") from None
-    try:
-        json.dumps(answer, ensure_ascii=False, default=str).encode()
     except UnicodeEncodeError:
         raise _Wrong(f"`{command}` printed half of a character, such as \\ud800") from None
+    except ValueError as error:
+        raise _Wrong(f"`{command}` did not print JSON: {error}", "run it to see what it prints") from None
     if not isinstance(answer, dict):
-        raise _Wrong(f"`{command}` must print a JSON object, with a key for each group")
+        raise _Wrong(f"`{command}` must print a JSON object")
     return answer
 
 
@@ -159,12 +159,11 @@ class _Reader:
     def _usable(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         found = {}
         for name, value in variables.items():
-            found[name] = GAP if _has_gap(value) else value
-            if found[name] is GAP:
-                notice = "a value that ansible-vault has encrypted is not understood: the variable is not there"
-                self._draft.notices.add(
-                    notice, self._spot.problem(notice, "give it as a secret: {{ secret('env:NAME') }}")
-                )
+            fault, hint = _fault(value, 0)
+            found[name] = GAP if fault else value
+            if fault:
+                notice = f"{fault}: the variable is not there"
+                self._draft.notices.add(notice, self._spot.problem(notice, hint))
         return found
 
     def _at(self, _: str) -> Spot:
@@ -188,10 +187,15 @@ def _object(said: dict[str, Any]) -> Any:
     return literally(unsafe) if isinstance(unsafe, str) else said
 
 
-def _has_gap(value: Any) -> bool:
-    if isinstance(value, dict | list):
-        return any(map(_has_gap, value.values() if isinstance(value, dict) else value))
-    return value is GAP
+def _fault(value: Any, depth: int) -> tuple[str, str]:
+    """Why a value cannot be understood, and what to do; empty: it can."""
+    if value is GAP:
+        hint = "give it as a secret: {{ secret('env:NAME') }}"
+        return "a value that ansible-vault has encrypted is not understood", hint
+    if depth > _DEEPEST:
+        return f"a value is nested more than {_DEEPEST} levels deep", ""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next(filter(any, (_fault(item, depth + 1) for item in inner)), ("", ""))
 
 
 def _is_name(name: str) -> bool:

@@ -70,3 +70,20 @@ def test_values_come_from_the_program_as_a_whole(program, tmp_path):
     (problem,) = caught.value.problems
     assert problem.message == f"{path}: `ansible_port` must be a number from 1 to 65535"
     assert problem.position is None
+
+
+@pytest.mark.parametrize("depth", [60, 900, 100_000])
+def test_what_is_nested_too_deeply_is_told(program, tmp_path, depth):
+    (tmp_path / "answer").write_text(
+        '{"g": {"hosts": ["h"], "vars": {"x": ' + "[" * depth + "]" * depth + '}}, "_meta": {"hostvars": {}}}'
+    )
+    path = program(f"cat {tmp_path}/answer")
+    try:
+        inventory = load(str(path), project=tmp_path)
+    except InputError as error:
+        told = str(error)
+    else:
+        (notice,) = inventory.notices
+        told = notice.message
+        assert inventory.hosts["h"].vars == {}
+    assert "nested" in told
