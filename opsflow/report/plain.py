@@ -47,7 +47,7 @@ def _is_bad(event: Event) -> bool:
             return event.state in BROKEN
         case events.RunFinished():
             return event.exit_code != 0
-        case events.HostKeyAccepted() | events.NodeWaiting():
+        case events.HostKeyAccepted() | events.NodeWaiting() | events.RolloutStopped():
             return True
         case _:
             return False

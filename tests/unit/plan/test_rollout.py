@@ -271,3 +271,20 @@ def test_where_nothing_that_is_rolled_is_selected_there_are_no_batches(maker):
     text = rollout() + step("one", hosts="g*") + step("close", 'tags = ["x"]', hosts="lb")
     plan = selected(maker, maker.compile(text, SHARDS), SHARDS, tags=("x",))
     assert (plan.batches, [n.id for n in plan.nodes]) == (None, ["close@lb"])
+
+
+def test_an_item_can_say_to_which_unit_a_node_belongs(maker):
+    drain = step("drain", 'foreach = ["a", "b"]\nper = "shard"\nvars = { shard = "{{ item }}" }', hosts="lb")
+    stop = step("stop", 'per = "shard"', hosts="g1,g2")
+    plan = maker.compile(rollout() + drain + stop, SHARDS)
+    assert units(plan) == [["a"], ["b"]]
+    assert {n.id: plan.batch_of[n.id] for n in plan.nodes} == {
+        "drain[a]@lb": 1, "drain[b]@lb": 2, "stop@g1": 1, "stop@g2": 2,
+    }  # fmt: skip
+    assert needs(plan)["stop@g2"] == {"drain[b]@lb"}
+
+
+def test_what_is_done_elsewhere_is_rolled_with_the_host_for_which_it_is(maker):
+    text = rollout("host", "[1]", 'hosts = "g1,g2"') + step("drain", 'on = "lb"', hosts="g1,g2")
+    plan = maker.compile(text, SHARDS)
+    assert [(n.at, plan.batch_of[n.id]) for n in plan.nodes] == [("lb", 1), ("lb", 2)]

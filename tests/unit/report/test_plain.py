@@ -92,6 +92,8 @@ def test_how_a_rollout_goes_on_and_why_it_stops_is_told(story):
             story(events.RolloutStopped, failed=["b", "c"], max_failures=1, left=1),
         ]
     )
+    assert "stopped" in written([story(events.RolloutStopped, failed=["b"], max_failures=0, left=1)], quiet=True)
+    assert written([story(events.BatchBegan, number=1, total=1, units=["b"])], quiet=True) == ""
     assert [line.split(" ", 1)[1] for line in told.splitlines()] == [
         "batch 2 of 9: b, c",
         "pausing 10m00s before batch 3",
