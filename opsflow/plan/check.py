@@ -1,7 +1,8 @@
 """What can be said of parameters before anything is touched."""
 
-import difflib
+import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from opsflow.errors import Problem, TemplateError
@@ -10,6 +11,11 @@ from opsflow.params import LocalFiles
 from opsflow.plan.model import Node
 from opsflow.plan.values import Sight, has_template, varied
 from opsflow.ports import Renderer, Task, Tasks
+from opsflow.tomlfile import did_you_mean
+
+_OF_STEPS = frozenset(field.name for field in fields(Step)) - {"source", "positions", "params", "vars"}
+_OF_ANSIBLE = {"pause": "approve", "service": "start_server", "shell": "command", "systemd": "start_server"}
+_REQUIRED = re.compile(r"`(\w+)` is required")
 
 
 def step_problem(step: Step, key: str, message: str, hint: str = "") -> Problem:
@@ -22,6 +28,12 @@ def step_problem(step: Step, key: str, message: str, hint: str = "") -> Problem:
             position = found
             break
     return Problem(message=f"step {step.id!r}: {message}", position=position, hint=hint)
+
+
+def _like(name: str, known: Sequence[str]) -> str:
+    """What is meant by the name of a task that there is not: one that is spelled nearly so, or Ansible's name of it."""
+    last = name.rpartition(".")[2]
+    return did_you_mean(_OF_ANSIBLE.get(last, last), known) if last else ""
 
 
 def _gate_problems(step: Step) -> list[Problem]:
@@ -74,8 +86,7 @@ class ParameterCheck:
         for step in self._playbook.steps:
             task = self._tasks.get(step.task)
             if task is None:
-                close = difflib.get_close_matches(step.task, self._tasks.names(), n=1)
-                hint = f"did you mean {close[0]!r}?" if close else "`opsflow task list` shows what there is"
+                hint = _like(step.task, self._tasks.names()) or "`opsflow task list` shows what there is"
                 found.append(step_problem(step, "task", f"there is no task {step.task!r}", hint))
                 continue
             said = task.idempotent or step.params.get("idempotent") is True
@@ -171,8 +182,9 @@ class ParameterCheck:
             if path not in self.files:
                 self.files[path] = self._local.digest(path)
         return [
-            step_problem(step, ".".join(["with", *map(str, path)]), message)
+            step_problem(step, ".".join(["with", *map(str, path)]), message, _belongs(step, path))
             for path, message in task.check(params, ignore=ignore)
+            if not _beside(step, message)
         ]
 
     def _hangs_on_outputs(self, step: Step, value: Any) -> bool:
@@ -180,3 +192,17 @@ class ParameterCheck:
             return bool(self._renderer.references(value, self._seen[step.id]))
         except TemplateError:
             return True  # reported where references are collected
+
+
+def _belongs(step: Step, path: Sequence[str | int]) -> str:
+    """What to do about a wrong key below `with` that is one of a step."""
+    if len(path) != 1 or path[0] not in _OF_STEPS:
+        return ""
+    above = "move it above [step.with]" if f"with.{path[0]}" in step.positions else "take it out of `with`"
+    return f"`{path[0]}` belongs to the step: {above}"
+
+
+def _beside(step: Step, message: str) -> bool:
+    """Whether what is required stands in the step itself, where it has been told to be unknown."""
+    missing = _REQUIRED.fullmatch(message)
+    return missing is not None and missing[1] in step.positions

@@ -42,6 +42,7 @@ class Placement:
         self._renderer = renderer
         self._values: dict[tuple[str, str], tuple[str, ...] | None] = {}  # by node and variable
         self._faults: dict[tuple[str, str], str] = {}  # of values that cannot be had
+        self._told: dict[tuple[str, str, str], set[str]] = {}  # hosts, by step, key and fault
         self.hosts: dict[str, Host] = {}
         self.of_step: dict[str, list[Node]] = {}
         self.problems: list[Problem] = []
@@ -55,7 +56,8 @@ class Placement:
                 self.problems += [step_problem(step, "hosts", p.message, p.hint) for p in error.problems]
                 continue
             if not hosts:
-                self.problems.append(step_problem(step, "hosts", f"the pattern {step.hosts!r} matches no host"))
+                hint = "`opsflow inventory list` shows what there is"
+                self.problems.append(step_problem(step, "hosts", f"the pattern {step.hosts!r} matches no host", hint))
             self.of_step[step.id] = self._nodes(step, hosts)
         self.of_step = {id_: self._sent(self._steps[id_], nodes, inventory) for id_, nodes in self.of_step.items()}
         chosen = [node for nodes in self.of_step.values() for node in nodes]
@@ -188,6 +190,10 @@ class Placement:
             if fault := self._faults.get((node.id, variable)):
                 found.setdefault(fault, {})[node.host] = None
         for fault, hosts in found.items():
+            told = self._told.setdefault((step.id, key, fault), set())
+            if told >= hosts.keys():
+                continue
+            told.update(hosts)
             names = list(hosts)
             shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
             of = "" if owner is step else f" of step {owner.id!r}, which it needs"

@@ -45,8 +45,9 @@ def _ids(file: TomlFile, steps: Mapping[KeyPath, Mapping[str, Any]]) -> Iterator
         where = (*path, "id")
         match step.get("id"):
             case str(taken) if taken in lines:
-                yield file.problem(where, f"`{taken}` is already the id of the step in line {lines[taken]}")
-            case str(name):
+                hint = "each step has a name of its own"
+                yield file.problem(where, f"`{taken}` is already the id of the step in line {lines[taken]}", hint)
+            case str(name) if name:
                 lines[name] = file.position(where).line
                 if not _ID.fullmatch(name):
                     yield file.problem(
@@ -67,9 +68,10 @@ def _needs(file: TomlFile, steps: Mapping[KeyPath, Mapping[str, Any]]) -> Iterat
             if not isinstance(need, str) or not need:
                 continue
             if need == step.get("id"):
-                yield file.problem(where, f"step `{need}` needs itself")
+                yield file.problem(where, f"step `{need}` needs itself", "take it out")
             elif need not in ids and not _may_be_inside(need, steps):
-                yield file.problem(where, f"there is no step `{need}`", did_you_mean(need, ids))
+                hint = did_you_mean(need, ids) or f"steps are: {', '.join(ids)}"
+                yield file.problem(where, f"there is no step `{need}`", hint)
 
 
 def _may_be_inside(need: str, steps: Mapping[KeyPath, Mapping[str, Any]]) -> bool:
@@ -118,7 +120,7 @@ def _inputs(file: TomlFile) -> Iterator[Problem]:
         if spec.get("required") is True:
             yield file.problem(where, f"input `{name}` is required: its default would never be used", "take one out")
         elif wrong := misfit(spec["default"], spec.get("type", "string")):
-            yield file.problem(where, f"default of input `{name}` {wrong}")
+            yield file.problem(where, f"default of input `{name}` {wrong}", "change the default, or the type")
 
 
 def _reserved(file: TomlFile, path: KeyPath, names: Any) -> Iterator[Problem]:

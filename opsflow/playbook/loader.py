@@ -12,6 +12,7 @@ from opsflow.errors import Problem
 from opsflow.model import SCOPE_RUN, InputSpec, Part, Playbook, Rollout
 from opsflow.playbook.checks import consistency
 from opsflow.playbook.including import Included, included
+from opsflow.playbook.lenient import without_wrong_values
 from opsflow.playbook.placement import advice, misplaced_variables
 from opsflow.playbook.schema import PlaybookFile, RolloutTable
 from opsflow.playbook.steps import needs_of, step_of
@@ -51,7 +52,7 @@ def examine(
     except ValidationError as error:
         problems += border_problems(file, PlaybookFile, error, partial(advice, file))
         with suppress(ValidationError):
-            content = PlaybookFile.model_validate(file.data, extra="ignore")
+            content = PlaybookFile.model_validate(without_wrong_values(file.data, error), extra="ignore")
     if content is None:
         return None, problems
     scope = rollback_scope or (content.rollout.by if content.rollout else SCOPE_RUN)

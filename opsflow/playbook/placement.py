@@ -10,10 +10,46 @@ from opsflow.tomlfile import KeyPath, TomlFile
 _TOP = PlaybookFile.known_keys().keys() | PlaybookFile.later
 _STEP = StepTable.known_keys().keys() | StepTable.later
 
+_STEPS = frozenset({"handlers", "jobs", "post_tasks", "pre_tasks", "roles", "stages", "steps", "task", "tasks"})
+"""What other tools call a list of steps."""
+
+_ELSEWHERE = {
+    "args": "parameters of the task stand in `with`",
+    "become_user": 'write become = "USER"',
+    "changed_when": "the task says what it changed; of a command that changes nothing, with = { changes = false }",
+    "command": 'write task = "command" and with = { run = "..." }',
+    "delegate_to": "write `on`",
+    "depends_on": "write `needs`",
+    "forks": "write `at_once`, or say --forks",
+    "hosts_pattern": "write `hosts`",
+    "ignore_errors": 'write on_failure = "continue"',
+    "if": "write `when`",
+    "loop": "write `foreach`",
+    "max_attempts": "write retry = { attempts = N }",
+    "module": "write `task`",
+    "name": "write `id`, and what is for people into `notes`",
+    "notify": 'let a later step say when = "steps.ID.changed"',
+    "on_error": "write `on_failure`",
+    "params": "write `with`",
+    "provides": "outputs need not be named: outputs.ID.KEY",
+    "register": "outputs are kept without that: outputs.ID.KEY",
+    "requires": "write `needs`",
+    "retries": "write retry = { attempts = N }",
+    "run": 'write with = { run = "..." }',
+    "serial": "write `at_once`, or a [rollout] of the playbook",
+    "shell": 'write task = "command" and with = { run = "..." }',
+    "throttle": "write `at_once`",
+    "until": "write retry = { attempts = N }; the task itself says whether it has failed",
+    "with_items": "write `foreach`",
+}
+"""Keys of steps as other tools call them."""
+
 
 def advice(file: TomlFile, path: KeyPath) -> str:
     """Where a key that is unknown, missing or of the wrong type should have been; empty if its place is right."""
     match path:
+        case (str(key),) if key in _STEPS and key not in _TOP:
+            return "write [[step]]"
         case ("step",):
             return "write [[step]]" if "step" in file.data else "add a [[step]] with `id`, `task` and `hosts`"
         case ("step", int(), *_):
@@ -30,6 +66,10 @@ def advice(file: TomlFile, path: KeyPath) -> str:
 
 def _in_step(file: TomlFile, path: KeyPath) -> str:
     match path[2:]:
+        case (str(key),) if key in _ELSEWHERE and key not in _STEP:
+            return _ELSEWHERE[key]
+        case ("id",):
+            return _below(file, path) or 'each step has a name of its own, such as id = "stop"'
         case (str(key),) if key in _STEP:
             pattern = 'write one pattern, like "game" or "db-1,db-2"' if key == "hosts" else ""
             return _below(file, path) or pattern

@@ -39,7 +39,10 @@ class RetryTable(Border):
             if not isinstance(values, list) and not (isinstance(values, str) and _EXPRESSION.fullmatch(values)):
                 raise ValueError(f"must be lists, or templates that yield one: `{name}` is neither")
         if literal := {name: values for name, values in value.items() if isinstance(values, list)}:
-            Turn.at(0, literal)
+            try:
+                Turn.at(0, literal)
+            except ValueError as error:
+                raise ValueError(f"is wrong: {error}") from error
         return value
 
     @model_validator(mode="after")
@@ -95,7 +98,7 @@ class Common(Border):
 class StepTable(Common):
     """`[[step]]`: one line of the procedure."""
 
-    id: str
+    id: Text
     include: Text | None = None
     task: Text
     hosts: Text
@@ -119,7 +122,7 @@ class StepTable(Common):
     def _where(cls, value: Any) -> Any:
         if isinstance(value, dict) and "include" in value:  # it has neither; that others are told is the checks' part
             return {"task": "include", "hosts": LOCALHOST, **value}
-        alone = isinstance(value, dict) and value.get("task") in ON_CONTROLLER and "hosts" not in value
+        alone = isinstance(value, dict) and str(value.get("task")) in ON_CONTROLLER and "hosts" not in value
         return {**value, "hosts": LOCALHOST} if alone else value
 
     @field_validator("run_once", mode="plain")

@@ -9,6 +9,14 @@ from pydantic_core import ErrorDetails
 
 Path = tuple[str | int, ...]
 
+_SAID = {
+    "bool_type": "must be true or false",
+    "dict_type": "must be a table",
+    "int_type": "must be a whole number",
+    "list_type": "must be a list",
+    "string_type": "must be text",
+}
+
 
 class NoParams(BaseModel):
     """The model of a task that takes no parameters."""
@@ -86,10 +94,12 @@ def _message(detail: ErrorDetails, path: Path, known: Sequence[str]) -> str:
         return _unknown_key(key, known) if len(loc) == 1 else f"unknown key `{key}`"
     if kind == "missing":
         return f"`{dotted(loc)}` is required"
-    said = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ").removeprefix("Input ")
+    said = _SAID.get(kind) or detail["msg"].removeprefix("Value error, ").removeprefix(
+        "Assertion failed, "
+    ).removeprefix("Input ")
     if not path:
         return said
-    return f"`{dotted(path)}` {said}" if said.startswith("should") else f"`{dotted(path)}`: {said}"
+    return f"`{dotted(path)}` {said}" if kind in _SAID or said.startswith("should") else f"`{dotted(path)}`: {said}"
 
 
 def _unknown_key(key: str, known: Sequence[str]) -> str:
@@ -100,7 +110,7 @@ def _unknown_key(key: str, known: Sequence[str]) -> str:
 
 
 def _is_choice(said: Sequence[str]) -> bool:
-    return all(" should " in text for text in said)
+    return all(" should " in text or " must be " in text for text in said)
 
 
 def dotted(path: Path) -> str:

@@ -1,5 +1,6 @@
 """Where a file is checked: pydantic models, and what they find said in a user's words with its place."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, get_args
 
@@ -23,6 +24,9 @@ _SAID = {
     "too_short": "must not be empty",
 }
 
+_WORD = re.compile(r"(?:did you mean|write) [`\[]*(\w+)")
+"""The key that a hint names first."""
+
 
 class Border(BaseModel):
     """A table of a file: unknown keys are refused, and no value is turned into another type.
@@ -44,8 +48,19 @@ Advice = Callable[[KeyPath], str]
 
 
 def border_problems(file: TomlFile, model: type[Border], error: ValidationError, advice: Advice) -> list[Problem]:
-    """All that pydantic found in a file's data."""
-    return [_problem(file, model, detail, advice) for detail in error.errors(include_url=False)]
+    """All that pydantic found in a file's data; what is missing not, where a key beside it is to be written so."""
+    found = [(detail, _problem(file, model, detail, advice)) for detail in error.errors(include_url=False)]
+    meant = {
+        (detail["loc"][:-1], word)
+        for detail, problem in found
+        if detail["type"] == "extra_forbidden"
+        for word in _WORD.findall(problem.hint)
+    }
+    return [
+        problem
+        for detail, problem in found
+        if detail["type"] != "missing" or (detail["loc"][:-1], str(detail["loc"][-1])) not in meant
+    ]
 
 
 def _problem(file: TomlFile, model: type[Border], detail: ErrorDetails, advice: Advice) -> Problem:

@@ -70,7 +70,7 @@ def test_a_pattern_that_names_nothing_is_told_with_what_was_meant(maker):
 
 def test_an_unknown_task_is_told_with_what_was_meant(maker):
     [(line, message, hint)] = maker.problems(step("one").replace('"command"', '"comand"'), TWO)
-    assert (line, message, hint) == (3, "step 'one': there is no task 'comand'", "did you mean 'command'?")
+    assert (line, message, hint) == (3, "step 'one': there is no task 'comand'", "did you mean `command`?")
 
 
 def test_an_unknown_task_that_is_like_none_is_told_where_to_look(maker):

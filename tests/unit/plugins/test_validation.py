@@ -61,7 +61,7 @@ def test_what_is_wrong_is_said_at_its_path(params, path, message):
 
 def test_both_sides_of_a_union_are_named_once():
     ((_, said),) = faults(Params, {"service": "a", "limit": "x"})
-    assert " or `limit` should be a valid list" in said
+    assert " or `limit` must be a list" in said
 
 
 def test_right_parameters_have_no_faults():
