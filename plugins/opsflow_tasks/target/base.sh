@@ -87,7 +87,7 @@ must() { # WHAT HUNDREDTHS COMMAND: has to end with 0 within the time
 
 process() { # PID -> o_parent, o_group, o_born (clock ticks since boot); false if there is no such process; a zombie is none
     o_line=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
-    set -- ${o_line##*) }
+    set -- ${o_line##*\) }
     case ${1:-Z} in Z | X) return 1 ;; esac
     o_parent=$2 o_group=$3 o_born=${20}
 }

@@ -158,7 +158,7 @@ o_launcher='
     file=$1 program=$2 mask=$(umask)
     umask 077
     line=$(cat /proc/$$/stat)
-    set -- ${line##*) }
+    set -- ${line##*\) }
     echo "$$ $(cat /proc/sys/kernel/random/boot_id) ${20}" >"$file.id.new" && mv -f -- "$file.id.new" "$file.id" &&
         echo "$$" >"$file.new" && mv -f -- "$file.new" "$file" || exit
     umask "$mask"

@@ -19,6 +19,7 @@ from opsflow_tasks import (
     copy,
     deploy_app,
     migrate_db,
+    notify,
     start_server,
     stop_server,
     template,
@@ -146,6 +147,9 @@ class TestBuiltIn:
 
     def test_wait_for(self, check, home):
         check(without_plan(wait_for), files(home), check="true", settles=False)
+
+    def test_notify(self, check, home):
+        check(notify, files(home), message="x", reverted="y", command="cat >/dev/null", settles=False)
 
 
 def without_revert(task):
