@@ -315,3 +315,14 @@ def test_an_included_playbook_has_no_batches_of_its_own(maker, write):
     [(file, line, message, hint)] = problems(maker, include("db"), files, write)
     assert (file, line, message) == ("db.toml", 1, "`[rollout]` in an included playbook")
     assert "put it there" in hint
+
+
+@pytest.mark.parametrize(("first", "last"), [(a, b) for a in range(4) for b in range(a, 4)])
+def test_a_line_stays_the_same_line_whichever_part_of_it_is_included(maker, write, first, last):
+    names = ["s0", "s1", "s2", "s3"]
+    inside = names[first : last + 1]
+    write(part="".join(map(step, inside)))
+    outer = [*map(step, names[:first]), include("part"), *map(step, names[last + 1 :])]
+    plan = maker.compile("".join(outer), {"a1": {}})
+    order = [f"part/{name}" if name in inside else name for name in names]
+    assert [needs(plan, name) for name in order] == [set(), *({before} for before in order[:-1])]
