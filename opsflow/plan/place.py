@@ -1,7 +1,8 @@
 """Which nodes a step has, and the values by which nodes belong together."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from opsflow.errors import InputError, Problem, TemplateError
@@ -127,15 +128,16 @@ class Placement:
 
     def _sent(self, step: Step, nodes: list[Node], inventory: Inventory) -> list[Node]:
         """The nodes with the host on which their commands run."""
-        return [replace(node, on=self._on(step, node, inventory)) for node in nodes] if step.on else nodes
+        select = cache(inventory.select)  # many nodes name the same few hosts
+        return [replace(node, on=self._on(step, node, select)) for node in nodes] if step.on else nodes
 
-    def _on(self, step: Step, node: Node, inventory: Inventory) -> str:
+    def _on(self, step: Step, node: Node, select: Callable[[str], Sequence[Host]]) -> str:
         variables, facts = self._sight.of(step, self.hosts[node.host], node)
         pattern = None if node.idle else self._rendered(step, "on", step.on, variables, facts)
         if pattern is None:
             return ""
         try:
-            hosts = inventory.select(str(pattern))
+            hosts = select(str(pattern))
         except InputError as error:
             self.problems += [step_problem(step, "on", p.message, p.hint) for p in error.problems]
             return ""
