@@ -162,7 +162,11 @@ stay_down() { # for the whole window: what restarts it may take its time
         o_pause=2
         pause
         state
-        gone || came_back
+        if ! gone; then
+            [ -z "$o_asked" ] || came_back
+            stop # a start that was interrupted had begun it before
+            return
+        fi
         if [ -n "$o_port" ] && [ -n "$o_confirm" ] && listening; then
             holder
             die "port $o_port is open again: $o_holder listens"

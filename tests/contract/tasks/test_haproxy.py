@@ -73,15 +73,19 @@ def game(home, tmp_path_factory, drive):
         return row.split(",")[17]
 
     with subprocess.Popen(["haproxy", "-db", "-f", directory / "cfg"], stderr=subprocess.DEVNULL) as process:
-        ends = time.monotonic() + 30
-        while not (directory / "s").exists() or not state().startswith("UP") or ",DOWN," not in ask("show stat"):
-            assert time.monotonic() < ends
-            time.sleep(0.05)
+        eventually(lambda: (directory / "s").exists() and state().startswith("UP") and ",DOWN," in ask("show stat"))
         yield SimpleNamespace(params=params, ask=ask, state=state, front=front, home=home)
         process.terminate()
     pidfile = home / "game.pid"
     if pidfile.exists():
         os.kill(int(pidfile.read_text()), signal.SIGKILL)
+
+
+def eventually(condition):
+    ends = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < ends, "it did not come true"
+        time.sleep(0.02)
 
 
 FAST = {"stay_up": "100ms"}
@@ -99,8 +103,7 @@ def test_it_is_taken_out_until_its_sessions_have_ended_and_in_again_by_the_rever
     seen = []
 
     def watch():
-        while game.state() != "DRAIN":
-            time.sleep(0.02)
+        eventually(lambda: game.state() == "DRAIN")
         seen.append((game.home / "game.pid").exists())
         session.close()
 
@@ -124,8 +127,7 @@ def test_it_is_taken_out_until_its_sessions_have_ended_and_in_again_by_the_rever
 def test_sessions_that_do_not_end_are_told_when_their_time_is_over(drive, game):
     with socket.create_connection(("127.0.0.1", game.front)) as session:
         session.sendall(b"GET /")
-        while ",one,0,0,1," not in game.ask("show stat"):
-            time.sleep(0.02)
+        eventually(lambda: ",one,0,0,1," in game.ask("show stat"))
         task = drive(stop_server, **game.params, drain="300ms", **GONE)
         task.apply()
     assert task.logged == ["2 sessions were left when 0.30 s for draining were over"]  # one, asked at two sockets

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -611,6 +612,22 @@ class TestParameters:
         assert kernel_addresses("127.0.0.1")[0] == "0100007F"
         assert kernel_addresses("::1")[0] == "00000000000000000000000001000000"
         assert "0000000000000000FFFF00000100007F" in kernel_addresses("127.0.0.1")
+
+
+def test_a_server_that_an_interrupted_start_brings_up_late_is_stopped_all_the_same(
+    drive, daemon, home, port, monkeypatch
+):
+    """Its launcher lives in a session of its own, and may only write the pidfile when the revert has looked."""
+    monkeypatch.setattr(start_server, "_STAY_DOWN_SECONDS", 3.0)
+    task = drive(start_server, **daemon)
+    preview = task.plan()
+    (home / "run").mkdir()
+    launch = f"{daemon['command']} >log & echo $! >run/game.pid"
+    late = threading.Timer(0.4, lambda: subprocess.run(["sh", "-c", launch], cwd=home, check=True))
+    late.start()
+    task.revert(preview)
+    late.join()
+    assert not is_open(port)
 
 
 class TestKilled:
