@@ -214,7 +214,7 @@ class TestDeploying:
             task.execute(preview)
         assert live(home) == "releases/3"
 
-    def test_the_link_is_there_at_every_moment(self, deploy, home):
+    def test_the_link_is_there_at_every_moment(self, deploy, home, userland):
         deploy(1, release="1").apply()
         missing, over = [], threading.Event()
 
