@@ -48,12 +48,10 @@ position() { echo null; }
 prepare() { :; }
 
 # The option by which the dump says where in the log of the server it is. MariaDB knows that of its transaction; others
-# have to lock all of the server for it, which is for those who lock anyway.
+# would have to lock all of the server for it.
 positioned() {
-    [ "$(query "SELECT @@log_bin" 2>/dev/null)" = 1 ] || return 0
-    if [ -n "$locking" ] || [ -n "$(query "SHOW STATUS LIKE 'binlog_snapshot_file'" 2>/dev/null | cut -f 2)" ]; then
-        if "$dumper" --help | grep -q -e --source-data; then echo --source-data=2; else echo --master-data=2; fi
-    fi
+    [ -z "$locking" ] && [ -n "$(query "SHOW STATUS LIKE 'binlog_snapshot_file'" 2>/dev/null | cut -f 2)" ] || return 0
+    echo --master-data=2
 }
 
 produce() {

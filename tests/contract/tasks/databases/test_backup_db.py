@@ -407,6 +407,8 @@ def test_tables_that_a_transaction_does_not_hold_can_be_locked_instead(mysql, no
     dumps = [line for line in seen if "--hex-blob" in line]
     assert dumps
     assert all("--lock-tables" in line and "--single-transaction" not in line for line in dumps)
+    assert not any("--master-data" in line for line in dumps)  # it would lock the whole server
+    assert json.loads(Path(outputs["manifest"]).read_text())["position"] is None
 
 
 def test_the_password_is_on_no_command_line(mysql, node, watch):
