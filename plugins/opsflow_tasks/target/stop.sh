@@ -162,6 +162,10 @@ stay_down() { # for the whole window: what restarts it may take its time
         o_pause=2
         pause
         state
+        if ! gone; then # a manager may not yet have seen the end of what ended just now
+            pause
+            state
+        fi
         if ! gone; then
             [ -z "$o_asked" ] || came_back
             stop # a start that was interrupted had begun it before

@@ -54,7 +54,7 @@ SYSTEMCTL = r"""#!/bin/sh
 # Stands in for systemd on a machine that is not booted with it: one unit, run as a real process.
 dir=$(dirname "$0")/unit
 pid=$(cat "$dir/pid" 2>/dev/null)
-alive() { [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null && ! grep -q '^State:.Z' "/proc/$pid/status"; }
+alive() { [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null && grep -qs '^State:.[^ZX]' "/proc/$pid/status"; }
 verb=$1
 for unit; do :; done
 [ "$verb" = show ] || echo "$*" >>"$dir/calls"
