@@ -404,7 +404,7 @@ def test_tables_that_a_transaction_does_not_hold_can_be_locked_instead(mysql, no
     assert backup.plan().summary.endswith("; its tables are locked against writers meanwhile")
     outputs, seen = watch(backup.apply)
     assert "INSERT INTO `m`" in Path(outputs["path"]).read_text()
-    dumps = [line for line in seen if "--hex-blob" in line]
+    dumps = [line for line in seen if "--hex-blob" in line and f"--port={mysql.server.port}" in line]
     assert dumps
     assert all("--lock-tables" in line and "--single-transaction" not in line for line in dumps)
     assert not any("--master-data" in line for line in dumps)  # it would lock the whole server
