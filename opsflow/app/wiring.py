@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from opsflow.events import HostKeyAccepted, Listener
 from opsflow.inventory.static import StaticInventory
 from opsflow.journal import SqlJournal
 from opsflow.model import Connection, GroupMembers, Host, HostExplanation, OnFailure, Playbook
-from opsflow.plan import ALL, Plan, Selection, compile_plan, contracted
+from opsflow.plan import ALL, Plan, Selection, compile_plan, selected
 from opsflow.playbook import TemplateRenderer
 from opsflow.plugins.registry import TaskRegistry, load_tasks
 from opsflow.ports import Executor, Inventory, Transports
@@ -177,8 +178,8 @@ def compiled(
         if on_failure:
             found = replace(found, steps=tuple(replace(s, on_failure=on_failure) for s in found.steps))
         with _collecting(problems):
-            plan = _compiled(found, machines, variables, tasks, run=run, now=now or datetime.now(UTC), earlier=earlier)
-            plan = contracted(plan, machines, selection) if machines else plan
+            make = partial(_compiled, found, machines, variables, tasks, run=run, now=now or datetime.now(UTC))
+            plan = selected(make, machines, selection, earlier) if machines else make(None)
         problems = _with_lines(problems, found)
     raise_problems(dict.fromkeys(problems))
     assert plan is not None
@@ -199,10 +200,10 @@ def _compiled(
     machines: Inventory | None,
     variables: Mapping[str, Any],
     tasks: TaskRegistry,
+    earlier: Plan | None,
     *,
     run: bool,
     now: datetime,
-    earlier: Plan | None,
 ) -> Plan:
     renderer = TemplateRenderer(directory=found.directory, hosts=_inventory_hosts(machines))
     missing = [i.name for i in found.inputs if i.required and i.name not in variables]

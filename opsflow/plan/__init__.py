@@ -2,7 +2,7 @@
 
 from opsflow.plan.batches import Batches
 from opsflow.plan.compile import compile_plan
-from opsflow.plan.contract import contracted
+from opsflow.plan.contract import contracted, selected
 from opsflow.plan.definition import NodeChanges, node_changes
 from opsflow.plan.drift import Accepted, differences
 from opsflow.plan.fingerprint import decisive, fingerprint, moved
@@ -36,6 +36,7 @@ __all__ = [
     "node_changes",
     "node_variables",
     "picture",
+    "selected",
     "values_of",
     "varied",
 ]

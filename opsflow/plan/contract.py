@@ -1,6 +1,7 @@
 """`--limit`, `--tags`: the plan without the nodes that are not wanted now. What needs them inherits what they need."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import networkx as nx
@@ -11,11 +12,36 @@ from opsflow.plan.check import step_problem
 from opsflow.plan.fingerprint import sealed
 from opsflow.plan.model import Edge, Join, Node, Plan, Selection
 from opsflow.plan.needs import connect
-from opsflow.plan.rollout import gate_steps
+from opsflow.plan.rollout import divided, gate_steps
 from opsflow.ports import Inventory
 from opsflow.tomlfile import did_you_mean
 
 _SHOWN = 3
+
+
+def selected(
+    make: Callable[[Plan | None], Plan], inventory: Inventory, selection: Selection, earlier: Plan | None = None
+) -> Plan:
+    """The plan of what is selected; its batches have the sizes that the playbook says, unless a need is against it.
+
+    Args:
+        make: Makes the whole plan, given one of whose batches it keeps what is in them.
+        inventory: Of its hosts.
+        selection: What of it.
+        earlier: The plan that a run follows.
+
+    Raises:
+        InputError: what `make` and `contracted` raise.
+    """
+    part = contracted(make(earlier), inventory, selection)
+    if part.batches and part.left_out and part.playbook.rollout:
+        units = [unit for batch in part.batches.units for unit in batch]
+        wanted = replace(part, batches=divided(part.playbook.rollout, units))
+        with suppress(InputError):  # a need that leads from one of these batches back to another
+            again = contracted(make(wanted), inventory, selection)
+            if nx.is_directed_acyclic_graph(again.order):
+                return again
+    return part
 
 
 def contracted(plan: Plan, inventory: Inventory, selection: Selection) -> Plan:

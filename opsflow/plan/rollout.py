@@ -54,8 +54,7 @@ class Division:
         for node in rolled:
             if node.unit:
                 first[node.unit] = min(first.get(node.unit, len(place)), place.get(node.host, len(place)))
-        batches = self._batches(sorted(first, key=first.__getitem__), earlier)
-        return rolled, batches
+        return rolled, divided(self._rollout, sorted(first, key=first.__getitem__), earlier)
 
     def _values(self, nodes: Sequence[Node], inventory: Inventory) -> dict[str, tuple[str, ...]]:
         """By node, the names by which it is rolled; none of those that are not."""
@@ -87,25 +86,6 @@ class Division:
             return ()
         return tuple(map(plain_text, found or ()))
 
-    def _batches(self, units: Sequence[str], earlier: Batches | None) -> Batches:
-        total = len(units)
-        sizes = [share(size, total, up=True) for size in self._rollout.batches]
-        known = earlier.numbers if earlier else {}
-        kept = [[u for u in units if known.get(u) == n] for n in range(1, len(earlier.units) + 1)] if earlier else []
-        divided = [tuple(batch) for batch in kept if batch]
-        waiting = [unit for unit in units if unit not in known]
-        while waiting:
-            size = sizes[min(len(divided), len(sizes) - 1)]
-            divided.append(tuple(waiting[:size]))
-            waiting = waiting[size:]
-        return Batches(
-            by=self._rollout.by,
-            units=tuple(divided),
-            max_failures=share(self._rollout.max_failures, total, up=False),
-            pause=self._rollout.pause,
-            gates=tuple(f"{_gate_id(n)}@{LOCALHOST}" for n in range(2, len(divided) + 1) if self._rollout.approve),
-        )
-
     def _say_nothing_is_rolled(self) -> None:
         by, positions = self._rollout.by, self._rollout.positions
         if by == SCOPE_HOST:
@@ -116,6 +96,27 @@ class Division:
         else:
             message, key = f"rollout: no host of the steps has the variable {by!r}: nothing would be rolled", "by"
         self.problems.append(Problem(message=message, position=positions.get(key), hint="change it, or take it out"))
+
+
+def divided(rollout: Rollout, units: Sequence[str], earlier: Batches | None = None) -> Batches:
+    """Units in batches, in their order; what is in one of `earlier` stays there, and the rest comes behind."""
+    total = len(units)
+    sizes = [share(size, total, up=True) for size in rollout.batches]
+    known = earlier.numbers if earlier else {}
+    kept = [[u for u in units if known.get(u) == n] for n in range(1, len(earlier.units) + 1)] if earlier else []
+    found = [tuple(batch) for batch in kept if batch]
+    waiting = [unit for unit in units if unit not in known]
+    while waiting:
+        size = sizes[min(len(found), len(sizes) - 1)]
+        found.append(tuple(waiting[:size]))
+        waiting = waiting[size:]
+    return Batches(
+        by=rollout.by,
+        units=tuple(found),
+        max_failures=share(rollout.max_failures, total, up=False),
+        pause=rollout.pause,
+        gates=tuple(f"{_gate_id(n)}@{LOCALHOST}" for n in range(2, len(found) + 1) if rollout.approve),
+    )
 
 
 def gate_steps(rollout: Rollout, batches: Batches) -> list[Step]:

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from opsflow.model import LOCALHOST
-from opsflow.plan import Plan, Selection, contracted
+from opsflow.plan import Plan, Selection, contracted, selected
 
 SHARDS = {
     "g1": {"shard": "a"}, "g2": {"shard": "b"}, "g3": {"shard": "c"}, "g4": {"shard": "d"},
@@ -244,32 +244,32 @@ def test_every_need_is_as_a_naive_reading_of_the_rules_has_it(maker, shards, siz
             assert needs(plan)[f"s{n}@{h}"] == {f"s{n - 1}@{o}" for o in wanted}
 
 
-def selected(maker, plan, hosts, **selection):
+def part(maker, plan, hosts, **selection):
     return contracted(plan, maker.inventory(hosts), Selection(**selection))
 
 
 def test_of_a_selection_only_what_stays_is_rolled_in_the_order_that_it_had(maker):
     whole = by_host(maker, "[1, 3]", 'max_failures = "50%"\npause = "approve"')
-    plan = selected(maker, whole, WEBS, limit="w1,w6,w7,w8")
+    plan = part(maker, whole, WEBS, limit="w1,w6,w7,w8")
     assert units(plan) == [["w1"], ["w6", "w7"], ["w8"]]
     assert plan.batches.max_failures == 2
     assert plan.batches.gates == ("batch/2@localhost", "batch/3@localhost")
     assert plan.steps["batch/2"].params == {"message": "go on with batch 2 of 3: w6, w7"}
     assert set(plan.left_out) == {f"one@w{n}" for n in range(2, 6)}
-    alone = selected(maker, whole, WEBS, limit="w8")
+    alone = part(maker, whole, WEBS, limit="w8")
     assert (units(alone), alone.batches.gates, set(alone.steps)) == ([["w8"]], (), {"one"})
 
 
 def test_tags_take_no_approval_between_batches_away(maker):
     text = rollout(rest='pause = "approve"') + step("one", 'tags = ["x"]', hosts="g*") + step("two", hosts="g*")
-    plan = selected(maker, maker.compile(text, SHARDS), SHARDS, tags=("x",))
+    plan = part(maker, maker.compile(text, SHARDS), SHARDS, tags=("x",))
     assert set(plan.steps) == {"one", "batch/2", "batch/3", "batch/4"}
     assert len(plan.batches.gates) == 3
 
 
 def test_where_nothing_that_is_rolled_is_selected_there_are_no_batches(maker):
     text = rollout() + step("one", hosts="g*") + step("close", 'tags = ["x"]', hosts="lb")
-    plan = selected(maker, maker.compile(text, SHARDS), SHARDS, tags=("x",))
+    plan = part(maker, maker.compile(text, SHARDS), SHARDS, tags=("x",))
     assert (plan.batches, [n.id for n in plan.nodes]) == (None, ["close@lb"])
 
 
@@ -288,3 +288,29 @@ def test_what_is_done_elsewhere_is_rolled_with_the_host_for_which_it_is(maker):
     text = rollout("host", "[1]", 'hosts = "g1,g2"') + step("drain", 'on = "lb"', hosts="g1,g2")
     plan = maker.compile(text, SHARDS)
     assert [(n.at, plan.batch_of[n.id]) for n in plan.nodes] == [("lb", 1), ("lb", 2)]
+
+
+def test_a_part_of_the_fleet_is_divided_anew_so_that_the_canary_is_as_small_as_it_is_to_be(maker):
+    text = (
+        rollout("host", '[1, "50%"]', 'hosts = "w*"\npause = "approve"')
+        + step("one", hosts="w*")
+        + step("two", hosts="w*")
+    )
+    plan = selected(
+        lambda earlier: maker.compile(text, WEBS, earlier=earlier),
+        maker.inventory(WEBS),
+        Selection(limit="w2,w3,w4,w7"),
+    )
+    assert units(plan) == [["w2"], ["w3", "w4"], ["w7"]]
+    assert plan.steps["batch/2"].params == {"message": "go on with batch 2 of 3: w3, w4"}
+    assert needs(plan)["two@w2"] == {"one@w2"}
+    assert needs(plan)["two@w3"] == {"one@w3", "one@w4"}
+    assert len(plan.left_out) == 8
+
+
+def test_unless_a_need_leads_from_one_of_its_batches_back_to_an_earlier_one(maker):
+    hosts = {"x": {"shard": "x", "rack": 1}, "y": {"shard": "y", "rack": 1}, "z": {"shard": "z", "rack": 1}}
+    two = step("two", 'per = "rack"', hosts="x,y")
+    text = rollout(batches="[1, 2]") + step("one", hosts="x") + two
+    make = lambda earlier: maker.compile(text, {n: hosts[n] for n in "xyz"}, earlier=earlier)  # noqa: E731
+    assert units(selected(make, maker.inventory(hosts), Selection(limit="y"))) == [["y"]]
