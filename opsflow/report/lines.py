@@ -6,7 +6,7 @@ from functools import singledispatchmethod
 from shlex import quote
 
 from opsflow import events
-from opsflow.model import Failure, NodeState, Phase
+from opsflow.model import SCOPE_RUN, Failure, NodeState, Phase
 from opsflow.report.text import BOLD, DIM, WARN, Paint, clean, duration, last_lines, one_line, plural, scope_words, some
 
 STDERR_LINES = 20
@@ -107,6 +107,8 @@ class Lines:
 
     @say.register
     def _(self, event: events.RollbackBegan) -> list[str]:
+        if not event.nodes and event.scope != SCOPE_RUN:
+            return []  # it is closed: nothing more of it begins, which its blocked nodes say
         head = self._paint("rolling back", WARN)
         return [f"{head} {scope_words(event.scope)}: {plural(len(event.nodes), 'node')}{_about(event.cause)}"]
 

@@ -194,3 +194,13 @@ def test_what_an_earlier_session_began_is_followed_and_timed_from_its_beginning(
         "2026-11-24T20:00:02Z following a@h: migrate (began 2.0s ago)",
         "2026-11-24T20:00:03Z succeeded a@h  3.0s",
     ]
+
+
+def test_a_scope_in_which_nothing_was_changed_is_not_said_to_be_rolled_back(story):
+    told = written(
+        [
+            story(events.RollbackBegan, scope='shard="a"', nodes=[], cause="stop@web"),
+            story(events.RollbackBegan, scope="run", nodes=[], cause="stop@web"),
+        ]
+    )
+    assert told.count("rolling back") == told.count("rolling back run: 0 nodes") == 1
