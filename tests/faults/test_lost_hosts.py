@@ -1,11 +1,20 @@
 """Hosts that vanish, at the start and in the middle: nothing is guessed, the others go on, a resume settles it."""
 
+import pytest
 from fault_play import FAILS, broken, step
 
 from opsflow.model import NodeState, RunState
 
 PER_HOST = 'per = "host"\n'
 FIRST = step("first", wait="do", extra=PER_HOST, with_='creates = "first.done"')
+
+
+@pytest.fixture
+def ground(ground):
+    """A lost host is waited for not for a minute, but for some seconds."""
+    inventory = ground.project / "hosts.toml"
+    inventory.write_text(inventory.read_text().replace("[ssh]\n", '[ssh]\nreconnect = "6s"\n'))
+    return ground
 
 
 def begin(ground):

@@ -100,7 +100,7 @@ MUTATIONS = (
     Mutation(
         name="the recorded reads, on the target",
         file=RUNNER,
-        edits=(('"$hash" "$boot" "$who" "$seen" >>"$file.go"', '"$hash" "$boot" "$who" "" >>"$file.go"'),),
+        edits=(('$who$newline$seen" >>"$file.go"', '$who$newline" >>"$file.go"'),),
         tests=(_SEVEN + "test_4_what_was_read_is_stored_before_the_gate[dash]",),
     ),
     Mutation(
