@@ -58,7 +58,9 @@ def last_word(ground):
 def test_on_the_way_forward(ground):
     tally = Counter()
     known = ground.runs()
-    for death in deaths(ground, "apply", "play.toml", "--yes"):
+    # One half on each database: every boundary is tried on both by test_boundaries.
+    moments = (ground.url.startswith("sqlite"),)
+    for death in deaths(ground, "apply", "play.toml", "--yes", moments=moments):
         tally["deaths"] += 1
         if ground.runs() == known:  # it died before there was a run
             assert not ground.lines("one") + ground.lines("two"), death
@@ -77,8 +79,8 @@ def test_on_the_way_forward(ground):
         assert set(after.states.values()) == {NodeState.SUCCEEDED}, told
         tally["attempts settled"] += len(before.interrupted())
     print(f"forward: {dict(tally)}")
-    assert tally["deaths"] >= 20
-    assert tally["attempts settled"] >= 20
+    assert tally["deaths"] >= 10
+    assert tally["attempts settled"] >= 10
 
 
 def check_gone(ground, code, told):
