@@ -6,10 +6,9 @@
 PYTHON = .venv/bin/python
 # Debian keeps sshd, iptables and the like there, which is not on every user's PATH.
 export PATH := $(PATH):/usr/sbin:/sbin
-# More than processors: many tests wait for others most of the time.
-JOBS ?= 3
-# A worker takes a whole file, so that fixtures are made once; in their order, for the long ones come before the many short.
-PYTEST = $(PYTHON) -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
+JOBS ?= 2
+# The tests that take the longest stand in a few files: a worker takes a whole file, so that fixtures are made once.
+PYTEST = $(PYTHON) -m pytest --numprocesses $(JOBS) --dist loadfile
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 16

@@ -107,7 +107,7 @@ def test_secrets_are_in_no_command_line(drive, mailbox):
         notify, message="x", command="tr '\\0' ' ' </proc/$PPID/cmdline >seen; cat >/dev/null",
         webhook={"$secret": "env:HOOK"}, headers={"Authorization": {"$secret": "env:TOKEN"}},
     )  # fmt: skip
-    task.secrets.update({"env:HOOK": f"http://{at}/s3cr3t-path", "env:TOKEN": "Bearer s3cr3t"})
+    task.secrets.update({"env:HOOK": f"http://{at}/n0b0dys-t0ken-path", "env:TOKEN": "Bearer n0b0dys-t0ken"})
     seen, over = set(), threading.Event()
 
     def watch():
@@ -124,9 +124,9 @@ def test_secrets_are_in_no_command_line(drive, mailbox):
     task.apply()
     over.set()
     watching.join()
-    assert got[0][1]["Authorization"] == "Bearer s3cr3t"
+    assert got[0][1]["Authorization"] == "Bearer n0b0dys-t0ken"
     assert any(b"_notifying" in words for words in seen)
-    assert not any(b"s3cr3t" in words for words in seen)
+    assert not any(b"n0b0dys-t0ken" in words for words in seen)
 
 
 def test_addresses_that_nobody_understands_fail_before_anything_is_sent_and_are_not_repeated(drive):
