@@ -203,5 +203,6 @@ def test_a_transaction_that_cannot_be_put_in_order_with_others_is_done_again(ser
 
         return work
 
-    assert _together(serial_counters, copying("a", "b"), copying("b", "a")) == 3
+    # PostgreSQL may refuse one that could be put in order, too: https://www.postgresql.org/docs/15/transaction-iso.html
+    assert _together(serial_counters, copying("a", "b"), copying("b", "a")) >= 3
     assert sorted(_values(serial_counters)) == [1, 2]
