@@ -4,7 +4,7 @@ from collections import defaultdict
 from functools import cached_property
 
 from opsflow.model import LOCALHOST, PER_ITEM, SCOPE_HOST, SCOPE_RUN
-from opsflow.plan import Plan, values_of
+from opsflow.plan import Plan, together, values_of
 from opsflow.ports import Renderer
 
 
@@ -38,20 +38,8 @@ class Scopes:
     @cached_property
     def _keys(self) -> dict[str, str]:
         names = {node.id: self._names(node.id) for node in self._plan.nodes if node.id not in self._plan.at_end}
-        parent: dict[str, str] = {}
-
-        def root(name: str) -> str:
-            while parent.setdefault(name, name) != name:
-                parent[name] = parent[parent[name]]
-                name = parent[name]
-            return name
-
-        for joined in names.values():
-            first = root(joined[0])
-            for other in joined[1:]:
-                a, b = sorted((first, root(other)))
-                parent[b] = first = a
-        return {node: root(joined[0]) for node, joined in names.items()}
+        joined = together(names.values())
+        return {node: joined[own[0]][0] for node, own in names.items()}
 
     def _names(self, node_id: str) -> tuple[str, ...]:
         node = self._plan.by_id[node_id]

@@ -9,7 +9,7 @@ from opsflow.plan.fingerprint import decisive, fingerprint, moved
 from opsflow.plan.merge import merged
 from opsflow.plan.model import ALL, Edge, Join, Node, Origin, Plan, Selection, TaskFacts
 from opsflow.plan.picture import Picture, PictureNeed, PictureStep, picture
-from opsflow.plan.values import node_variables, values_of, varied
+from opsflow.plan.values import node_variables, together, values_of, varied
 
 __all__ = [
     "ALL",
@@ -37,6 +37,7 @@ __all__ = [
     "node_variables",
     "picture",
     "selected",
+    "together",
     "values_of",
     "varied",
 ]

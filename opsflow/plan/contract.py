@@ -13,10 +13,9 @@ from opsflow.plan.fingerprint import sealed
 from opsflow.plan.model import Edge, Join, Node, Plan, Selection
 from opsflow.plan.needs import connect
 from opsflow.plan.rollout import divided, gate_steps
+from opsflow.plan.wording import some
 from opsflow.ports import Inventory
 from opsflow.tomlfile import did_you_mean
-
-_SHOWN = 3
 
 
 def selected(
@@ -60,7 +59,7 @@ def contracted(plan: Plan, inventory: Inventory, selection: Selection) -> Plan:
     kept = [node for node in plan.nodes if node.step in steps and node.host in hosts]
     said = " ".join(selection.words())
     if all(node.host == LOCALHOST for node in kept) and any(node.host != LOCALHOST for node in plan.nodes):
-        where = f"the steps run on {_some(plan.hosts)}"
+        where = f"the steps run on {some(plan.hosts)}"
         raise InputError([Problem(message=f"{said} leaves no node on any host", hint=where)])
     if problems := _lost_outputs(plan, {node.id for node in kept}, said):
         raise InputError(problems)
@@ -71,7 +70,7 @@ def _tagged(steps: Sequence[Step], selection: Selection) -> frozenset[str]:
     """Ids of the steps that the tags let through."""
     known = sorted({tag for step in steps for tag in step.tags})
     problems = [
-        Problem(message=f"no step has the tag {tag!r}", hint=did_you_mean(tag, known) or f"tags are: {_some(known)}")
+        Problem(message=f"no step has the tag {tag!r}", hint=did_you_mean(tag, known) or f"tags are: {some(known)}")
         for tag in (*selection.tags, *selection.skip_tags)
         if tag not in known
     ]
@@ -106,8 +105,8 @@ def _lost_outputs(plan: Plan, kept: Collection[str], said: str) -> list[Problem]
                 lost.setdefault((node.step, name), {})[node.host] = mentioned
     problems = []
     for (step, name), missed in lost.items():
-        which = _some(dict.fromkeys(missed.values()))
-        message = f"on {_some(missed)} it mentions step {name!r}, of which {said} leaves out {which}"
+        which = some(dict.fromkeys(missed.values()))
+        message = f"on {some(missed)} it mentions step {name!r}, of which {said} leaves out {which}"
         problems.append(step_problem(plan.steps[step], "with", message, "select both, or neither"))
     return problems
 
@@ -200,8 +199,3 @@ def _together(before: Iterable[tuple[_Behind, bool]]) -> _Behind:
 def _order(plan: Plan) -> Mapping[str, int]:
     """The plan's order, so that the same plan gives the same graph."""
     return {vertex: index for index, vertex in enumerate(plan.graph)}
-
-
-def _some(names: Collection[str]) -> str:
-    first = list(names)[:_SHOWN]
-    return ", ".join(first) + (f" and {len(names) - len(first)} more" if len(names) > len(first) else "")

@@ -7,11 +7,10 @@ from opsflow.errors import Problem
 from opsflow.model import LOCALHOST, PER_ALL, PER_HOST, PER_ITEM, Need, Step
 from opsflow.plan.batches import Batches
 from opsflow.plan.model import Edge, Join, Node
+from opsflow.plan.wording import some
 
 Values = Callable[[Step, Node, str], tuple[str, ...] | None]
 """The values of a variable for a node of a step; None: it has none."""
-
-_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +163,7 @@ class EdgeBuilder:
         nodes = [self._nodes[i] for i in unmatched]
         names = [node.id if per == PER_ITEM else node.host for node in nodes]
         names = list(dict.fromkeys(names))
-        shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+        shown = some(names)
         same = {
             PER_ALL: "in the same batch",
             PER_HOST: "on the same host",

@@ -12,6 +12,7 @@ from opsflow.plan.items import keyed
 from opsflow.plan.model import Node
 from opsflow.plan.needs import per_of
 from opsflow.plan.values import Sight, has_template, values_of
+from opsflow.plan.wording import some
 from opsflow.ports import Inventory, Renderer
 
 _NO_VARIABLES = frozenset({PER_ALL, PER_HOST, SCOPE_RUN, SCOPE_HOST})
@@ -197,7 +198,7 @@ class Placement:
                 continue
             told.update(hosts)
             names = list(hosts)
-            shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+            shown = some(names)
             of = "" if owner is step else f" of step {owner.id!r}, which it needs"
             hint = f"set it in the inventory or in the step's vars, or change {key}"
             self.problems.append(step_problem(step, key, f"{fault} for {shown}{of}", hint))

@@ -7,7 +7,8 @@ from opsflow.errors import InputError, Problem, TemplateError
 from opsflow.model import LOCALHOST, SCOPE_HOST, Host, OnFailure, Rollout, Step
 from opsflow.plan.batches import Batches, share
 from opsflow.plan.model import Edge, Node
-from opsflow.plan.values import plain_text, values_of
+from opsflow.plan.values import plain_text, together, values_of
+from opsflow.plan.wording import some
 from opsflow.ports import Inventory, Renderer
 
 _APPROVAL = "approve"
@@ -47,7 +48,7 @@ class Division:
             if not self.problems:
                 self._say_nothing_is_rolled()
             return list(nodes), None
-        unit_of_name = _joined(names.values())
+        unit_of_name = {name: " + ".join(joined) for name, joined in together(names.values()).items()}
         rolled = [replace(n, unit=unit_of_name[names[n.id][0]]) if n.id in names else n for n in nodes]
         place = {name: position for position, name in enumerate(inventory.hosts)}
         first: dict[str, int] = {}
@@ -156,7 +157,7 @@ def before_and_after(
     problems = []
     for step, between in found.items():
         hosts = list(dict.fromkeys(nodes[index].host for index in between))
-        shown = ", ".join(hosts[:3]) + (f" and {len(hosts) - 3} more" if len(hosts) > 3 else "")
+        shown = some(hosts)
         before, after = (_rolled_steps(between[:1], graph, nodes) for graph in (back, forth))
         problems.append(
             Problem(
@@ -183,25 +184,6 @@ def _reach(starts: Collection[int], graph: Mapping[int, list[int]]) -> set[int]:
         seen.update(new)
         stack += new
     return seen
-
-
-def _joined(sets: Iterable[tuple[str, ...]]) -> dict[str, str]:
-    """By name, the unit that it belongs to: names that a node has together are one."""
-    parent: dict[str, str] = {}
-
-    def root(name: str) -> str:
-        while parent.setdefault(name, name) != name:
-            parent[name] = parent[parent[name]]
-            name = parent[name]
-        return name
-
-    for names in sets:
-        for other in names:
-            parent[root(other)] = root(names[0])
-    members: dict[str, list[str]] = {}
-    for name in list(parent):
-        members.setdefault(root(name), []).append(name)
-    return {name: " + ".join(sorted(together)) for together in members.values() for name in together}
 
 
 def _gate_id(number: int) -> str:

@@ -1,7 +1,7 @@
 """Variables of nodes, and the values by which nodes belong together (`per`, `rollback_scope`, `run_once`)."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,3 +96,22 @@ def values_of(step: Step, node: Node, host: Host, variable: str, renderer: Rende
     if not all(isinstance(v, str | int | float | bool) for v in values):
         raise TemplateError(f"the variable {variable!r} is neither a plain value nor a list of plain values")
     return tuple(json.dumps(v) for v in values)
+
+
+def together(sets: Iterable[Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """By name all those that it is joined with, sorted: names that stand in one set are joined. Union-find."""
+    parent: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while parent.setdefault(name, name) != name:
+            parent[name] = parent[parent[name]]
+            name = parent[name]
+        return name
+
+    for names in sets:
+        for name in names:
+            parent[root(name)] = root(names[0])
+    members: dict[str, list[str]] = {}
+    for name in list(parent):
+        members.setdefault(root(name), []).append(name)
+    return {name: tuple(sorted(joined)) for joined in members.values() for name in joined}
