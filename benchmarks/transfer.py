@@ -11,19 +11,21 @@ from measuring import Bar, MiB, Report, Sample, median, run_process, shown, spre
 
 _SERVERS = ("/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server", "/usr/libexec/sftp-server")
 _FETCHED = 64
-"""MiB: the largest file that a task may fetch."""
+"""MiB: the largest file that a task may read into memory."""
 
 
 def measure(work: Path, *, size: int, runs: int) -> list[Report]:
-    """opsflow's `put` and `get` against sftp and a bare `cat`, on the same host and disk; `size` in MiB."""
+    """opsflow's `put`, `fetch` and `get` against sftp and a bare `cat`, on the same host and disk; `size` in MiB."""
     source, there, back = work / "source", work / "there", work / "back"
     with fleet(work / "fleet", 1) as targets:
         _fill(source, size)
         sent = take_turns(_contenders(work, targets, "put", source, there, 1), runs)
         _compare(source, there)
+        fetched = take_turns(_contenders(work, targets, "fetch", there, back, 1), runs)
+        _compare(there, back)
         _fill(there, _FETCHED)
         times = max(size // _FETCHED, 1)
-        fetched = take_turns(_contenders(work, targets, "get", there, back, times), runs)
+        got = take_turns(_contenders(work, targets, "get", there, back, times), runs)
         _compare(there, back)
     return [
         _report(
@@ -35,10 +37,17 @@ def measure(work: Path, *, size: int, runs: int) -> list[Report]:
         ),
         _report(
             fetched,
+            size,
+            way="fetch",
+            title=f"Fetching a file of {size} MiB",
+            notes="opsflow hashes what comes and syncs it to the disk; the others do not.",
+        ),
+        _report(
+            got,
             times * _FETCHED,
             way="get",
-            title=f"Fetching a file of {_FETCHED} MiB, {times} times",
-            notes="The largest that a task may fetch; it is kept in memory, the others write it to a file at once.",
+            title=f"Reading a file of {_FETCHED} MiB, {times} times",
+            notes="The largest that a task may read with `get`: into memory; the others write it to a file at once.",
         ),
     ]
 
@@ -53,10 +62,11 @@ def _contenders(
     ]
     account = f"{targets.user}@{address}"
     batch = work / f"batch-{way}"
-    batch.write_text(f"{way} {source} {destination}\n" * times)
+    verb = "put" if way == "put" else "get"
+    batch.write_text(f"{verb} {source} {destination}\n" * times)
     server = next(path for path in _SERVERS if Path(path).exists())
     ssh = f"ssh {shlex.join(options)} {account}"
-    cat = {"put": f"{ssh} 'cat > {destination}' < {source}", "get": f"{ssh} 'cat {source}' > {destination}"}[way]
+    cat = {"put": f"{ssh} 'cat > {destination}' < {source}", "get": f"{ssh} 'cat {source}' > {destination}"}[verb]
     commands = {
         f"opsflow {way}": [
             *(sys.executable, PROGRAMS / "files.py", way, targets.plain(work / "hosts.json"), targets.known_hosts),

@@ -1,10 +1,11 @@
 """Send or fetch files with opsflow's ssh transport, as a task's hook does.
 
-Usage: put|get HOSTS_JSON KNOWN_HOSTS SOURCE DESTINATION TIMES.
+Usage: put|get|fetch HOSTS_JSON KNOWN_HOSTS SOURCE DESTINATION TIMES.
 """
 
 import hashlib
 import json
+import os
 import secrets
 import sys
 from pathlib import Path
@@ -30,6 +31,12 @@ def main():
     for number in range(1, int(times) + 1):
         if way == "get":
             Path(destination).write_bytes(transport.get(source))
+            continue
+        if way == "fetch":
+            with Path(destination).open("wb") as stream:
+                transport.fetch(source, stream)
+                stream.flush()
+                os.fsync(stream.fileno())
             continue
         with Path(source).open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()

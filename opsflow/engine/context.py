@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from opsflow.engine.cancelling import Cancellation
+from opsflow.engine.fetching import has, received
 from opsflow.engine.lent import Earlier, RenderedVars, Tee
 from opsflow.engine.link import Link
 from opsflow.engine.trail import Trail, any_operation, booted_since, must_end, packed, result_data, unpacked
@@ -190,6 +191,23 @@ class HookContext:
         """Read: a file's content."""
         return unpacked(self._look("get", path, lambda: packed(self._got(path))))
 
+    def fetch(self, path: str, destination: Path | str) -> str:
+        """Read: copy a file to the controller. See `ports.Context.fetch`."""
+        self._begin(f"fetch {path!r}")
+        local = Path(self.project, destination)
+        came: list[str] = []
+
+        def look() -> str:
+            came.append(self._fetched(path, local))
+            return came[0]
+
+        digest = str(self._look("fetch", (path, str(destination)), look))
+        if not came and not has(local, digest):  # replayed, where the file is not
+            with self.link.used():
+                if self._fetched(path, local) != digest:
+                    raise TransferFailed(f"{path} is no longer what was fetched earlier in the attempt")
+        return digest
+
     def tail(self, path: str, lines: int = 20) -> list[str]:
         """Read: the last lines of a file; empty if there is no such file."""
 
@@ -301,6 +319,14 @@ class HookContext:
     def _got(self, path: str) -> bytes:
         self._limit(None)
         return self._transport.get(path)
+
+    def _fetched(self, path: str, local: Path) -> str:
+        def check() -> None:
+            self.link.check()
+            self._limit(None)
+
+        check()
+        return received(local, lambda stream: self._transport.fetch(path, stream, check=check))
 
     def _look(self, kind: str, what: object, look: Callable[[], Any]) -> Any:
         self._check_thread()

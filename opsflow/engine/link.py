@@ -43,6 +43,10 @@ class Link:
             self.interrupted = error
             raise
 
+    def check(self) -> None:
+        """Raise `Cancelled` if the job is."""
+        self._cancellation.check()
+
     def sleep(self, seconds: float) -> None:
         """Wait. Raises `Cancelled` as soon as the job is."""
         with self.used():

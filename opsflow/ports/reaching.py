@@ -94,6 +94,21 @@ class Transport(Protocol):
     def get(self, path: str) -> bytes:
         """The whole content of a file. Raises `TransferFailed` if it cannot be read."""
 
+    def fetch(self, path: str, into: BinaryIO, *, check: Callable[[], None] = ...) -> str:
+        """Stream a file of any size into `into`, which is empty and can be rewound.
+
+        Args:
+            path: Which file.
+            into: Gets its content.
+            check: Called every now and then; what it raises ends it.
+
+        Returns:
+            The SHA-256 of what came.
+
+        Raises:
+            TransferFailed: the target cannot read it.
+        """
+
     def tail(self, path: str, lines: int) -> Sequence[str]:
         """The last lines of a file, however long it is; of them no more than the last MiB; empty if there is no file.
 

@@ -101,6 +101,21 @@ class Context(Protocol):
     def get(self, path: str) -> bytes:
         """Read: a file's content. Raises `TransferFailed`."""
 
+    def fetch(self, path: str, destination: Path | str) -> str:
+        """Read: copy a file of any size to the controller. Atomic, durable, readable for its owner only.
+
+        Args:
+            path: Which file of the target.
+            destination: Where it is to be; its directory is made if need be, and what is there is replaced.
+
+        Returns:
+            Its SHA-256.
+
+        Raises:
+            TransferFailed: the target cannot read it.
+            TaskFailed: it cannot be written here.
+        """
+
     def tail(self, path: str, lines: int = 20) -> list[str]:
         """Read: the last lines of a file, without their newlines; empty if there is no such file.
 

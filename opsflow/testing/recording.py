@@ -21,7 +21,8 @@ class RecordingTransport:
         self._host = host
         self._kept: dict[str, tuple[Operation, Any]] = {}
         self._lose: tuple[int, bool] = (0, False)
-        self.get, self.tail, self.identity, self.reach = host.get, host.tail, host.identity, host.reach
+        self.get, self.fetch, self.tail = host.get, host.fetch, host.tail
+        self.identity, self.reach = host.identity, host.reach
 
     @property
     def count(self) -> int:

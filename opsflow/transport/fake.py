@@ -140,6 +140,13 @@ class FakeTransport:
                 raise TransferFailed(f"cannot read {path} on {self._name}: No such file or directory")
             return self.files[path]
 
+    def fetch(self, path: str, into: BinaryIO, *, check: Callable[[], None] = lambda: None) -> str:
+        """The content kept. See `ports.Transport.fetch`."""
+        content = self.get(path)
+        check()
+        into.write(content)
+        return hashlib.sha256(content).hexdigest()
+
     def tail(self, path: str, lines: int) -> Sequence[str]:
         """The last lines of a content kept. See `ports.Transport.tail`."""
         with self._lock:

@@ -8,6 +8,7 @@ from typing import BinaryIO, TypeVar, cast
 
 from opsflow.errors import Interrupted, TransferFailed, Unreachable
 from opsflow.model import Operation
+from opsflow.transport.download import OTHER, Download
 from opsflow.transport.following import INLINE, call_of
 from opsflow.transport.process import Capture, LinkLost, Source
 from opsflow.transport.scripts import GET, TAIL, last_lines, script
@@ -77,6 +78,27 @@ class FileTransport(ABC):
             raise TransferFailed(f"cannot read {path} on {self.where}: it is larger than {_LARGEST_FILE} bytes")
         return out.data
 
+    def fetch(self, path: str, into: BinaryIO, *, check: Callable[[], None] = lambda: None) -> str:
+        """Stream a file into `into`. See `ports.Transport.fetch`.
+
+        As long as it gets on, a lost link is made again; what is here is kept if the file still begins so.
+        """
+        load = Download(path, into, check)
+        while True:
+            most = load.count
+            try:
+                status, err = self._repeated(lambda: self._receive(load))
+            except Unreachable:
+                if load.count <= most:
+                    raise
+                continue
+            if status != OTHER:
+                break
+            load.restart()
+        if status:
+            raise TransferFailed(f"cannot read {path} on {self.where}: {_last_line(err) or f'exit status {status}'}")
+        return load.digest
+
     def tail(self, path: str, lines: int) -> Sequence[str]:
         """The last lines of a file. See `ports.Transport.tail`."""
         out = self._read(path, f"{max(lines, 0)}\n{TAIL}", _LARGEST_TAIL, timeout=_TAIL_SECONDS)
@@ -104,6 +126,10 @@ class FileTransport(ABC):
             return out
 
         return self._repeated(once)
+
+    def _receive(self, load: Download) -> tuple[int, Capture]:
+        err = Capture("stderr", _KEPT)
+        return self._run(script(load.script), None, load, err, None)[0], err
 
     def _put(self, target: Target, op: Operation, upload: Upload) -> None:
         """A file as an operation: its rename into place is the act; what is large is there beforehand."""

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from typing import Any, cast
 
 import paramiko
 
@@ -14,6 +15,7 @@ from opsflow.errors import Unreachable
 from opsflow.events import HostKeyAccepted
 from opsflow.model import Host
 from opsflow.transport.dial import Link, dial, place
+from opsflow.transport.incoming import Incoming
 from opsflow.transport.opening import Cut
 from opsflow.transport.process import LinkLost
 from opsflow.transport.scripts import ARGUMENTS
@@ -27,7 +29,7 @@ LASTING = 6
 _LOST = (paramiko.SSHException, OSError, EOFError)
 _LAST_BREATH = 0.05
 _TAKEN = 1024 * 1024
-"""Bytes that are taken at once: paramiko moves all that it keeps each time."""
+"""Bytes that are taken at once."""
 _PACKET = 32 * 1024 - 64
 """Bytes that make one packet of the size that ssh servers take."""
 _SESSION_WAIT = 3.0
@@ -138,6 +140,7 @@ class SshTransport(ShellTransport):
 
     def _session(self, link: Link, command: str) -> paramiko.Channel:
         channel = link.transport.open_session(timeout=link.timeout)
+        channel.in_buffer = cast("Any", Incoming())
         try:
             channel.exec_command(command)
         except BaseException:

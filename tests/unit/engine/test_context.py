@@ -1,5 +1,7 @@
 """What a task sees of the world."""
 
+import hashlib
+import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -175,6 +177,29 @@ def test_a_probe_never_raises_for_its_status(ctx):
 def test_get_of_nothing(ctx):
     with pytest.raises(TransferFailed):
         ctx.get("/nothing")
+
+
+def test_a_fetched_file_is_whole_and_private(host, tmp_path):
+    ctx = make_context(host, phase=Phase.EXECUTE, directory=tmp_path)
+    copy = tmp_path / "dumps/web/copy"
+    assert ctx.fetch("/there", "dumps/web/copy") == hashlib.sha256(b"content\xff").hexdigest()
+    assert (copy.read_bytes(), copy.stat().st_mode & 0o7777) == (b"content\xff", 0o600)
+    with pytest.raises(TransferFailed):
+        ctx.fetch("/nothing", copy)
+    assert (copy.read_bytes(), os.listdir(copy.parent)) == (b"content\xff", ["copy"])
+
+
+@pytest.mark.parametrize(("place", "why"), [("", "it is a directory"), ("file/copy", "is not a directory")])
+def test_where_nothing_can_be_written_nothing_is_fetched(host, tmp_path, place, why):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TaskFailed, match=f"(?i){why}"):
+        make_context(host, phase=Phase.EXECUTE).fetch("/there", tmp_path / place)
+    assert host.operations == []
+
+
+def test_a_plan_hook_fetches_nothing(host, tmp_path):
+    with pytest.raises(TaskFailed, match="may only look"):
+        make_context(host).fetch("/there", tmp_path / "copy")
 
 
 def test_tail(ctx, host):

@@ -7,7 +7,7 @@ import pytest
 
 from opsflow.engine.context import HookContext
 from opsflow.engine.trail import Trail
-from opsflow.errors import Diverged, Interrupted, Unreachable
+from opsflow.errors import Diverged, Interrupted, TransferFailed, Unreachable
 from opsflow.model import CommandResult, Job, JobKind, Recorded
 from opsflow.transport.fake import FakeTransport
 
@@ -195,6 +195,25 @@ def test_a_long_answer_is_asked_for_again_and_must_be_the_same():
     service.fake.files["/big"] = b"y" * 100_000
     with pytest.raises(Diverged, match="read something else before operation 1"):
         service.context(replay=True, epoch=3).get("/big")
+
+
+def test_a_file_that_was_fetched_is_fetched_again_only_where_it_is_missing(tmp_path):
+    service = Service()
+    service.fake.files["/dump"] = b"old"
+    copy = tmp_path / "dump"
+    ctx = service.context()
+    digest = ctx.fetch("/dump", copy)
+    ctx.run("act")
+    service.fake.operations.clear()
+    assert service.context(replay=True, epoch=2).fetch("/dump", copy) == digest
+    assert service.fake.operations == []
+    copy.unlink()
+    assert service.context(replay=True, epoch=3).fetch("/dump", copy) == digest
+    assert copy.read_bytes() == b"old"
+    copy.unlink()
+    service.fake.files["/dump"] = b"new"
+    with pytest.raises(TransferFailed, match="no longer what was fetched"):
+        service.context(replay=True, epoch=4).fetch("/dump", copy)
 
 
 def test_secrets_are_neither_in_hashes_nor_in_records():

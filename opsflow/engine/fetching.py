@@ -1,0 +1,60 @@
+"""Files of hosts that become files here."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from opsflow.errors import TaskFailed
+
+
+def received(destination: Path, fetch: Callable[[BinaryIO], str]) -> str:
+    """What `fetch` writes becomes a file, whole and durable or not at all; its SHA-256.
+
+    Args:
+        destination: Where it is to be, for its owner only; its directory is made if need be.
+        fetch: Writes the content and says its SHA-256.
+
+    Raises:
+        TaskFailed: it cannot be written.
+    """
+    try:
+        destination.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if destination.is_dir():
+            raise TaskFailed(f"cannot write {destination}: it is a directory")
+        with tempfile.NamedTemporaryFile(dir=destination.parent, prefix=".opsflow-", delete=False) as stream:
+            try:
+                digest = fetch(cast("BinaryIO", stream))
+                stream.flush()
+                os.fsync(stream.fileno())
+                Path(stream.name).replace(destination)
+            except BaseException:
+                with suppress(OSError):
+                    Path(stream.name).unlink()
+                raise
+        _sync(destination.parent)
+    except FileExistsError as error:
+        raise TaskFailed(f"cannot write {destination}: {error.filename} is not a directory") from error
+    except OSError as error:
+        raise TaskFailed(f"cannot write {destination}: {error.strerror}") from error
+    return digest
+
+
+def has(destination: Path, digest: str) -> bool:
+    """Whether a file is there with that SHA-256."""
+    try:
+        with destination.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest() == digest
+    except OSError:
+        return False
+
+
+def _sync(directory: Path) -> None:
+    opened = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
