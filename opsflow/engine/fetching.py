@@ -36,8 +36,8 @@ def received(destination: Path, fetch: Callable[[BinaryIO], str]) -> str:
                     Path(stream.name).unlink()
                 raise
         _sync(destination.parent)
-    except FileExistsError as error:
-        raise TaskFailed(f"cannot write {destination}: {error.filename} is not a directory") from error
+    except (FileExistsError, NotADirectoryError) as error:
+        raise TaskFailed(f"cannot write {destination}: a file is where its directory should be") from error
     except OSError as error:
         raise TaskFailed(f"cannot write {destination}: {error.strerror}") from error
     return digest

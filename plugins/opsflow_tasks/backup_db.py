@@ -8,6 +8,7 @@ from pydantic import Field
 
 from opsflow import Context, Duration, Preview, TaskFailed, hookimpl
 from opsflow_tasks.databases.backups import PACKERS, TIME, named, opened, parsed, prune, stem
+from opsflow_tasks.databases.fetching import fetch, fetched, space
 from opsflow_tasks.databases.params import Compression, Database, Plain
 from opsflow_tasks.databases.shell import act, look, reason
 
@@ -44,6 +45,11 @@ class Params(Database):
     keep_for: Duration | None = Field(
         None, description="How long to keep them. With `keep`: what is as young as that, or among the newest, stays."
     )
+    fetch: Plain | None = Field(
+        None,
+        description="Directory of the control machine to which the finished backup and its manifest are copied, too,"
+        " below the host's name; a relative one begins where the playbook is. Nothing is ever removed there.",
+    )
     protect: list[Plain] = Field(default_factory=list, description="Absolute paths of backups that are never removed.")
 
 
@@ -65,9 +71,11 @@ def plan(ctx: Context, params: Params) -> Preview:
     facts = dict(lines)
     for done in (value for key, value in lines if key == "prior"):
         if outputs := _of_this_run(ctx, params, facts, done):
+            if params.fetch and not (outputs := fetched(ctx, params.fetch, outputs)).get("fetched"):
+                return _only_fetch(params.fetch, outputs)
             return Preview.unchanged(f"{outputs['path']} was made by this run", outputs=outputs)
     needed = _needed(params, int(facts["size"]))
-    if trouble := _unfit(params, facts, needed):
+    if trouble := _unfit(ctx, params, facts, needed):
         return Preview.fail(f"cannot back up {params.database}: {trouble}")
     now = ctx.now()
     name = named(params, tag, ctx.attempt, now, params.compress)
@@ -90,6 +98,8 @@ def plan(ctx: Context, params: Params) -> Preview:
 def execute(ctx: Context, params: Params, preview: Preview) -> dict[str, Any]:
     """Copy, check, publish; then remove old ones."""
     before = preview.before
+    if made := before.get("made"):
+        return fetch(ctx, str(params.fetch), made)
     pack, unpack, _ = PACKERS[params.compress]
     values = {
         "directory": before["directory"],
@@ -108,9 +118,12 @@ def execute(ctx: Context, params: Params, preview: Preview) -> dict[str, Any]:
         raise TaskFailed(f"cannot back up {params.database}: {reason(made)}")
     if facts.get("written"):
         ctx.log(f"written to while the backup was made, so their rows were not compared: {facts['written']}")
+    outputs = _outputs(params, before, facts["sha256"], int(facts["bytes"]))
+    if params.fetch:
+        outputs = fetch(ctx, params.fetch, outputs)
     if params.keep is not None or params.keep_for is not None:
         prune(ctx, params, before, keep=params.keep, keep_for=params.keep_for, protect=params.protect)
-    return _outputs(params, before, facts["sha256"], int(facts["bytes"]))
+    return outputs
 
 
 @hookimpl
@@ -134,13 +147,21 @@ def _scratch(ctx: Context) -> str:
     return f"opsflow_verify_{_tag(ctx)}"
 
 
+def _only_fetch(directory: str, outputs: Mapping[str, Any]) -> Preview:
+    there, _, name = str(outputs["path"]).rpartition("/")
+    return Preview.change(
+        f"fetch {outputs['path']}, which was made by this run, to {directory}",
+        before={"made": dict(outputs), "name": name, "directory": there},
+    )
+
+
 def _needed(params: Params, size: int) -> int:
     """KiB that a backup may take: SQLite is copied first, a dump is streamed."""
     packed = 1.0 if params.compress == "none" else 0.5
     return int(size * (packed + (params.engine == "sqlite"))) // _KIB + 64
 
 
-def _unfit(params: Params, facts: Mapping[str, str], needed: int) -> str:
+def _unfit(ctx: Context, params: Params, facts: Mapping[str, str], needed: int) -> str:
     """Why the database cannot be backed up as things are; empty if it can."""
     if facts["loose"] and params.nontransactional == "refuse":
         return (
@@ -150,6 +171,8 @@ def _unfit(params: Params, facts: Mapping[str, str], needed: int) -> str:
     if facts["free"] and int(facts["free"]) < needed:
         free = _human(int(facts["free"]) * _KIB)
         return f"not enough space in {facts['directory']}: {free} free, {_human(needed * _KIB)} needed"
+    if params.fetch and (room := space(ctx, params.fetch)) < needed * _KIB:
+        return f"not enough space here in {params.fetch}: {_human(room)} free, {_human(needed * _KIB)} needed"
     return ""
 
 

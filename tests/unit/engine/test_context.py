@@ -189,7 +189,7 @@ def test_a_fetched_file_is_whole_and_private(host, tmp_path):
     assert (copy.read_bytes(), os.listdir(copy.parent)) == (b"content\xff", ["copy"])
 
 
-@pytest.mark.parametrize(("place", "why"), [("", "it is a directory"), ("file/copy", "is not a directory")])
+@pytest.mark.parametrize(("place", "why"), [("", "it is a directory"), ("file/copy", "a file is where")])
 def test_where_nothing_can_be_written_nothing_is_fetched(host, tmp_path, place, why):
     (tmp_path / "file").write_text("")
     with pytest.raises(TaskFailed, match=f"(?i){why}"):

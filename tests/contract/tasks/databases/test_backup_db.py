@@ -106,6 +106,43 @@ def test_an_interruption_leaves_a_good_backup_or_nothing(backup, home, before):
     assert backup.plan().action is (Action.CHANGE if before else Action.UNCHANGED)
 
 
+def test_a_backup_is_fetched_with_its_manifest(database, node, tmp_path):
+    database.execute(DATA[database.engine])
+    project = tmp_path / "project"
+    outputs = node(backup_db, database, database.params(fetch="copies"), project=project).apply()
+    copy = project / "copies/localhost" / Path(outputs["path"]).name
+    assert outputs["fetched"] == str(copy)
+    assert copy.read_bytes() == Path(outputs["path"]).read_bytes()
+    manifest = copy.with_name(copy.name + ".manifest.json")
+    assert manifest.read_bytes() == Path(outputs["manifest"]).read_bytes()
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (copy, manifest, copy.parent)] == [0o600, 0o600, 0o700]
+
+
+def test_what_could_not_be_fetched_is_fetched_by_the_next_attempt_without_another_backup(backup, home, tmp_path):
+    (tmp_path / "copies").write_text("a file")
+    fetching = backup.again(project=tmp_path, params={"fetch": "copies"})
+    with pytest.raises(TaskFailed, match="a file is where its directory should be"):
+        fetching.apply()
+    made = files(home)
+    (tmp_path / "copies").unlink()
+    again = fetching.again(attempt=2)
+    assert again.plan().summary.startswith("fetch ")
+    outputs = again.apply()
+    assert files(home) == made
+    assert again.plan().outputs == outputs
+    Path(outputs["fetched"]).write_text("damaged")
+    assert again.plan().action is Action.CHANGE
+    again.revert(again.plan())
+    assert files(home) == made
+
+
+def test_a_copy_for_which_there_is_no_space_here_is_refused_beforehand(backup, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 5))
+    preview = backup.again(project=tmp_path, params={"fetch": "copies"}).plan()
+    assert preview.action is Action.FAIL
+    assert "not enough space here in copies: 5 B free" in preview.summary + preview.why
+
+
 def test_a_revert_removes_only_what_is_its_own(backup, home):
     kept = backup.again(run_id="another").apply()
     preview = backup.plan()
