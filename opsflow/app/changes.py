@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from opsflow.app import wiring
+from opsflow.app.compiling import compiled
 from opsflow.app.origins import sources
 from opsflow.app.settings import Settings
 from opsflow.errors import Difference, InputError
@@ -45,7 +45,7 @@ def changes(plan: Plan, tasks: TaskRegistry, settings: Settings) -> Changes:
     if missing:
         return Changes(differences=(*missing, *other_plugins(plan, tasks)))
     try:
-        now = wiring.compiled(
+        now = compiled(
             playbook,
             inventory,
             extra,

@@ -1,20 +1,13 @@
-"""The use cases that change nothing and connect to nothing but the journal."""
+"""What the journal knows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from opsflow import plan as plans
 from opsflow.app import wiring
-from opsflow.app.running import Request, selected
 from opsflow.app.settings import Settings
-from opsflow.errors import InputError, Problem
 from opsflow.journal import SqlJournal
-from opsflow.model import GroupMembers, HostExplanation, NodeRecord, RequestRecord, RollbackRecord, RunRecord
-from opsflow.plan import Accepted, Picture, Plan, differences
-from opsflow.playbook.jsonschema import playbook_schema as schema_of_playbooks
-from opsflow.ports import Inventory, Task
-from opsflow.tomlfile import did_you_mean
+from opsflow.model import NodeRecord, RequestRecord, RollbackRecord, RunRecord
+from opsflow.plan import Accepted, Plan, differences
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,38 +29,6 @@ class RunDetail:
     at_end: frozenset[str]
     accepted: Sequence[Accepted]
     left_out: Sequence[str]
-
-
-def validate(request: Request, settings: Settings) -> Sequence[Problem]:
-    """Find everything that is wrong with a playbook, with the inventory's help if one is named.
-
-    Returns:
-        What of the inventory is not understood, and taken as if it was not there.
-
-    Raises:
-        InputError: everything that is wrong.
-    """
-    notices: list[Problem] = []
-    _compiled(request, settings, notices)
-    return notices
-
-
-def picture(request: Request, settings: Settings) -> Picture:
-    """The order of a playbook's steps, with the hosts of an inventory if one is named. Raises `InputError`."""
-    return plans.picture(_compiled(request, settings, []))
-
-
-def _compiled(request: Request, settings: Settings, notices: list[Problem]) -> Plan:
-    return wiring.compiled(
-        request.playbook,
-        request.inventory,
-        request.extra,
-        wiring.registry(settings),
-        settings=settings,
-        selection=selected(request.selection, settings),
-        run=False,
-        noticed=notices.append,
-    )
 
 
 def runs(settings: Settings, *, limit: int = 50) -> Sequence[RunRecord]:
@@ -100,39 +61,3 @@ def _accepted(run_id: str, journal: SqlJournal) -> list[Accepted]:
         Accepted(number=plan.number, at=plan.at, operator=plan.operator, differences=differences(before, after))
         for plan, before, after in zip(later, plans[:-1], plans[1:], strict=True)
     ]
-
-
-def tasks(settings: Settings) -> Sequence[Task]:
-    """All tasks, by name."""
-    registry = wiring.registry(settings)
-    return [task for name in registry.names() if (task := registry.get(name))]
-
-
-def task(name: str, settings: Settings) -> Task:
-    """The task of that name. Raises `InputError`: there is none."""
-    registry = wiring.registry(settings)
-    found = registry.get(name)
-    if found is None:
-        like = did_you_mean(name, registry.names())
-        raise InputError(f"there is no task {name!r}", hint=like or "opsflow task list")
-    return found
-
-
-def hosts(inventory: str, settings: Settings) -> Inventory:
-    """What an inventory resolves to."""
-    return wiring.hosts(inventory, settings)
-
-
-def host(inventory: str, name: str, settings: Settings) -> HostExplanation:
-    """A host, and where all that is known of it comes from. Raises `InputError`, also if there is no such host."""
-    return wiring.explained(inventory, name, settings)
-
-
-def playbook_schema(settings: Settings) -> Mapping[str, Any]:
-    """JSON Schema of playbooks, the parameters of all tasks included."""
-    return schema_of_playbooks(wiring.registry(settings))
-
-
-def members(inventory: str, settings: Settings) -> Mapping[str, GroupMembers]:
-    """What each group of an inventory is made of, `all` first. Raises `InputError`."""
-    return wiring.members(inventory, settings)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from opsflow.app import wiring
 from opsflow.app.changes import changed_plugins, changes
+from opsflow.app.compiling import registry
 from opsflow.app.driving import NOT_CONFIRMED, RunSummary, drive, load
 from opsflow.app.pins import seen_keys
 from opsflow.app.refusals import (
@@ -64,7 +65,7 @@ def resume(
         refuse_ended(record)
         stored, settings = StoredPlan.of(record.id, journal).at_home(settings)
         refuse_later_changes(record, stored.plan, journal, "resume", force=force)
-        tasks = wiring.registry(settings)
+        tasks = registry(settings)
         back = any(rollback.scope == SCOPE_RUN for rollback in journal.rollbacks(record.id))
         found = changed_plugins(stored.plan, tasks) if back else changes(stored.plan, tasks, settings)
         if not accept_changes:
@@ -115,7 +116,7 @@ def rollback(
     with wiring.journal(settings) as journal:
         record = journal.find(run)
         stored, settings = StoredPlan.of(record.id, journal).at_home(settings)
-        plan, tasks = stored.plan, wiring.registry(settings)
+        plan, tasks = stored.plan, registry(settings)
         loaded = load(record, stored, listeners)
         planned = _to_revert(loaded)
         for node in planned if dry_run or confirm else ():

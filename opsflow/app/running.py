@@ -1,15 +1,17 @@
 """Planning a run, and beginning it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from opsflow.app import wiring
 from opsflow.app.changes import changes
+from opsflow.app.compiling import compiled, registry
 from opsflow.app.driving import NOT_CONFIRMED, RunSummary, drive
 from opsflow.app.origins import at_home
-from opsflow.app.saved import SavedPlan, save
+from opsflow.app.request import Request, selected
+from opsflow.app.saved import save
 from opsflow.app.settings import Settings
 from opsflow.engine.preview import DryRun
 from opsflow.engine.run import Run
@@ -17,38 +19,13 @@ from opsflow.engine.stop import Stop
 from opsflow.errors import InputError, Problem
 from opsflow.events import InventoryNoticed, Listener, RolloutPlanned
 from opsflow.journal import SqlJournal, new_run_id
-from opsflow.model import LOCALHOST, Action, AttemptState, NodeRecord, NodeState, OnFailure, Phase, RunRecord, RunState
-from opsflow.plan import ALL, Plan, Selection
+from opsflow.model import LOCALHOST, Action, NodeRecord, NodeState, RunRecord, RunState
+from opsflow.plan import Plan
 from opsflow.plugins.registry import TaskRegistry
 from opsflow.ports import Approver, Confirm, Executor
 from opsflow.report.text import plural, some
 
 _INTERRUPTED = 130
-
-_FAILED = frozenset({NodeState.FAILED, NodeState.UNKNOWN, NodeState.REVERT_FAILED})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What to run, and where.
-
-    Attributes:
-        playbook: Its file.
-        inventory: Name, path or list.
-        extra: What was given with `-e`.
-        on_failure: Overrides every step's.
-        abandon: Id of an open run whose hold on its hosts is given up first.
-        selection: What of it is wanted; its limit may be `failed:RUN`, the hosts on which that run failed.
-        saved: The plan to run; then the others but `abandon` are as it was made.
-    """
-
-    playbook: Path
-    inventory: str
-    extra: tuple[str, ...] = ()
-    on_failure: OnFailure | None = None
-    abandon: str | None = None
-    selection: Selection = ALL
-    saved: SavedPlan | None = None
 
 
 def preview(
@@ -130,10 +107,10 @@ def _planned(
 ) -> tuple[Plan, TaskRegistry, Settings]:
     """The plan to run, its tasks, and the settings of its project."""
     if request.saved is None:
-        tasks = wiring.registry(settings)
+        tasks = registry(settings)
         return _compiled(request, settings, tasks, listeners), tasks, settings
     plan, settings = at_home(request.saved.plan, settings)
-    tasks = wiring.registry(settings)
+    tasks = registry(settings)
     request.saved.refuse_changes(changes(plan, tasks, settings))
     return plan, tasks, settings
 
@@ -148,7 +125,7 @@ def _compiled(request: Request, settings: Settings, tasks: TaskRegistry, listene
         for listener in listeners:
             listener(InventoryNoticed(run_id="", message=notice.message, where=where, hint=notice.hint))
 
-    return wiring.compiled(
+    return compiled(
         request.playbook,
         inventory,
         request.extra,
@@ -158,24 +135,6 @@ def _compiled(request: Request, settings: Settings, tasks: TaskRegistry, listene
         selection=selected(request.selection, settings),
         noticed=noticed,
     )
-
-
-def selected(selection: Selection, settings: Settings) -> Selection:
-    """The selection, of `failed:RUN` the hosts by name.
-
-    Raises:
-        UnknownRun: there is no such run.
-        InputError: it did not fail on any host.
-    """
-    prefix, _, name = selection.limit.partition(":")
-    if prefix != "failed" or not name:
-        return selection
-    with wiring.journal(settings) as journal:
-        run = journal.find(name).id
-        hosts = dict.fromkeys(node.host for node in journal.nodes(run) if _failed(node))
-    if not hosts:
-        raise InputError(f"--limit {selection.limit}: run {run} did not fail on any host", hint=f"opsflow show {run}")
-    return replace(selection, limit=",".join(hosts))
 
 
 def _look(request: Request, plan: Plan, executor: Executor, listeners: Sequence[Listener], stop: Stop) -> RunSummary:
@@ -205,12 +164,6 @@ def _rollout(plan: Plan) -> RolloutPlanned | None:
         pause=plan.batches.pause,
         gates=plan.batches.gates,
     )
-
-
-def _failed(node: NodeRecord) -> bool:
-    """Whether a node failed, in the end or before it was put back."""
-    tries = [attempt.state for attempt in node.attempts if attempt.phase is Phase.EXECUTE]
-    return node.state in _FAILED or tries[-1:] not in ([], [AttemptState.SUCCEEDED])
 
 
 def _question(plan: Plan) -> str:

@@ -16,6 +16,7 @@ from opsflow.app.asking import (
     some,
     way_on,
 )
+from opsflow.app.compiling import registry
 from opsflow.app.pins import seen_keys
 from opsflow.app.settings import Settings
 from opsflow.engine.loop import Engine
@@ -99,7 +100,7 @@ def _end_what_runs(record: RunRecord, settings: Settings, journal: SqlJournal) -
         raise InputError(
             f"run {record.id} has ended, it is {record.state}: nothing of it runs", hint=show_command(record.id)
         )
-    tasks = wiring.registry(settings)
+    tasks = registry(settings)
     journal.resume(record.id, wiring.operator())
     run = loaded_run(journal.find(record.id), journal)
     request = own_request(journal, record.id, Asked.CANCEL, {"kill": True})

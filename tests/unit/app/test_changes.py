@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from opsflow import app
-from opsflow.app import wiring
+from opsflow.app import compiling
 from opsflow.errors import InputError, PlanDrift
 from opsflow.journal import SqlJournal
 from opsflow.journal.columns import pack, unpack
@@ -93,8 +93,8 @@ def test_what_has_changed_is_told_and_refused(halted, name, old, new, said):
 @pytest.mark.parametrize("accept", [False, True])
 def test_to_find_it_out_the_files_are_compiled_once(halted, monkeypatch, accept):
     counted = []
-    compiled = wiring.compile_plan
-    monkeypatch.setattr(wiring, "compile_plan", lambda *args, **more: counted.append(1) or compiled(*args, **more))
+    compiled = compiling.compile_plan
+    monkeypatch.setattr(compiling, "compile_plan", lambda *args, **more: counted.append(1) or compiled(*args, **more))
     if accept:
         edit(halted, "playbooks/play.toml", "fail = true", "fail = false")
     assert halted.resume(accept_changes=accept).exit_code == 0

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from opsflow import app
-from opsflow.app import wiring
+from opsflow.app import compiling
 from opsflow.errors import InputError
 
 CORPUS = Path(__file__).with_name("wrong_playbooks.txt").read_text(encoding="utf-8")
@@ -106,14 +106,14 @@ def test_whatever_is_in_a_playbook_what_is_wrong_is_told(part, tmp_path, monkeyp
     (tmp_path / "opsflow.toml").touch()
     (tmp_path / "prod.toml").write_text(INVENTORY)
     settings = app.settings(tmp_path)
-    tasks = wiring.registry(settings)
+    tasks = compiling.registry(settings)
     path, right = Path("play.toml"), 0
     for number in range(part, TRIES, 10):
         text = mutated(random.Random(number))
         path.write_bytes(text.encode("utf-8", "surrogatepass"))
         said = "it is right"
         try:
-            wiring.compiled(path, "prod.toml", (), tasks, settings=settings, run=False)
+            compiling.compiled(path, "prod.toml", (), tasks, settings=settings, run=False)
             right += 1
         except InputError as error:
             said = str(error).strip()
