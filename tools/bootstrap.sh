@@ -14,7 +14,7 @@ demo) ;;
 test) # what tasks and commands have to get along with, database servers, a balancer, and machines (containers) to be targets
     needed="$needed wget:wget bzip2:bzip2 xz:xz-utils busybox:busybox mksh:mksh ksh93:ksh93u+m
         sudo:sudo tcsh:tcsh fish:fish perl:perl shellcheck:shellcheck
-        systemd-nspawn:systemd-container debootstrap:debootstrap ip:iproute2 iptables:iptables mkfs.ext4:e2fsprogs
+        systemd-nspawn:systemd-container debootstrap:debootstrap ip:iproute2 iptables:iptables mkfs.ext4:e2fsprogs setfacl:acl setfattr:attr
         mariadbd:mariadb-server mariadb-install-db:mariadb-server mariadb:mariadb-client mariadb-dump:mariadb-client
         supervisord:supervisor haproxy:haproxy
         postgres:postgresql initdb:postgresql psql:postgresql-client pg_dump:postgresql-client openssl:openssl zstd:zstd"

@@ -57,16 +57,16 @@ def difference(found: Answer, old: bytes, new: Content, mode: str, *, hidden: bo
 
     Args:
         found: What was said of the file that is there: `kind`, `path`, `sha256`, `size`, `mode`, `owner`, and the owner
-            that is `wanted`.
+            that is `wanted`; what a file in its place has `lost`.
         old: Its content, if it is short enough to be shown.
         new: What it is to hold.
         mode: What permissions it is to have.
         hidden: Whether the content must not be shown.
     """
-    return "".join((*_properties(found, mode), *_content(found, old, new, hidden=hidden)))
+    return "".join((*_properties(found, mode, new.sha256), *_content(found, old, new, hidden=hidden)))
 
 
-def _properties(found: Answer, mode: str) -> Iterator[str]:
+def _properties(found: Answer, mode: str, sha256: str) -> Iterator[str]:
     if found["kind"] == "link":
         yield f"-link to {found['target']}\n"
     for name, old, new in (("mode", found["mode"], mode), ("owner", found["owner"], found["wanted"])):
@@ -74,6 +74,8 @@ def _properties(found: Answer, mode: str) -> Iterator[str]:
             yield f"-{name} {old}\n+{name} {new}\n"
         elif found["kind"] != "file" and new != ":":
             yield f"+{name} {new.strip(':')}\n"
+    if found["lost"] and found["sha256"] != sha256:
+        yield f"-{found['lost']}\n"
 
 
 def _content(found: Answer, old: bytes, new: Content, *, hidden: bool) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """One file on the target, whatever its content comes from: what `copy` and `template` have in common."""
 
 import hashlib
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
@@ -13,7 +13,7 @@ from opsflow_tasks._target import Answer, Script
 _WHO = r"[A-Za-z0-9_][A-Za-z0-9_.@-]*\$?"
 _LONGEST_NAME = 180
 """Bytes: 255 less what the names of a backup add."""
-_FILES = ("base", "place", "file")
+_FILES = ("base", "place", "attributes", "file")
 
 
 def _text(value: Any) -> Any:
@@ -55,8 +55,15 @@ class FileParams(BaseModel):
     )
 
 
-def plan_file(ctx: Context, params: FileParams, content: Content) -> Preview:
-    """What is there, and what would be different."""
+_Params = TypeVar("_Params", bound=FileParams)
+
+
+def plan_file(ctx: Context, params: _Params, read: Callable[[Context, _Params], Content]) -> Preview:
+    """What is there, and what would be different; `read` raises `TaskFailed` if there is nothing to put there."""
+    try:
+        content = read(ctx, params)
+    except TaskFailed as error:
+        return Preview.fail(str(error))
     values = {"dest": params.dest, "owner": params.owner}
     found = Script(files=_FILES, call="look", values=values).look(ctx)
     path = found["path"]
@@ -89,6 +96,8 @@ def place_file(ctx: Context, params: FileParams, preview: Preview, content: Cont
     _script("place", before, keep=params.keep, run=ctx.run_id).act(ctx, preview.summary)
     if before["kind"] == "file" and not before["in_place"]:
         ctx.log(f"what {path} was is kept as {before['backup']}")
+    if before["lost"]:
+        ctx.log(f"{path} has lost {before['lost']}")
     return _outputs(path, before["sha256"], before["mode"])
 
 
@@ -117,6 +126,7 @@ def _before(ctx: Context, found: Answer, content: Content, mode: str, *, same: b
         "mode": mode,
         "give": found["wanted"],
         "in_place": same,
+        "lost": "" if same else found["lost"],
         "new": f"{beside}.new~",
         "backup": f"{beside}~",
     }

@@ -1,6 +1,7 @@
 """What `stop_server` and `start_server` have in common: which service, and how it is run."""
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -86,6 +87,11 @@ class Service(Checks):
         description="Command that ends with 0 while the server is drained, and changes nothing. Without it a healthy"
         " server counts as undrained.",
     )
+    undrain_command: str | None = Field(
+        None,
+        description="Command that lets traffic in again; run once the server is healthy. `stop_server` runs it when it"
+        " is reverted.",
+    )
     drain_timeout: Duration = Field(
         60.0, description="How long a drain or undrain command may take, and HAProxy until it has taken the server in."
     )
@@ -155,6 +161,23 @@ class Service(Checks):
             values={**given, **values},
             env=self.env,
             seconds=seconds + self.seconds,
+        )
+
+    def bring_up(self, before: Mapping[str, Any], timeout: float, balance: str) -> Script:
+        """The script that starts it, waits until it is healthy, and lets traffic in.
+
+        Args:
+            before: What was there, of the preview.
+            timeout: Seconds until it must be healthy.
+            balance: A word for each server at each balancer.
+        """
+        return self.script(
+            "start",
+            seconds=2 * timeout + self.stay_up + self.drain_timeout,
+            manager=before.get("manager"),
+            timeout=hundredths(timeout),
+            undrain=self.undrain_command,
+            balance=balance,
         )
 
 

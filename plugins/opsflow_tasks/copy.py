@@ -41,21 +41,13 @@ def params() -> type[BaseModel]:
 @hookimpl
 def plan(ctx: Context, params: Params) -> Preview:
     """Is it there, and what would change?"""
-    try:
-        content = _content(ctx, params)
-    except OSError as error:
-        return Preview.fail(_unreadable(error))
-    return plan_file(ctx, params, content)
+    return plan_file(ctx, params, _content)
 
 
 @hookimpl
 def execute(ctx: Context, params: Params, preview: Preview) -> dict[str, Any]:
     """Put it there."""
-    try:
-        content = _content(ctx, params)
-    except OSError as error:
-        raise TaskFailed(_unreadable(error)) from error
-    return place_file(ctx, params, preview, content)
+    return place_file(ctx, params, preview, _content(ctx, params))
 
 
 @hookimpl
@@ -65,15 +57,14 @@ def revert(ctx: Context, params: Params, preview: Preview, outputs: Mapping[str,
 
 
 def _content(ctx: Context, params: Params) -> Content:
-    if params.src is not None:
+    if params.src is None:
+        if isinstance(params.content, Secret):
+            return Content.of(ctx.secret(params.content.name).encode(), secret=True)
+        return Content.of((params.content or "").encode())
+    try:
         return Content.of_file(Path(params.src))
-    if isinstance(params.content, Secret):
-        return Content.of(ctx.secret(params.content.name).encode(), secret=True)
-    return Content.of((params.content or "").encode())
-
-
-def _unreadable(error: OSError) -> str:
-    more = (
-        ": `copy` takes a single file, `deploy_app` takes directories" if isinstance(error, IsADirectoryError) else ""
-    )
-    return f"cannot read {error.filename}: {error.strerror}{more}"
+    except IsADirectoryError as error:
+        why = f"{error.strerror}: `copy` takes a single file, `deploy_app` takes directories"
+        raise TaskFailed(f"cannot read {params.src}: {why}") from error
+    except OSError as error:
+        raise TaskFailed(f"cannot read {params.src}: {error.strerror}") from error

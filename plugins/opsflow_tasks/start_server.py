@@ -20,9 +20,6 @@ class Params(Service):
     """Start a server and wait until it is healthy; stop it if that is reverted."""
 
     timeout: Duration = Field(60.0, description="How long it may take until the server is healthy.")
-    undrain_command: str | None = Field(
-        None, description="Command that lets traffic in again; run once the server is healthy."
-    )
 
     @model_validator(mode="after")
     def _start_known(self) -> Self:
@@ -65,17 +62,8 @@ def plan(ctx: Context, params: Params) -> Preview:
 @hookimpl
 def execute(ctx: Context, params: Params, preview: Preview) -> dict[str, Any]:
     """Start, watch, undrain: one script, whose polling costs no round trips."""
-    seconds = 2 * params.timeout + params.stay_up + params.drain_timeout
-    before = preview.before
-    balance = taken_in(before.get("balancer", ()), ready=False)
-    script = params.script(
-        "start",
-        seconds=seconds,
-        manager=before.get("manager"),
-        timeout=hundredths(params.timeout),
-        undrain=params.undrain_command,
-        balance=balance,
-    )
+    balance = taken_in(preview.before.get("balancer", ()), ready=False)
+    script = params.bring_up(preview.before, params.timeout, balance)
     return _outputs(params, script.act(ctx, f"start {params.service}"))
 
 

@@ -36,9 +36,6 @@ class Params(Service):
     drain_command: str | None = Field(
         None, description="Command that keeps new traffic away; run first. If it fails the server is not stopped."
     )
-    undrain_command: str | None = Field(
-        None, description="Command that lets traffic in again; run by the revert once the server is healthy."
-    )
     start_timeout: Duration = Field(60.0, description="How long the revert waits until the server is healthy.")
 
 
@@ -102,15 +99,8 @@ def revert(ctx: Context, params: Params, preview: Preview, outputs: Mapping[str,
     """Start it if it ran before and does not run now; wait until it is healthy; undrain."""
     if not preview.before.get("running"):
         return
-    script = params.script(
-        "start",
-        seconds=2 * params.start_timeout + params.stay_up + params.drain_timeout,
-        manager=preview.before.get("manager"),
-        timeout=hundredths(params.start_timeout),
-        undrain=params.undrain_command,
-        balance=taken_in(preview.before.get("balancer", ()), ready=True),
-    )
-    script.act(ctx, f"start {params.service} again")
+    balance = taken_in(preview.before.get("balancer", ()), ready=True)
+    params.bring_up(preview.before, params.start_timeout, balance).act(ctx, f"start {params.service} again")
 
 
 def _outputs(params: Params) -> dict[str, Any]:

@@ -38,11 +38,7 @@ def params() -> type[BaseModel]:
 @hookimpl
 def plan(ctx: Context, params: Params) -> Preview:
     """Render it; is that there, and what would change?"""
-    try:
-        content = _content(ctx, params)
-    except TaskFailed as error:
-        return Preview.fail(str(error))
-    return plan_file(ctx, params, content)
+    return plan_file(ctx, params, _content)
 
 
 @hookimpl

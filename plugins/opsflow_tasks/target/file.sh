@@ -1,4 +1,4 @@
-# One file, put in place whole; what was there is kept beside it. Needs ls, awk, id.
+# One file, put in place whole; what was there is kept beside it. Needs ls, awk, id; getfacl, getfattr where they are there.
 # The backup is a hard link where that is possible: putting it back puts back the very file, with all that belongs to it.
 
 look() {
@@ -18,6 +18,7 @@ look() {
         say owner "$o_uid:$o_gid"
         say size "$o_size"
         say sha256 "$o_sum"
+        say_lost "$o_dest"
         [ "$o_me" = 0 ] || [ "$o_me" = "$o_uid" ] || hinder "it belongs to $(id -un "$o_uid" 2>/dev/null || echo "$o_uid")"
     elif [ -e "$o_dest" ]; then
         die "$o_dest is neither a file nor a symbolic link"
@@ -101,7 +102,9 @@ belong() { # FILE: set owner and mode; the mode last, because a change of owner 
         :) ;;
         *:) chown "${o_give%:}" "$1" ;;
         *) chown "$o_give" "$1" ;;
-    esac && chmod "$o_mode" "$1" || die "cannot set owner and mode of $1"
+    esac || die "cannot set the owner of $1"
+    [ "$o_kind" != file ] || [ -n "$o_in_place" ] || keep_attributes "$o_dest" "$1"
+    chmod "$o_mode" "$1" || die "cannot set the mode of $1"
 }
 
 back_up() {
