@@ -36,6 +36,13 @@ def site(make_site):
         yield site
 
 
+@pytest.fixture(scope="module")
+def make_project(tmp_path_factory):
+    """`make_project(names)`: a `Project`, to be entered."""
+    _need_sshd()
+    return lambda names: Project(tmp_path_factory.mktemp("site") / "project", names, first_address=_address())
+
+
 @pytest.fixture
 def project(tmp_path):
     """A project with two hosts."""
