@@ -44,7 +44,7 @@ def show_task(
     common: Common,
     name: Annotated[str, typer.Argument(metavar="TASK", help="Its name in playbooks.", show_default=False)],
 ) -> int:
-    """Show what a task does, and its parameters."""
+    """Show what a task does, its parameters and its outputs."""
     import sys
 
     from opsflow import app

@@ -17,10 +17,11 @@ from opsflow.plan.fingerprint import sealed
 from opsflow.plan.model import Node, Plan, TaskFacts
 from opsflow.plan.needs import EdgeBuilder
 from opsflow.plan.order import Order
+from opsflow.plan.outputs import output_problems
 from opsflow.plan.place import Placement
 from opsflow.plan.rollout import Division, before_and_after, gate_steps
 from opsflow.plan.values import Sight, has_template, node_variables, varied
-from opsflow.ports import Inventory, Renderer, Tasks
+from opsflow.ports import Inventory, References, Renderer, Tasks
 from opsflow.tomlfile import did_you_mean
 
 _ASKS_FOR_HOSTS = re.compile(r"\bhosts\s*\(")
@@ -162,21 +163,21 @@ class _Compiler:
         return node_variables(self.playbook, varied_step, any_host, inputs=self.inputs, extra=self.extra)
 
     def _references(self, step: Step, variables: Mapping[str, Any]) -> frozenset[str]:
-        found: dict[str, str] = {}  # step → the key that mentions it
+        read: dict[str, References] = {}  # by the key that mentions steps
         templates = {f"with.{key}": value for key, value in step.params.items()}
         templates |= {f"retry.vary.{name}": values for name, values in varied(step, self.extra).items()}
         for key, value in templates.items():
             try:
-                mentioned = self.renderer.references(value, variables)
+                read[key] = self.renderer.references(value, variables)
             except TemplateError as error:
                 self.problems.append(step_problem(step, key, error.message))
-            else:
-                found |= dict.fromkeys(mentioned, key)
         if step.when is not None:
             try:
-                found |= dict.fromkeys(self.renderer.expression_references(step.when, variables), "when")
+                read["when"] = self.renderer.expression_references(step.when, variables)
             except TemplateError as error:
                 self.problems.append(step_problem(step, "when", error.message))
+        found = {name: key for key, mentioned in read.items() for name in mentioned}
+        self.problems += output_problems(step, read, self.steps, self.tasks)
         for unknown in sorted(found.keys() - self.steps.keys()):
             message = f"a template mentions step {unknown!r}, which there is not"
             self.problems.append(step_problem(step, found[unknown], message, did_you_mean(unknown, self.steps)))

@@ -13,8 +13,10 @@ from jinja2.parser import Parser
 from opsflow.errors import TemplateError
 from opsflow.model import PART, RESERVED_NAMES, where_scoped
 from opsflow.playbook.document import Documents
+from opsflow.playbook.mentions import mentions
 from opsflow.playbook.sandbox import Sandbox, SecretReference
-from opsflow.playbook.scope import OF_STEPS, Scope, is_template
+from opsflow.playbook.scope import Scope, is_template
+from opsflow.ports import Keys, References
 
 _VALUE = "_opsflow_value"
 """Name under which a compiled expression leaves its value."""
@@ -31,13 +33,13 @@ class _Compiled:
         template: jinja's.
         expression: Whether it yields a value, not text.
         names: Variables it uses.
-        steps: Steps whose outputs or state it uses.
+        steps: Steps whose outputs or state it uses, with what it reads of them.
     """
 
     template: jinja2.Template
     expression: bool
     names: frozenset[str]
-    steps: frozenset[str]
+    steps: Mapping[str, set[Keys]]
 
     def __call__(self, scope: Scope) -> Any:
         context = self.template.new_context(scope, shared=True)
@@ -88,15 +90,15 @@ class TemplateRenderer:
             raise TemplateError(f"`{expression}` yields {result!r}: a condition must be true or false")
         return result
 
-    def references(self, value: Any, variables: Mapping[str, Any]) -> frozenset[str]:
-        """Ids of the steps whose `outputs.ID` or `steps.ID` the value mentions, through variables too.
+    def references(self, value: Any, variables: Mapping[str, Any]) -> References:
+        """The steps whose `outputs.ID` or `steps.ID` the value mentions, through variables too.
 
         Raises:
             TemplateError: the syntax is wrong, or a step's id is not written out.
         """
         return self._follow([(self._text(text), variables) for text in _templates(value)])
 
-    def expression_references(self, expression: str, variables: Mapping[str, Any]) -> frozenset[str]:
+    def expression_references(self, expression: str, variables: Mapping[str, Any]) -> References:
         """The same for a `when` expression."""
         return self._follow([(self._expression(expression), variables)])
 
@@ -105,13 +107,14 @@ class TemplateRenderer:
     ) -> Scope:
         return Scope(sandbox=self._sandbox, compile_text=self._text, variables=variables, facts=facts, secret=secret)
 
-    def _follow(self, waiting: list[tuple[_Compiled, Mapping[str, Any]]]) -> frozenset[str]:
-        steps: set[str] = set()
+    def _follow(self, waiting: list[tuple[_Compiled, Mapping[str, Any]]]) -> References:
+        steps: dict[str, set[Keys]] = {}
         seen_in: dict[str, set[str]] = {}  # names, by the included playbook that they are names of
         while waiting:
             compiled, variables = waiting.pop()
             part = variables.get(PART, "")
-            steps |= {f"{part}/{step}" if part else step for step in compiled.steps}
+            for step, keys in compiled.steps.items():
+                steps.setdefault(f"{part}/{step}" if part else step, set()).update(keys)
             seen = seen_in.setdefault(part, set(RESERVED_NAMES))
             new = compiled.names - seen
             seen |= new
@@ -121,7 +124,7 @@ class TemplateRenderer:
                 if found := where_scoped(value):
                     value, where = found
                 waiting += [(self._text(text), where) for text in _templates(value)]
-        return frozenset(steps)
+        return {step: frozenset(keys) for step, keys in steps.items()}
 
     def _compile_text(self, text: str) -> _Compiled:
         with _told(text):
@@ -144,7 +147,7 @@ class TemplateRenderer:
         if isinstance(node, nodes.Expr):
             node = nodes.Template([nodes.Assign(nodes.Name(_VALUE, "store"), node, lineno=1)], lineno=1)
             node.set_environment(self._sandbox)
-        steps = frozenset(_steps(source, node))
+        steps = mentions(source, node)
         names = frozenset(meta.find_undeclared_variables(node))
         return _Compiled(template=self._sandbox.from_string(node), expression=expression, names=names, steps=steps)
 
@@ -169,20 +172,3 @@ def _templates(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _templates(item)
-
-
-def _steps(source: str, tree: nodes.Template) -> Iterator[str]:
-    """Step ids after `outputs` and `steps`. The graph is drawn from them: an id must be written out."""
-    followed = 0
-    for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
-        match node:
-            case nodes.Getattr(node=nodes.Name(name=name), attr=str(step)) if name in OF_STEPS:
-                followed += 1
-                yield step
-            case nodes.Getitem(node=nodes.Name(name=name), arg=nodes.Const(value=str(step))) if name in OF_STEPS:
-                followed += 1
-                yield step
-    if followed < sum(1 for name in tree.find_all(nodes.Name) if name.name in OF_STEPS):
-        raise TemplateError(
-            f"`{source.strip()}`: write a step's id after `outputs` or `steps`: outputs.ID.KEY or outputs['ID'].KEY"
-        )

@@ -13,7 +13,8 @@ from opsflow.errors import Problem
 from opsflow.plugins import hookspecs
 from opsflow.plugins.loading import Plugin
 
-TASK_HOOKS = ("params", "plan", "execute", "revert")
+_MODELS = ("params", "outputs")
+TASK_HOOKS = (*_MODELS, "plan", "execute", "revert")
 _WRAPPABLE = ("execute", "revert", "opsflow_event", "opsflow_secret")
 _LATER = ("opsflow_transport", "opsflow_inventory")
 _MARK = f"{hookspecs.PROJECT}_impl"
@@ -95,8 +96,8 @@ def _check_hook(name: str, function: Callable[..., Any], options: Mapping[str, A
         yield f"`{name}` is a generator: hooks return their result (or is it a wrapper? @hookimpl(wrapper=True))"
     assert spec is not None
     yield from _check_arguments(name, function, list(inspect.signature(spec).parameters))
-    if hook == "params" == name and not _wraps(options):
-        yield from _check_params(function)
+    if hook == name and hook in _MODELS and not _wraps(options):
+        yield from _check_model(name, function)
 
 
 def _check_wrapper(name: str, hook: str, function: Callable[..., Any], plugin: Plugin) -> Iterator[str]:
@@ -122,16 +123,16 @@ def _check_arguments(name: str, function: Callable[..., Any], known: list[str]) 
             yield f"`{name}`: the argument `{argument.name}` must not have a default"
 
 
-def _check_params(function: Callable[..., Any]) -> Iterator[str]:
+def _check_model(name: str, function: Callable[..., Any]) -> Iterator[str]:
     if inspect.signature(function).parameters or inspect.iscoroutinefunction(function):
         return  # said already
     try:
         model = function()
     except Exception as error:  # noqa: BLE001 - a stranger's function may raise anything
-        yield f"`params` raised {type(error).__name__}: {error}"
+        yield f"`{name}` raised {type(error).__name__}: {error}"
         return
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
-        yield f"`params` must return a pydantic model class, not {model!r}"
+        yield f"`{name}` must return a pydantic model class, not {model!r}"
 
 
 def _unknown(hook: str) -> str:

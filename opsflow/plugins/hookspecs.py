@@ -1,8 +1,8 @@
 """The plugin manual: every hook there is.
 
-A task is a Python module with `@hookimpl` functions named `params`, `plan`, `execute` and `revert`. It is found as an
-entry point in the group `opsflow.tasks` (the entry point's name is the task's) or as a file in the project's
-`plugins/` (the file's name is the task's). Only a task's own module implements these four; a wrapper
+A task is a Python module with `@hookimpl` functions named `params`, `outputs`, `plan`, `execute` and `revert`. It is
+found as an entry point in the group `opsflow.tasks` (the entry point's name is the task's) or as a file in the
+project's `plugins/` (the file's name is the task's). Only a task's own module implements these five; a wrapper
 (`@hookimpl(wrapper=True)`) of `execute` or `revert` in any other plugin is called around every task's.
 
 `idempotent = True` in the module says that executing twice is harmless; it permits `on_unknown = "rerun"`.
@@ -29,6 +29,15 @@ hookspec = pluggy.HookspecMarker(PROJECT)
 @hookspec(firstresult=True)
 def params() -> type[BaseModel]:
     """The schema of the task's parameters: a pydantic model class. Absent: the task takes none."""
+    raise NotImplementedError
+
+
+@hookspec(firstresult=True)
+def outputs() -> type[BaseModel]:
+    """What `execute` returns: a pydantic model class. Playbooks that read another output are refused.
+
+    One with `extra="allow"` may give more than it names. Absent: nothing is said, and nothing is checked.
+    """
     raise NotImplementedError
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from opsflow import hookimpl
 from opsflow.errors import TaskFailed
-from opsflow.model import Preview
+from opsflow.model import Action, Preview
 from opsflow.params import LocalPath
 from opsflow.plugins import validation
 from opsflow.plugins.checks import implements
@@ -86,6 +86,7 @@ class PluginTask:
         self.gate: bool = getattr(module, "gate", False)
         self.reversible = self.gate or implements(module, "revert")
         self._model: type[BaseModel] = module.params() if implements(module, "params") else NoParams
+        self._outputs: type[BaseModel] | None = module.outputs() if implements(module, "outputs") else None
         self._hooks = hooks
         self._verdicts = verdicts
 
@@ -107,6 +108,10 @@ class PluginTask:
         """JSON Schema of the parameters."""
         return self._model.model_json_schema()
 
+    def outputs(self) -> Mapping[str, Any] | None:
+        """JSON Schema of the outputs; None: the task does not say what it gives."""
+        return self._outputs.model_json_schema() if self._outputs else None
+
     def plan(self, ctx: Context, params: Mapping[str, Any]) -> Preview:
         """Call `plan`; without one, a change."""
         model = self._validated(ctx, params)
@@ -115,21 +120,25 @@ class PluginTask:
         preview = self._hooks["plan"](ctx=ctx, params=model)
         if not isinstance(preview, Preview):
             raise TaskFailed(f"the `plan` hook of {self.name} must return a Preview, not {type(preview).__name__}")
+        outputs = as_json(preview.outputs, "outputs")
+        if preview.action is Action.UNCHANGED:
+            self._compare(ctx, outputs)
         return dataclasses.replace(
             preview,
             before=as_json(preview.before, "the preview's before"),
-            outputs=as_json(preview.outputs, "outputs"),
+            outputs=outputs,
             reversible=preview.reversible and self.reversible,
         )
 
     def execute(self, ctx: Context, params: Mapping[str, Any], preview: Preview) -> Mapping[str, Any]:
         """Call `execute`; its outputs."""
         outputs = self._verdicts.call(self._hooks["execute"], ctx, params=self._validated(ctx, params), preview=preview)
-        if outputs is None:
-            return {}
+        outputs = {} if outputs is None else outputs
         if not isinstance(outputs, Mapping):
             raise TaskFailed(f"the `execute` hook of {self.name} must return a dict, not {type(outputs).__name__}")
-        return as_json(outputs, "outputs")
+        found = as_json(outputs, "outputs")
+        self._compare(ctx, found)
+        return found
 
     def revert(
         self, ctx: Context, params: Mapping[str, Any], preview: Preview, outputs: Mapping[str, Any] | None
@@ -140,6 +149,11 @@ class PluginTask:
         self._verdicts.call(
             self._hooks["revert"], ctx, params=self._validated(ctx, params), preview=preview, outputs=outputs
         )
+
+    def _compare(self, ctx: Context, outputs: Mapping[str, Any]) -> None:
+        """Say what of the outputs is not as declared: the work is done, so that is no reason to fail."""
+        if self._outputs and (said := validation.misfits(self._outputs, outputs)):
+            ctx.log(f"the outputs of {self.name} are not what it declares: {said}")
 
     def _validated(self, ctx: Context, params: Mapping[str, Any]) -> BaseModel:
         try:

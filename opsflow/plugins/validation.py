@@ -1,5 +1,6 @@
 """Parameters of a task against its model, in the operator's words."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -69,6 +70,21 @@ def describe(model: type[BaseModel], error: ValidationError, params: Mapping[str
     """All that is wrong with rendered parameters, in one line. Values are not shown: they may be secret."""
     details = error.errors(include_url=False, include_input=False)
     return "; ".join(message for _, message in explain(details, params, _keys(model)))
+
+
+def misfits(model: type[BaseModel], outputs: Mapping[str, Any]) -> str:
+    """What of outputs is not as their model says, in one line; empty if nothing. Values are not shown.
+
+    Types are taken strictly: nothing is converted. Keys that are not declared are no error if the model allows them.
+    """
+    extra = model.model_config.get("extra")
+    try:
+        model.model_validate_json(json.dumps(outputs), strict=True, extra="allow" if extra == "allow" else "forbid")
+    except ValidationError as error:
+        said = {"extra_forbidden": "is not declared", "missing": "is missing", **_SAID}
+        details = error.errors(include_url=False, include_input=False)
+        return "; ".join(f"`{dotted(d['loc'])}` {said.get(d['type']) or d['msg'].lower()}" for d in details)
+    return ""
 
 
 def _keys(model: type[BaseModel]) -> list[str]:

@@ -1,6 +1,6 @@
 """The protocols between the parts: who may ask what of whom. Implementations don't know each other."""
 
-from opsflow.ports.files import Inventory, Renderer
+from opsflow.ports.files import Inventory, Key, Keys, References, Renderer
 from opsflow.ports.journal import Journal
 from opsflow.ports.reaching import OutputSink, Transport, Transports
 from opsflow.ports.tasks import Context, Task, Tasks
@@ -13,8 +13,11 @@ __all__ = [
     "Executor",
     "Inventory",
     "Journal",
+    "Key",
+    "Keys",
     "OutputSink",
     "Perform",
+    "References",
     "Renderer",
     "Task",
     "Tasks",

@@ -6,6 +6,15 @@ from typing import Any, Protocol
 from opsflow.errors import Problem
 from opsflow.model import Host
 
+Key = str | int | None
+"""One that a template looks something up by; None: it is computed."""
+
+Keys = tuple[Key, ...]
+"""What a template reads of a step: `outputs` or `steps`, then the keys, outermost first."""
+
+References = Mapping[str, frozenset[Keys]]
+"""Steps by id that templates mention, with what they read of each."""
+
 
 class Inventory(Protocol):
     """The machines there are.
@@ -66,12 +75,12 @@ class Renderer(Protocol):
     def condition(self, expression: str, variables: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
         """A `when` expression. Raises `TemplateError`, also if it does not yield a boolean."""
 
-    def references(self, value: Any, variables: Mapping[str, Any]) -> frozenset[str]:
-        """Ids of the steps whose `outputs.ID` or `steps.ID` the value mentions, through variables too.
+    def references(self, value: Any, variables: Mapping[str, Any]) -> References:
+        """The steps whose `outputs.ID` or `steps.ID` the value mentions, through variables too.
 
         Raises:
             TemplateError: the syntax is wrong.
         """
 
-    def expression_references(self, expression: str, variables: Mapping[str, Any]) -> frozenset[str]:
+    def expression_references(self, expression: str, variables: Mapping[str, Any]) -> References:
         """The same for a `when` expression."""

@@ -206,6 +206,9 @@ class Task(Protocol):
     def schema(self) -> Mapping[str, Any]:
         """JSON Schema of the parameters."""
 
+    def outputs(self) -> Mapping[str, Any] | None:
+        """JSON Schema of the outputs; None: the task does not say what it gives."""
+
     def plan(self, ctx: Context, params: Mapping[str, Any]) -> Preview:
         """Call the `plan` hook; without one, a change that can be undone if there is a `revert`."""
 

@@ -18,7 +18,7 @@ def task_lines(tasks: Sequence[Task]) -> list[str]:
 
 
 def task_data(task: Task) -> dict[str, Any]:
-    """A task as JSON, with the schema of its parameters."""
+    """A task as JSON, with the schemas of its parameters and outputs (null: not declared)."""
     return {
         "name": task.name,
         "doc": task.doc,
@@ -28,6 +28,7 @@ def task_data(task: Task) -> dict[str, Any]:
         "idempotent": task.idempotent,
         "gate": task.gate,
         "schema": dict(task.schema()),
+        "outputs": None if (outputs := task.outputs()) is None else dict(outputs),
     }
 
 

@@ -1,4 +1,4 @@
-"""A task's reference, made of the schema of its parameters."""
+"""A task's reference, made of the schemas of its parameters and outputs."""
 
 import json
 import textwrap
@@ -18,7 +18,7 @@ _SIZES = (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024))
 
 
 def task_page(task: Task, paint: Paint) -> list[str]:
-    """What a task does, and every parameter with its type, default and description."""
+    """What a task does, every parameter with its type, default and description, and what it gives."""
     schema = task.schema()
     words = [
         "shows beforehand what would change" if task.has_plan else "shows nothing beforehand",
@@ -30,11 +30,25 @@ def task_page(task: Task, paint: Paint) -> list[str]:
     if "description" in schema:
         lines += ["", *_wrapped(schema["description"])]
     for name, parameter, required in _parameters(schema, schema.get("$defs", {})):
-        kind = " or ".join(dict.fromkeys(filter(None, _kinds(parameter, schema.get("$defs", {})))))
         about = "required" if required else _default(parameter)
-        lines += ["", f"  {paint(one_line(name), BOLD)}  {', '.join(filter(None, (kind, about)))}"]
-        lines += _wrapped(parameter.get("description", ""), "      ")
-    return lines
+        lines += _entry(name, parameter, schema, about, paint)
+    outputs = task.outputs()
+    return lines if outputs is None else [*lines, "", *_given(outputs, paint)]
+
+
+def _given(schema: Mapping[str, Any], paint: Paint) -> list[str]:
+    """The outputs."""
+    about = clean(schema.get("description", ""))
+    lines = [f"{paint('Outputs', BOLD)}  {one_line(about)}".rstrip()]
+    for name, output, required in _parameters(schema, schema.get("$defs", {})):
+        lines += _entry(name, output, schema, "" if required else "not always there", paint)
+    return [*lines, "", "  and others"] if schema.get("additionalProperties") else lines
+
+
+def _entry(name: str, value: Mapping[str, Any], schema: Mapping[str, Any], about: str, paint: Paint) -> list[str]:
+    kind = " or ".join(dict.fromkeys(filter(None, _kinds(value, schema.get("$defs", {})))))
+    head = f"  {paint(one_line(name), BOLD)}  {', '.join(filter(None, (kind, about)))}"
+    return ["", head, *_wrapped(value.get("description", ""), "      ")]
 
 
 def _parameters(

@@ -11,7 +11,7 @@ from typing import Any
 from opsflow.engine.context import HookContext
 from opsflow.errors import Interrupted
 from opsflow.model import Action, Phase, Preview
-from opsflow.plugins.validation import NoParams
+from opsflow.plugins.validation import NoParams, misfits
 from opsflow.plugins.values import as_json
 from opsflow.ports import Transport
 from opsflow.testing.context import make_context
@@ -47,7 +47,7 @@ class Case:
 def check_conformance(case: Case) -> None:
     """Put a task through everything that may befall it.
 
-    - `plan` changes nothing; all that hooks give back is JSON.
+    - `plan` changes nothing; all that hooks give back is JSON, and outputs are what the task declares.
     - After `execute`, `plan` says that there is nothing to do, with the same outputs.
     - `revert` brings back what was there; once more, and without outputs, too.
     - The link is lost around each operation of `execute`: called again, it comes to the same end; and `revert`, if
@@ -148,6 +148,8 @@ class _Attempt:
         """Call `execute`."""
         ctx = self._context(self.transport, Phase.EXECUTE, replay=replay)
         outputs = as_json(self._call("execute", ctx, preview=self._preview) or {}, "outputs")
+        said = misfits(self._case.task.outputs(), outputs) if hasattr(self._case.task, "outputs") else ""
+        assert not said, f"the outputs are not what the task declares: {said}"
         ctx.end()
         return outputs
 

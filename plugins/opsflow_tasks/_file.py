@@ -55,6 +55,14 @@ class FileParams(BaseModel):
     )
 
 
+class FileOutputs(BaseModel):
+    """The file that is there now."""
+
+    path: str = Field(description="Its absolute path.")
+    sha256: str = Field(description="SHA-256 of its content.")
+    mode: str = Field(description='Its permissions, such as `"0644"`.')
+
+
 _Params = TypeVar("_Params", bound=FileParams)
 
 

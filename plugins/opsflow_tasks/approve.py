@@ -15,10 +15,24 @@ class Params(BaseModel):
     message: str = Field(min_length=1, description="What somebody has to look at, or to decide, before it goes on.")
 
 
+class Outputs(BaseModel):
+    """Who said so."""
+
+    by: str = Field(description="Who approved.")
+    at: str = Field(description="When: RFC 3339, UTC.")
+    why: str = Field(description="What they said to it; may be empty.")
+
+
 @hookimpl
 def params() -> type[BaseModel]:
     """The schema."""
     return Params
+
+
+@hookimpl
+def outputs() -> type[BaseModel]:
+    """What it gives."""
+    return Outputs
 
 
 @hookimpl

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from opsflow import Context, Duration, Preview, TaskFailed, hookimpl
 from opsflow_tasks.databases.backups import PACKERS, TIME, named, opened, parsed, prune, stem
@@ -53,10 +53,28 @@ class Params(Database):
     protect: list[Plain] = Field(default_factory=list, description="Absolute paths of backups that are never removed.")
 
 
+class Outputs(BaseModel):
+    """The backup."""
+
+    path: str = Field(description="The file, on the target.")
+    sha256: str = Field(description="SHA-256 of the file.")
+    bytes: int = Field(description="Its size in bytes.")
+    manifest: str = Field(description="Its manifest, JSON, beside it.")
+    engine: str = Field(description="What the database is of.")
+    database: str = Field(description="What was backed up.")
+    fetched: str = Field("", description="With `fetch`: the copy on the control machine.")
+
+
 @hookimpl
 def params() -> type[Params]:
     """The schema."""
     return Params
+
+
+@hookimpl
+def outputs() -> type[BaseModel]:
+    """What it gives."""
+    return Outputs
 
 
 @hookimpl

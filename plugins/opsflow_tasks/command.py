@@ -49,10 +49,25 @@ class Params(BaseModel):
     )
 
 
+class Outputs(BaseModel):
+    """What became of `run`: empty, with status 0, where there was nothing to do."""
+
+    stdout: str = Field(description="What it printed, without the newlines at the end.")
+    stderr: str = Field(description="What it printed as errors, without the newlines at the end.")
+    exit_status: int = Field(description="Its exit status.")
+    truncated: bool = Field(description="Whether `stdout` or `stderr` is only the beginning.")
+
+
 @hookimpl
 def params() -> type[BaseModel]:
     """The schema."""
     return Params
+
+
+@hookimpl
+def outputs() -> type[BaseModel]:
+    """What it gives."""
+    return Outputs
 
 
 @hookimpl

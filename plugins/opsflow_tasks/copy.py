@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from opsflow import Context, LocalPath, Preview, Secret, TaskFailed, hookimpl
 from opsflow_tasks._content import Content
-from opsflow_tasks._file import FileParams, place_file, plan_file, restore_file
+from opsflow_tasks._file import FileOutputs, FileParams, place_file, plan_file, restore_file
 
 idempotent = True  # a file is only ever put in place whole, and not again if it is there
 
@@ -36,6 +36,12 @@ class Params(FileParams):
 def params() -> type[BaseModel]:
     """The schema."""
     return Params
+
+
+@hookimpl
+def outputs() -> type[BaseModel]:
+    """What it gives."""
+    return FileOutputs
 
 
 @hookimpl

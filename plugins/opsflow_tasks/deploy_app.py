@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from opsflow import Context, LocalPath, Preview, TaskFailed, hookimpl
 from opsflow_tasks._archive import BadArtifact
@@ -17,10 +17,25 @@ from opsflow_tasks._target import Answer, Value
 idempotent = True  # a release that is there is not unpacked again, and the link is only ever switched whole
 
 
+class Outputs(BaseModel):
+    """The release."""
+
+    release: str = Field(description="Its name.")
+    path: str = Field(description="Its directory.")
+    sha256: str = Field(description="SHA-256 of the artifact.")
+    previous: str | None = Field(None, description='The release that was live before; not with `phase = "stage"`.')
+
+
 @hookimpl
 def params() -> type[BaseModel]:
     """The schema."""
     return Params
+
+
+@hookimpl
+def outputs() -> type[BaseModel]:
+    """What it gives."""
+    return Outputs
 
 
 @hookimpl

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from opsflow import Context, Duration, LocalPath, Preview, TaskFailed, hookimpl
 from opsflow_tasks.databases.applying import applied, apply, left
@@ -63,10 +63,23 @@ class Params(Database):
         return self.allow_restore and self.restore_from is not None
 
 
+class Outputs(BaseModel):
+    """What the database is at."""
+
+    version: int = Field(description="The newest version that is applied; 0: none is.")
+    applied: list[int] = Field(description="The versions that this run has applied, in order.")
+
+
 @hookimpl
 def params() -> type[Params]:
     """The schema."""
     return Params
+
+
+@hookimpl
+def outputs() -> type[BaseModel]:
+    """What it gives."""
+    return Outputs
 
 
 @hookimpl

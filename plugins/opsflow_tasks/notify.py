@@ -68,10 +68,23 @@ class Params(BaseModel):
         return self.to if isinstance(self.to, list) else [self.to]
 
 
+class Outputs(BaseModel):
+    """Who was told."""
+
+    sent: list[str] = Field(description="Those that the message was sent to, without what is secret in their URLs.")
+    failed: dict[str, str] = Field(description="Those that it could not be sent to, each with the reason.")
+
+
 @hookimpl
 def params() -> type[BaseModel]:
     """The schema."""
     return Params
+
+
+@hookimpl
+def outputs() -> type[BaseModel]:
+    """What it gives."""
+    return Outputs
 
 
 @hookimpl

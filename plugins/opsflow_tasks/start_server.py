@@ -28,10 +28,25 @@ class Params(Service):
         return self
 
 
+class Outputs(BaseModel):
+    """The server that runs now."""
+
+    service: str = Field(description="Its name.")
+    running: bool = Field(description="Always true.")
+    pid: int | None = Field(description="Its process id; null: not known.")
+    port: int | None = Field(description="The port that was waited for; null: none.")
+
+
 @hookimpl
 def params() -> type[BaseModel]:
     """The schema."""
     return Params
+
+
+@hookimpl
+def outputs() -> type[BaseModel]:
+    """What it gives."""
+    return Outputs
 
 
 @hookimpl

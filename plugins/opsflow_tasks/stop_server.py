@@ -39,10 +39,23 @@ class Params(Service):
     start_timeout: Duration = Field(60.0, description="How long the revert waits until the server is healthy.")
 
 
+class Outputs(BaseModel):
+    """The server that does not run any more."""
+
+    service: str = Field(description="Its name.")
+    running: bool = Field(description="Always false.")
+
+
 @hookimpl
 def params() -> type[BaseModel]:
     """The schema."""
     return Params
+
+
+@hookimpl
+def outputs() -> type[BaseModel]:
+    """What it gives."""
+    return Outputs
 
 
 @hookimpl

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from opsflow import Context, LocalPath, Preview, TaskFailed, hookimpl
 from opsflow_tasks._content import Content
-from opsflow_tasks._file import FileParams, place_file, plan_file, restore_file
+from opsflow_tasks._file import FileOutputs, FileParams, place_file, plan_file, restore_file
 
 _REFERENCE = "$secret"
 """Only key of a reference to a secret, as `secret()` in a playbook makes it."""
@@ -33,6 +33,12 @@ class Params(FileParams):
 def params() -> type[BaseModel]:
     """The schema."""
     return Params
+
+
+@hookimpl
+def outputs() -> type[BaseModel]:
+    """What it gives."""
+    return FileOutputs
 
 
 @hookimpl

@@ -85,10 +85,20 @@ class Params(Checks):
         )
 
 
+class Outputs(BaseModel):
+    """It gives nothing: it only waits."""
+
+
 @hookimpl
 def params() -> type[BaseModel]:
     """The schema."""
     return Params
+
+
+@hookimpl
+def outputs() -> type[BaseModel]:
+    """What it gives."""
+    return Outputs
 
 
 @hookimpl

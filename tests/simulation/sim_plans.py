@@ -57,6 +57,9 @@ class Task:
     def schema(self):
         return {}
 
+    def outputs(self):
+        return None
+
     def plan(self, ctx, params):
         if not self.has_plan:
             return Preview.change("blindly")

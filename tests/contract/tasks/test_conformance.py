@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from pydantic import create_model
 
 from opsflow import Interrupted, Preview
 from opsflow.testing import Case, check_conformance
@@ -225,6 +226,7 @@ class TestOnesThatDoNotConform:
             ({"plan": plan_that_writes}, "plan changes something"),
             ({"plan": plan_that_never_settles}, "plan says change, not unchanged"),
             ({"execute": execute_with_other_outputs}, "plan gives the outputs"),
+            ({"outputs": lambda: create_model("Outputs", b=int)}, "not what the task declares: `b` is missing; `a` is"),
             ({"execute": execute_that_hides_the_lost_link}, "hides Interrupted"),
             ({"execute": execute_that_does_more_each_time}, "not deterministic|to the same end"),
             ({"revert": revert_that_needs_outputs}, "of execute, revert does not bring back"),

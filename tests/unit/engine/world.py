@@ -118,6 +118,9 @@ class PlayTask:
     def schema(self):
         return {}
 
+    def outputs(self):
+        return None
+
     def plan(self, ctx, params):
         return self.world.plan(ctx) if self.has_plan else Preview.change("blindly")
 

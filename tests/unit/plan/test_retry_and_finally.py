@@ -49,7 +49,7 @@ def test_a_list_from_variables_of_the_host_is_looked_at_for_each_host(maker):
 def test_a_list_from_an_output_is_a_need_and_what_uses_it_is_left_open(maker):
     plan = maker.compile(
         steps(
-            'id = "two"\nretry.vary.mirror = "{{ outputs.one.list }}"\nwith = { run = "{{ mirror }}" }\nneeds = []',
+            'id = "two"\nretry.vary.mirror = "{{ outputs.one.stdout }}"\nwith = { run = "{{ mirror }}" }\nneeds = []',
             'id = "one"\nwith = { run = "true" }\nneeds = []',
         ),
         HOSTS,

@@ -266,11 +266,28 @@ def test_references_are_found_through_variables(renderer, value, steps):
         "looping": "{{ looping2 }}",
         "looping2": "{{ looping }}{{ outputs.x.y }}",
     }
-    assert renderer.references(value, variables) == steps
+    assert renderer.references(value, variables).keys() == steps
 
 
 def test_references_of_a_condition_are_found_through_variables(renderer):
-    assert renderer.expression_references("steps.a.changed and said", VARIABLES) == {"a", "look"}
+    assert renderer.expression_references("steps.a.changed and said", VARIABLES).keys() == {"a", "look"}
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ("{{ outputs.a.b }}", {("outputs", "b")}),
+        ("{{ outputs.a }} {{ steps['a']['state'] }}", {("outputs",), ("steps", "state")}),
+        ("{{ outputs.a.b[0].c }}", {("outputs", "b", 0, "c")}),
+        ("{{ outputs.a.by_host[outputs.a.h.strip()].b }}", {("outputs", "by_host", None, "b"), ("outputs", "h")}),
+        ("{{ outputs.a.items() }}", {("outputs",)}),
+        ("{{ outputs.a.b | default(outputs.a.c) }}", {("outputs", "b"), ("outputs", "c")}),
+        ("{% for x in outputs.a.list %}{{ x.y }}{% endfor %}", {("outputs", "list")}),
+        ("{{ f(outputs.a.b.lower(outputs.a.c)) }}", {("outputs", "b"), ("outputs", "c")}),
+    ],
+)
+def test_what_is_read_of_a_step_is_found(renderer, value, read):
+    assert renderer.references(value, {})["a"] == read
 
 
 @pytest.mark.parametrize("value", ["{{ outputs[x] }}", "{{ steps }}", "{{ outputs | length }}", "{{ x", "{{ y }}"])

@@ -50,6 +50,8 @@ BROKEN = {
     ),
     "params_value": (GOOD + "\n@hookimpl\ndef params():\n    return dict\n", 9, "must return a pydantic model class"),
     "params_raise": (GOOD + "\n@hookimpl\ndef params():\n    return dict.x\n", 9, "`params` raised AttributeError"),
+    "outputs_value": (GOOD + "\n@hookimpl\ndef outputs():\n    return {}\n", 9, "must return a pydantic model class"),
+    "outputs_undecorated": (GOOD + "\ndef outputs():\n    return {}\n", 8, "`outputs` is not decorated"),
     "params_argument": (
         GOOD + "\n@hookimpl\ndef params(ctx):\n    return dict\n",
         9,

@@ -119,6 +119,49 @@ def test_execute_must_return_a_dict(load, ctx):
         load(odd=BARE.replace("None", "[1]")).get("odd").execute(ctx, {}, Preview.change(""))
 
 
+GIVING = """
+from opsflow import Preview, hookimpl
+from pydantic import BaseModel
+class Outputs(BaseModel{config}):
+    path: str
+    size: int | None = None
+@hookimpl
+def outputs(): return Outputs
+@hookimpl
+def plan(): return Preview.unchanged("there", outputs={given})
+@hookimpl
+def execute(): return {given}
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "config", "said"),
+    [
+        ({"path": "x"}, "", ""),
+        ({"path": "x", "size": 3}, "", ""),
+        ({"path": "x", "more": 3}, ", extra='allow'", ""),
+        ({}, "", "`path` is missing"),
+        ({"path": 3, "size": "4"}, "", "`path` must be text; `size` must be a whole number"),
+        ({"path": "x", "more": 3}, "", "`more` is not declared"),
+    ],
+)
+def test_outputs_that_are_not_as_declared_are_said_and_kept(load, ctx, capsys, given, config, said):
+    task = load(giving=GIVING.format(given=given, config=config)).get("giving")
+    told = f"the outputs of giving are not what it declares: {said}\n" if said else ""
+    assert task.execute(ctx, {}, Preview.change("")) == given
+    assert capsys.readouterr().out == told
+    assert task.plan(ctx, {}).outputs == given
+    assert capsys.readouterr().out == told
+
+
+def test_a_task_may_declare_its_outputs_and_may_not(load):
+    tasks = load(
+        giving=GIVING.format(given={}, config=""), silent="from opsflow import hookimpl\n@hookimpl\ndef execute(): ..."
+    )
+    assert set(tasks.get("giving").outputs()["properties"]) == {"path", "size"}
+    assert tasks.get("silent").outputs() is None
+
+
 def test_outputs_that_are_not_json_name_the_key(load, ctx):
     source = BARE.replace("None", "{'a': {'b': [1, float('nan')]}}")
     with pytest.raises(TaskFailed, match=r"outputs\.a\.b\[1\] is nan"):

@@ -2,7 +2,7 @@ from types import SimpleNamespace
 from typing import Literal
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from opsflow.params import LocalPath, Secret
 from opsflow.report.taskpage import task_page
@@ -34,12 +34,23 @@ class Params(BaseModel):
     inner: Inner | None = None
 
 
+class Given(BaseModel):
+    """What is there
+    afterwards."""
+
+    model_config = ConfigDict(extra="allow")
+
+    path: str = Field(description="Where it is.")
+    was: str | None = None
+
+
 @pytest.fixture
 def page():
     task = SimpleNamespace(
         name="t",
         doc="Do it.",
         schema=Params.model_json_schema,
+        outputs=Given.model_json_schema,
         has_plan=True,
         reversible=False,
         idempotent=True,
@@ -77,6 +88,20 @@ def test_it_says_what_the_task_does_and_can(page):
 )
 def test_every_parameter_has_its_type_and_default(page, line):
     assert line in page
+
+
+def test_it_ends_with_what_the_task_gives(page):
+    assert page[page.index("Outputs  What is there afterwards.") - 1 :] == [
+        "",
+        "Outputs  What is there afterwards.",
+        "",
+        "  path  text",
+        "      Where it is.",
+        "",
+        "  was  text, not always there",
+        "",
+        "  and others",
+    ]
 
 
 def test_long_descriptions_are_wrapped_and_tables_in_themselves_end(page):
