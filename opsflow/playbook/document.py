@@ -7,7 +7,7 @@ from types import TracebackType
 import jinja2
 
 from opsflow.errors import TemplateError
-from opsflow.playbook.sandbox import Sandbox
+from opsflow.playbook.sandbox import Sandbox, reason
 from opsflow.playbook.scope import FAULTS, Scope
 
 _KEPT = 256
@@ -40,14 +40,13 @@ class Documents:
         try:
             template = self._compiled(text)
         except _WRONG as error:
-            reason = "nested too deeply" if isinstance(error, RecursionError) else getattr(error, "message", error)
-            raise TemplateError(f"{name}:{getattr(error, 'lineno', 1)}: {reason}") from error
+            raise TemplateError(f"{name}:{getattr(error, 'lineno', 1)}: {reason(error)}") from error
         try:
             return "".join(template.root_render_func(template.new_context(scope, shared=True)))
         except (*FAULTS, TemplateError) as error:
             known = isinstance(error, jinja2.TemplateError | TemplateError)
-            reason = str(error) if known else f"{type(error).__name__}: {error}"
-            raise TemplateError(f"{name}:{_line(template, error.__traceback__)}: {reason}") from error
+            said = str(error) if known else f"{type(error).__name__}: {error}"
+            raise TemplateError(f"{name}:{_line(template, error.__traceback__)}: {said}") from error
 
 
 def _line(template: jinja2.Template, trace: TracebackType | None) -> int:

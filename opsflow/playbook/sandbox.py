@@ -1,5 +1,9 @@
 """What template code runs in: jinja2's sandbox, made strict, with the functions that templates have."""
 
+import json
+import posixpath
+import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, time
 from pathlib import Path
@@ -13,6 +17,24 @@ from jinja2.utils import missing
 from opsflow.errors import OpsflowError
 from opsflow.params import SECRET_KEY
 from opsflow.tomlfile import did_you_mean, local_path
+
+FILTERS = (
+    *("abs", "basename", "batch", "capitalize", "count", "d", "default", "dictsort", "dirname", "first", "float"),
+    *("format", "groupby", "indent", "int", "items", "join", "last", "length", "list", "lower", "map", "max", "min"),
+    *("quote", "reject", "rejectattr", "replace", "reverse", "round", "select", "selectattr", "sort", "string", "sum"),
+    *("title", "tojson", "trim", "truncate", "unique", "upper", "urlencode"),
+)
+"""All filters that templates have: jinja2's without those that are for HTML, that guess or that play dice; and `quote`,
+`basename`, `dirname`."""
+TESTS = (
+    *("boolean", "defined", "divisibleby", "even", "false", "float", "in", "integer", "iterable", "lower", "mapping"),
+    *("none", "number", "odd", "sequence", "string", "true", "undefined", "upper"),
+    *("eq", "ne", "lt", "le", "gt", "ge", "==", "!=", "<", "<=", ">", ">=", "equalto", "lessthan", "greaterthan"),
+)
+"""All tests (`x is defined`)."""
+FUNCTIONS = ("dict", "file", "hosts", "namespace", "range", "secret")
+"""All functions."""
+_UNKNOWN = re.compile(r"No (filter|test) named '(.*)'\.")
 
 
 class Missing(StrictUndefined):
@@ -56,10 +78,15 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def __init__(self, *, directory: str, hosts: Callable[[str], Sequence[str]]) -> None:
         super().__init__(undefined=Missing, keep_trailing_newline=True)
-        del self.globals["lipsum"]  # random
         self._directory = directory
         self._select = hosts
         self.globals.update(secret=SecretReference, hosts=self._hosts, file=self._file)
+        self.filters.update(
+            quote=_quote, tojson=_json, basename=posixpath.basename, dirname=lambda path: posixpath.dirname(path) or "."
+        )
+        for names, kept in ((self.filters, FILTERS), (self.tests, TESTS), (self.globals, FUNCTIONS)):
+            for name in names.keys() - set(kept):
+                del names[name]
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """`obj.attribute` in a template."""
@@ -80,6 +107,28 @@ class Sandbox(ImmutableSandboxedEnvironment):
             raise TemplateRuntimeError(f"{path}: {error.strerror}") from error
         except UnicodeDecodeError:
             raise TemplateRuntimeError(f"{path}: not UTF-8") from None
+
+
+def reason(error: Exception) -> str:
+    """Why a template cannot be read."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    said = str(getattr(error, "message", error))
+    if unknown := _UNKNOWN.fullmatch(said):
+        kind, name = unknown.groups()
+        known = FILTERS if kind == "filter" else TESTS
+        return f"there is no {kind} {name!r}; {did_you_mean(name, known) or 'there are: ' + ', '.join(known)}"
+    return said
+
+
+def _quote(value: Any) -> str:
+    """The words of a list, or a value as one word, for a shell."""
+    return shlex.join(map(str, value)) if isinstance(value, list | tuple) else shlex.quote(str(value))
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    """As JSON; jinja2's own is for HTML."""
+    return json.dumps(as_data(value, final=False), ensure_ascii=False, indent=indent)
 
 
 def as_data(value: Any, *, final: bool) -> Any:

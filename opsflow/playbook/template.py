@@ -14,7 +14,7 @@ from opsflow.errors import TemplateError
 from opsflow.model import PART, RESERVED_NAMES, where_scoped
 from opsflow.playbook.document import Documents
 from opsflow.playbook.mentions import mentions
-from opsflow.playbook.sandbox import Sandbox, SecretReference
+from opsflow.playbook.sandbox import Sandbox, SecretReference, reason
 from opsflow.playbook.scope import Scope, is_template
 from opsflow.ports import Keys, References
 
@@ -158,8 +158,7 @@ def _told(source: str) -> Iterator[None]:
     try:
         yield
     except (jinja2.TemplateSyntaxError, RecursionError, SyntaxError, ValueError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else str(getattr(error, "message", error))
-        raise TemplateError(f"`{source.strip()}`: {reason}") from error
+        raise TemplateError(f"`{source.strip()}`: {reason(error)}") from error
 
 
 def _templates(value: Any) -> Iterator[str]:

@@ -1,9 +1,11 @@
+import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from opsflow.errors import InputError, TemplateError
-from opsflow.playbook import TemplateRenderer
+from opsflow.playbook import TemplateRenderer, sandbox
 from opsflow.ports import Renderer
 
 VARIABLES = {
@@ -68,7 +70,9 @@ def render(renderer):
         ("{{ 1, 2 }}", [1, 2]),
         ("{{ names | map('upper') }}", ["A", "B"]),
         ("{{ range(2) }}", [0, 1]),
-        ("{{ '<' | escape }}", "&lt;"),
+        ("{{ '<é' | tojson }}", '"<é"'),
+        ("rm {{ \"it's\" | quote }} {{ ['a b', 1] | quote }}", """rm 'it'"'"'s' 'a b' 1"""),
+        ("{{ '/srv/a/b.tar' | basename }} {{ '/srv/a/b.tar' | dirname }} {{ 'b' | dirname }}", "b.tar /srv/a ."),
         ("{% if n == 3 %}yes{% endif %}", "yes"),
         ("{% for x in names %}{{ x }}{{ loop.index }}{% endfor %}", "a1b2"),
         ("{% set y = n + 1 %}{{ y }}", "4"),
@@ -77,6 +81,37 @@ def render(renderer):
 def test_exactly_one_expression_keeps_its_type_and_anything_else_is_text(render, template, value):
     assert render(template) == value
     assert type(render(template)) is type(value)
+
+
+def test_the_documentation_names_all_that_templates_have(renderer):
+    text = Path(__file__).parents[3].joinpath("docs/playbook.md").read_text(encoding="utf-8")
+    said = {
+        kind: re.findall(r"`([^`(]+)(?:\([^`]*)?`", re.search(rf"^\| {kind} \| (.*) \|$", text, re.MULTILINE)[1])
+        for kind in ("functions", "filters", "tests")
+    }
+    assert {kind: sorted(names) for kind, names in said.items()} == {
+        "functions": sorted([*sandbox.FUNCTIONS, "secret"]), "filters": sorted(sandbox.FILTERS), "tests": sorted(sandbox.TESTS),
+    }  # fmt: skip
+    has = sandbox.Sandbox(directory=".", hosts=list)
+    assert set(has.filters) == set(sandbox.FILTERS)
+    assert set(has.tests) == set(sandbox.TESTS)
+    assert set(has.globals) == set(sandbox.FUNCTIONS)
+
+
+@pytest.mark.parametrize(
+    ("template", "told"),
+    [
+        ("{{ n | uper }}", "there is no filter 'uper'; did you mean `upper`?"),
+        ("{{ n | zz }}", "there is no filter 'zz'; there are: abs, basename, batch"),
+        ("{{ n is defned }}", "there is no test 'defned'; did you mean `defined`?"),
+        ("{{ names | random }}", "there is no filter 'random'"),
+        ("{{ lipsum() }}", "'lipsum' is not defined"),
+    ],
+)
+def test_what_templates_do_not_have_is_told_with_what_they_have(render, template, told):
+    with pytest.raises(TemplateError) as caught:
+        render(template)
+    assert told in caught.value.message
 
 
 @pytest.mark.parametrize("text", ["2.10", "0123", "true", "[1]", "1e3", "None", "{'a': 1}"])
@@ -183,8 +218,8 @@ def test_a_secret_without_a_scheme_is_refused(render, name):
         ("{{ n + 'a' }}", "TypeError"),
         ("{{ n.x }}", "has no attribute 'x'"),
         ("{{ n", "`{{ n`: unexpected end of template"),
-        ("{{ n | nope }}", "No filter named 'nope'"),
-        ("{{ n is nope }}", "No test named 'nope'"),
+        ("{{ n | nope }}", "there is no filter 'nope'"),
+        ("{{ n is nope }}", "there is no test 'nope'"),
         ("{% include 'x' %}", "no loader"),
         ("{{ hosts }}", "which is no data"),
         ("{{ hosts('wrong') }}", "there is no group `wrong`"),
