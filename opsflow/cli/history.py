@@ -43,7 +43,14 @@ def show(common: Common, run: Run = None) -> int:
     found = app.show(run, common.settings())
     if common.machine:
         data = show_data(
-            found.run, found.nodes, found.rollbacks, found.requests, at_end=found.at_end, accepted=found.accepted
+            found.run,
+            found.nodes,
+            found.rollbacks,
+            found.requests,
+            at_end=found.at_end,
+            accepted=found.accepted,
+            left_out=found.left_out,
+            batches=found.batches,
         )
         write_data(data, common)
     else:
@@ -57,6 +64,7 @@ def show(common: Common, run: Run = None) -> int:
             at_end=found.at_end,
             accepted=found.accepted,
             left_out=found.left_out,
+            batches=found.batches,
             driven=found.driven,
             verbose=common.verbose,
             debug=common.debug,

@@ -70,6 +70,7 @@ class Session:
             at_end=detail.at_end,
             accepted=detail.accepted,
             left_out=detail.left_out,
+            batches=detail.batches,
         )
 
     def _last_words(self, summary: app.RunSummary) -> list[str]:

@@ -3,18 +3,17 @@
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from opsflow.engine.reverting import say_finished
 from opsflow.engine.rollback import Undo
 from opsflow.engine.run import Run
 from opsflow.events import BatchBegan, RolloutPaused, RolloutStopped
-from opsflow.model import Failure, NodeState, Phase
+from opsflow.model import WELL, Failure, NodeState, Phase
 
 _AT_WORK = frozenset({NodeState.PENDING, NodeState.RUNNING, NodeState.REVERTING})
 _UNTOUCHED = frozenset({NodeState.PENDING, NodeState.BLOCKED, NodeState.SKIPPED})
 """States that a node may come to before its batch begins."""
-
-_WELL = frozenset({NodeState.SUCCEEDED, NodeState.UNCHANGED, NodeState.SKIPPED, NodeState.PENDING, NodeState.RUNNING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +46,7 @@ class Rolling:
         self._at = 0
         self._held: dict[int, list[str]] = {}  # nodes that came to their turn before their batch, by stage
         self._open: list[str] = []  # nodes of the stage that it is at which were at work at the last look
+        self._began = datetime.now(UTC)
         self._ends: float | None = None  # when the pause does
         self._before: frozenset[str] = frozenset()  # units that failed in the stages before
         self._accepted: frozenset[str] = frozenset()
@@ -89,13 +89,22 @@ class Rolling:
     # Inside
 
     def _rested(self) -> bool:
-        """Whether the pause before the next stage is over; if there is one, it begins now."""
+        """Whether the pause before the next stage is over; if there is one, it begins now, or has begun before."""
         pause = self._batches.pause if self._batches else 0.0
         if not pause or self._ends is not None or not self._next_waits():
             return True
-        self._ends = time.monotonic() + pause
-        self._run.say(RolloutPaused(run_id=self._run.id, number=self._stages[self._at + 1].number, delay=pause))
+        left = pause - self._paused()
+        if left <= 0:
+            return True
+        self._ends = time.monotonic() + left
+        self._run.say(RolloutPaused(run_id=self._run.id, number=self._stages[self._at + 1].number, delay=left))
         return False
+
+    def _paused(self) -> float:
+        """Seconds for which an earlier session, and nobody after it, has paused already."""
+        attempts = (self._run.nodes[node].attempts for node in self._stages[self._at].nodes)
+        last = max((a.finished for found in attempts for a in found.values() if a.finished), default=self._began)
+        return (datetime.now(UTC) - last).total_seconds() if last < self._began else 0.0
 
     def _over(self) -> bool:
         """Whether nothing of the stage is at work or to be put back any more."""
@@ -145,7 +154,7 @@ class Rolling:
         if stage.gate:
             return frozenset()
         by_id, nodes = self._run.plan.by_id, self._run.nodes
-        return frozenset(by_id[node].unit for node in stage.nodes if nodes[node].state not in _WELL)
+        return frozenset(by_id[node].unit for node in stage.nodes if nodes[node].state not in WELL)
 
     def _tell(self) -> None:
         """Say what it is at, if that has not been said."""

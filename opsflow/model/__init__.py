@@ -34,6 +34,7 @@ from opsflow.model.records import (
     AttemptFinished,
     AttemptRecord,
     AttemptStarted,
+    BatchRecord,
     Change,
     LaterPlan,
     NodeChanged,
@@ -50,6 +51,7 @@ from opsflow.model.records import (
     RunRecord,
 )
 from opsflow.model.states import (
+    WELL,
     Action,
     Asked,
     AttemptState,
@@ -88,6 +90,7 @@ __all__ = [
     "RESERVED_NAMES",
     "SCOPE_HOST",
     "SCOPE_RUN",
+    "WELL",
     "Action",
     "Answer",
     "Asked",
@@ -95,6 +98,7 @@ __all__ = [
     "AttemptRecord",
     "AttemptStarted",
     "AttemptState",
+    "BatchRecord",
     "Change",
     "CommandResult",
     "Connection",

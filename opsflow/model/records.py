@@ -76,6 +76,23 @@ class NodeRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRecord:
+    """One batch of a rollout.
+
+    Attributes:
+        number: From 1.
+        units: What is rolled out in it.
+        failed: Those of them with which something has gone wrong, also if they were put back.
+        state: `pending`, `begun` or `done`.
+    """
+
+    number: int
+    units: tuple[str, ...]
+    failed: tuple[str, ...]
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RollbackRecord:
     """A frozen rollback plan. `scope` is its key (`run`, `host=db-1`, `shard=a`); `nodes` in the order of the plan."""
 

@@ -32,6 +32,10 @@ class NodeState(StrEnum):
     REVERT_FAILED = "revert_failed"
 
 
+WELL = frozenset({NodeState.PENDING, NodeState.RUNNING, NodeState.SUCCEEDED, NodeState.UNCHANGED, NodeState.SKIPPED})
+"""States of a node with which nothing has gone wrong."""
+
+
 class AttemptState(StrEnum):
     """Where one attempt stands.
 

@@ -9,7 +9,16 @@ from typing import Any
 
 from opsflow.errors import InputError, OpsflowError, PlanDrift, Problem
 from opsflow.events import Event, NodePlanned, RolloutPlanned
-from opsflow.model import AttemptRecord, Failure, NodeRecord, RequestRecord, RollbackRecord, RunRecord, question_of
+from opsflow.model import (
+    AttemptRecord,
+    BatchRecord,
+    Failure,
+    NodeRecord,
+    RequestRecord,
+    RollbackRecord,
+    RunRecord,
+    question_of,
+)
 from opsflow.plan import Accepted
 
 Data = dict[str, Any]
@@ -40,12 +49,25 @@ def show_data(
     at_end: Collection[str] = (),
     accepted: Iterable[Accepted] = (),
     left_out: Iterable[str] = (),
+    batches: Iterable[BatchRecord] = (),
 ) -> Data:
-    """One run in full. `at_end`: its steps with `finally`; `left_out`: nodes that were not selected."""
+    """One run in full.
+
+    Args:
+        run: The run.
+        nodes: Its nodes, in the order of the plan.
+        rollbacks: Its rollbacks.
+        requests: What operators asked for.
+        at_end: Its steps with `finally`.
+        accepted: Changes of its plan.
+        left_out: Nodes that were not selected.
+        batches: In which it is rolled out.
+    """
     return {
         "run": run_data(run),
         "nodes": [_node_data(node) | {"finally": node.step in at_end} for node in nodes],
         "left_out": list(left_out),
+        "batches": [dataclasses.asdict(batch) for batch in batches],
         "plans": [
             {
                 "number": plan.number,

@@ -8,6 +8,7 @@ from opsflow.events import NodeFinished
 from opsflow.model import (
     Asked,
     AttemptRecord,
+    BatchRecord,
     NodeRecord,
     NodeState,
     Phase,
@@ -19,9 +20,23 @@ from opsflow.model import (
 )
 from opsflow.plan import Accepted
 from opsflow.report.lines import BROKEN, Lines
-from opsflow.report.text import BOLD, DIM, WARN, Paint, clean, columns, duration, moment, one_line, scope_words, some
+from opsflow.report.text import (
+    BOLD,
+    DIM,
+    WARN,
+    Paint,
+    clean,
+    columns,
+    duration,
+    moment,
+    one_line,
+    plural,
+    scope_words,
+    some,
+)
 
 _DIFFERENCES = 10
+_BATCHES = 10
 _EACH = 100
 """Nodes up to which each one gets a line of its own."""
 
@@ -57,6 +72,7 @@ def show_lines(
     at_end: Collection[str] = (),
     accepted: Iterable[Accepted] = (),
     left_out: Sequence[str] = (),
+    batches: Sequence[BatchRecord] = (),
     driven: bool = False,
     verbose: bool = False,
     debug: bool = False,
@@ -72,6 +88,7 @@ def show_lines(
         at_end: Steps that run when nothing else is left (`finally`).
         accepted: Changes of its plan.
         left_out: Nodes that were not selected.
+        batches: In which it is rolled out.
         driven: A process drives it.
         verbose: Say it of every node, however many there are.
         debug: With tracebacks.
@@ -85,6 +102,7 @@ def show_lines(
         *(_node_lines(nodes, at_end, paint) if each else _step_lines(nodes, at_end)),
         "",
         f"nodes: {total or 'none'}",
+        *_batch_lines(batches, None if verbose else _BATCHES),
         *([f"left out: {some(left_out, len(left_out) if verbose else 5)}"] if left_out else []),
         *(_rollback_line(rollback, nodes) for rollback in rollbacks),
         *(line for plan in accepted for line in _accepted_lines(plan)),
@@ -142,6 +160,26 @@ def _attempt(attempt: AttemptRecord) -> str:
     given = f", {one_line(str(attempt.turn))}" if attempt.turn else ""
     where = f" on {one_line(attempt.on)}" if attempt.on else ""
     return f"{attempt.phase} {attempt.n} {attempt.state}{where} ({took}{status}{given})"
+
+
+def _batch_lines(batches: Sequence[BatchRecord], limit: int | None) -> list[str]:
+    """Those that have begun, the newest of them if they are many, and how many have not."""
+    begun = [batch for batch in batches if batch.state != "pending"]
+    lines = [_batch_line(batch, len(batches)) for batch in begun[-limit if limit else 0 :]]
+    if len(begun) > len(lines):
+        failed = sum(map(len, (batch.failed for batch in begun[: -len(lines)])))
+        lines.insert(0, f"batches 1 to {len(begun) - len(lines)}: done, {plural(failed, 'unit')} failed; -v shows all")
+    if left := batches[len(begun) :]:
+        named = some([one_line(unit) for batch in left for unit in batch.units], 5)
+        lines.append(f"not begun: {len(left):,} of {len(batches):,} batches: {named}")
+    return lines
+
+
+def _batch_line(batch: BatchRecord, total: int) -> str:
+    well = [one_line(unit) for unit in batch.units if unit not in batch.failed]
+    parts = [f"failed: {some(map(one_line, batch.failed), 10)}"] if batch.failed else []
+    parts += [f"{'at work' if batch.state == 'begun' else 'done'}: {some(well, 5)}"] if well else []
+    return f"batch {batch.number} of {total}: {'; '.join(parts)}"
 
 
 def _rollback_line(rollback: RollbackRecord, nodes: Iterable[NodeRecord]) -> str:

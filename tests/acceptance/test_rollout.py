@@ -55,12 +55,18 @@ def test_a_rollout_that_stopped_goes_on_at_the_operators_word_with_hosts_that_jo
     ended = project.opsflow("apply", playbook, "-i", inventory, "--yes", code=1)
     assert "rollout stopped: b failed, and none may; 1 batch not begun" in ended.err
     assert project.show().states == {"one@b": "reverted", "one@c": "pending"}
+    told = project.opsflow("show").out
+    assert "batch 1 of 2: failed: b\nnot begun: 1 of 2 batches: c\n" in told
+    assert [(batch["state"], batch["failed"]) for batch in project.show().data["batches"]] == [
+        ("done", ["b"]), ("pending", []),
+    ]  # fmt: skip
     local(project, "a", "b", "c")
     assert "one@a" in project.opsflow("resume", code=2).err
     ended = project.opsflow("resume", "--accept-changes", code=3)
     assert "batch 2 of 3: c" in ended.err
     assert "batch 3 of 3: a" in ended.err
     assert project.show().states == {"one@b": "reverted", "one@c": "succeeded", "one@a": "succeeded"}
+    assert "batch 1 of 3: failed: b\nbatch 2 of 3: done: c\nbatch 3 of 3: done: a\n" in project.opsflow("show").out
 
 
 def test_what_has_begun_cannot_come_into_another_batch(project):

@@ -82,7 +82,7 @@ def simulated(clocks: Clocks, timeline: Timeline, dice: random.Random) -> Iterat
     """Let engine and journal live in simulated time."""
     put: list[tuple[Any, str, Any]] = [
         *((module, "time", clocks) for module in (chatter, context, lanes, loop, rolling, run, database, store)),
-        *((module, "datetime", clocks) for module in (context, loop, rollback, run)),
+        *((module, "datetime", clocks) for module in (context, loop, rollback, rolling, run)),
         *((module, "random", dice) for module in (context, lanes)),
         (cancelling, "threading", _Threading(timeline)),
         (loop, "_POLL", POLL),

@@ -275,6 +275,19 @@ def test_a_stop_in_the_pause_interrupts_and_a_resume_goes_on_with_the_next_batch
     assert batches_in_order(s, world)
 
 
+@pytest.mark.parametrize(("pause", "left"), [(3600.0, True), (0.001, False)])
+def test_a_pause_goes_on_while_nobody_drives_the_run(tmp_path, world, pause, left):
+    s = two(tmp_path, world, by_host(2, pause=pause))
+    s.listen(lambda event: s.stop.request() if type(event).__name__ == "RolloutPaused" else None)
+    assert s.apply() == 130
+    time.sleep(0.01)
+    s.stop = type(s.stop)()
+    s.events.clear()
+    assert s.resume() == (130 if left else 0)
+    paused = [event.delay for event in said(s, "RolloutPaused")]
+    assert [0 < delay < pause for delay in paused] == ([True] if left else [])
+
+
 class _no_pause:
     """The clock of pauses runs away."""
 
