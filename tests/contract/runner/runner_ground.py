@@ -16,6 +16,7 @@ from opsflow.errors import Interrupted
 from opsflow.model import Operation, record_of
 from opsflow.testing.processes import below
 from opsflow.transport.local import LocalTransport
+from opsflow.transport.scripts import ARGUMENTS
 
 SHELLS = {"dash": "exec dash", "bash": "exec bash --posix", "ash": "exec busybox ash", "mksh": "exec mksh"}
 RARE = frozenset({"mksh"})
@@ -99,13 +100,9 @@ class ShellOf(LocalTransport):
         super().__init__(ground.home)
         self._ground = ground
 
-    def start(self, *arguments, **more):
-        before = os.environ["PATH"]
-        os.environ["PATH"] = f"{self._ground.bin}:{before}"
-        try:
-            return super().start(*arguments, **more)
-        finally:
-            os.environ["PATH"] = before
+    def start(self, arguments=ARGUMENTS, **more):
+        # Not by our own environment: several threads start shells at a time, and one would leave its PATH behind.
+        return super().start(("env", f"PATH={self._ground.bin}:{os.environ['PATH']}", *arguments), **more)
 
 
 def expected(attempt, number):
