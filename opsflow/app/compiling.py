@@ -166,7 +166,8 @@ def selecting(machines: Inventory | None) -> Callable[[str], Sequence[str]]:
 
 def _with_lines(problems: Sequence[Problem], found: Playbook) -> list[Problem]:
     """Problems that were found after reading know where they are, not what stands there."""
-    files = {found.path, *(step.source.file for step in found.steps if step.source)}
+    sources = [*(step.source for step in found.steps), *(part.source for part in found.parts)]
+    files = {found.path, *(source.file for source in sources if source)}
     lines = {file: Path(file).read_text(encoding="utf-8").splitlines() for file in files}
 
     def line(position: Position | None) -> str:

@@ -243,6 +243,6 @@ def _for_item(node: Node, others: Sequence[Node]) -> Sequence[Node]:
 
 def _wants_all(plan: Plan, step: Step) -> bool:
     """Whether a step's templates ask for the outputs of all nodes of another."""
-    of_all = [plan.playbook.vars, [[part.vars, part.given] for part in plan.playbook.parts]]
+    of_all = [plan.playbook.vars, [[part.vars, part.given, part.when] for part in plan.playbook.parts]]
     templates = json.dumps([step.params, step.vars, step.when, step.retry.vary, of_all], default=str)
     return "by_host" in templates or "by_item" in templates

@@ -18,6 +18,9 @@ RESERVED_NAMES = frozenset({"host", "outputs", "steps", "item", "now"})
 PART = "part of"
 """Beside variables: id of the included playbook whose they are, so that its templates mean its own steps."""
 
+WHEN = "only when"
+"""Beside variables: the condition of the entry that includes their playbook, `scoped`."""
+
 _SCOPED = "value, variables"
 
 
@@ -32,6 +35,15 @@ def where_scoped(value: Any) -> tuple[Any, Mapping[str, Any]] | None:
         case {"value, variables": [inner, Mapping() as variables]} if len(value) == 1:
             return inner, variables
     return None
+
+
+def conditions(variables: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The conditions of the entries that include a step's playbook, with what each sees; outermost first."""
+    found: list[tuple[str, Mapping[str, Any]]] = []
+    while said := where_scoped(variables.get(WHEN)):
+        found.insert(0, said)
+        variables = said[1]
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +142,8 @@ class Part:
         flow, vars: Its own.
         inputs: The defaults of its inputs.
         given: Its inputs, from the entry's `vars`: templates of the playbook that includes it.
+        when: Of the entry: where it is false, all steps are skipped. It sees what those beside it see.
+        hosts: Of the entry: pattern of the hosts on which its steps run, of those that they name; empty: on all.
         needs: Of the entry, as of a step: what its first steps wait for.
         per: Of the entry; None: each of its first steps has its own.
         source, positions: Of the entry, as of a step.
@@ -140,6 +154,8 @@ class Part:
     vars: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[str, Any] = field(default_factory=dict)
     given: Mapping[str, Any] = field(default_factory=dict)
+    when: str | None = None
+    hosts: str = ""
     needs: tuple[Need, ...] | None = None
     per: str | None = None
     source: Position | None = None
@@ -209,3 +225,12 @@ class Playbook:
     def part(self, name: str) -> Part:
         """One of `parts`."""
         return next(part for part in self.parts if part.id == name)
+
+    def parts_of(self, step: Step) -> list[Part]:
+        """The included playbooks that a step is in, the inner one first."""
+        found = []
+        name = step.part
+        while name:
+            found.append(self.part(name))
+            name = found[-1].part
+        return found

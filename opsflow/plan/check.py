@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from opsflow.errors import Problem, TemplateError
-from opsflow.model import Host, OnUnknown, Playbook, Step, Turn
+from opsflow.model import Host, OnUnknown, Part, Playbook, Step, Turn, conditions
 from opsflow.params import LocalFiles
 from opsflow.plan.model import Node
 from opsflow.plan.values import Sight, has_template, varied
@@ -18,8 +18,8 @@ _OF_ANSIBLE = {"pause": "approve", "service": "start_server", "shell": "command"
 _REQUIRED = re.compile(r"`(\w+)` is required")
 
 
-def step_problem(step: Step, key: str, message: str, hint: str = "") -> Problem:
-    """A problem at a key of a step, or at the nearest place above it that has a position."""
+def step_problem(step: Step | Part, key: str, message: str, hint: str = "") -> Problem:
+    """A problem at a key of a step or an included playbook, or at the nearest place above it that has a position."""
     position = step.source
     parts = key.split(".")
     for length in range(len(parts), 0, -1):
@@ -132,11 +132,29 @@ class ParameterCheck:
         if step.when is None:
             return True
         try:
+            variables, facts = self._sight.of(step, host, node)
+            if not self._is_included(step, variables, facts, found):
+                return False
             if self._renderer.expression_references(step.when, self._seen[step.id]):
                 return True
-            return self._renderer.condition(step.when, *self._sight.of(step, host, node))
+            return self._open(step) or self._renderer.condition(step.when, variables, facts)
         except TemplateError as error:
             found.setdefault(step_problem(step, "when", error.message, error.hint))
+            return False
+
+    def _open(self, step: Step) -> bool:
+        """Whether a condition of what includes the step hangs on outputs."""
+        return any(self._renderer.expression_references(*said) for said in conditions(self._seen[step.id]))
+
+    def _is_included(
+        self, step: Step, variables: Mapping[str, Any], facts: Mapping[str, Any], found: dict[Problem, None]
+    ) -> bool:
+        """Whether the conditions of what includes the step are true, or not known yet."""
+        try:
+            return self._open(step) or self._renderer.condition("true", variables, facts)
+        except TemplateError as error:
+            entry = next(part for part in self._playbook.parts_of(step) if part.when is not None)
+            found.setdefault(step_problem(entry, "when", error.message, error.hint))
             return False
 
     def _node_problems(self, step: Step, task: Task, node: Node, host: Host, open_keys: list[str]) -> list[Problem]:

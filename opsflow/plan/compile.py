@@ -2,15 +2,16 @@
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import networkx as nx
 
 from opsflow.errors import InputError, Problem, TemplateError
-from opsflow.model import Connection, Host, Need, Playbook, Step
+from opsflow.model import Connection, Host, Need, Part, Playbook, Step, conditions
 from opsflow.plan.batches import Batches
 from opsflow.plan.check import ParameterCheck, step_problem
 from opsflow.plan.fingerprint import sealed
@@ -163,24 +164,31 @@ class _Compiler:
         return node_variables(self.playbook, varied_step, any_host, inputs=self.inputs, extra=self.extra)
 
     def _references(self, step: Step, variables: Mapping[str, Any]) -> frozenset[str]:
-        read: dict[str, References] = {}  # by the key that mentions steps
+        """The steps that its templates mention, and those of the entries that include it."""
         templates = {f"with.{key}": value for key, value in step.params.items()}
         templates |= {f"retry.vary.{name}": values for name, values in varied(step, self.extra).items()}
-        for key, value in templates.items():
-            try:
-                read[key] = self.renderer.references(value, variables)
-            except TemplateError as error:
-                self.problems.append(step_problem(step, key, error.message))
+        asked = {key: partial(self.renderer.references, value, variables) for key, value in templates.items()}
         if step.when is not None:
+            asked["when"] = partial(self.renderer.expression_references, step.when, variables)
+        found = self._read(step, asked)
+        entries = [entry for entry in reversed(self.playbook.parts_of(step)) if entry.when is not None]
+        for entry, (said, seen) in zip(entries, conditions(variables), strict=True):
+            found |= self._read(entry, {"when": partial(self.renderer.expression_references, said, seen)})
+        return found
+
+    def _read(self, owner: Step | Part, asked: Mapping[str, Callable[[], References]]) -> frozenset[str]:
+        """The steps that the keys of a step or an entry mention; what is wrong with that is told."""
+        read: dict[str, References] = {}
+        for key, ask in asked.items():
             try:
-                read["when"] = self.renderer.expression_references(step.when, variables)
+                read[key] = ask()
             except TemplateError as error:
-                self.problems.append(step_problem(step, "when", error.message))
+                self.problems.append(step_problem(owner, key, error.message))
+        self.problems += output_problems(owner, read, self.steps, self.tasks)
         found = {name: key for key, mentioned in read.items() for name in mentioned}
-        self.problems += output_problems(step, read, self.steps, self.tasks)
         for unknown in sorted(found.keys() - self.steps.keys()):
             message = f"a template mentions step {unknown!r}, which there is not"
-            self.problems.append(step_problem(step, found[unknown], message, did_you_mean(unknown, self.steps)))
+            self.problems.append(step_problem(owner, found[unknown], message, did_you_mean(unknown, self.steps)))
         return frozenset(found.keys() & self.steps.keys())
 
     def _needs(self, order: Order, step: Step, references: frozenset[str]) -> list[Need]:
@@ -234,7 +242,8 @@ class _Compiler:
 
     def _groups(self) -> dict[str, tuple[str, ...]]:
         templates = json.dumps(
-            [self.playbook.vars, self.inputs, self.extra, [[p.vars, p.given] for p in self.playbook.parts]], default=str
+            [self.playbook.vars, self.inputs, self.extra, [[p.vars, p.given, p.when] for p in self.playbook.parts]],
+            default=str,
         )
         templates += json.dumps(
             [[s.params, s.vars, s.when, s.foreach, s.on, s.retry.vary] for s in self.playbook.steps], default=str

@@ -55,7 +55,8 @@ def _definitions(plan: Plan) -> Iterator[tuple[str, str]]:
         seen = _seen(texts[node.step], variables)
         task = found["tasks"][step["task"]]
         connection, placed = found["hosts"][node.at]["connection"], found["placed"].get(node.id)
-        yield node.id, _text([step, task, connection, files.get(node.step), seen, placed])
+        only = list(_conditions(found, step["part"], host["vars"]))
+        yield node.id, _text([step, task, connection, files.get(node.step), seen, placed, only])
 
 
 def _variables(found: Mapping[str, Any], part: str, of_host: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,6 +67,14 @@ def _variables(found: Mapping[str, Any], part: str, of_host: Mapping[str, Any]) 
     outer = _variables(found, part.rpartition("/")[0], of_host)
     given = {name: [value, _seen(_text(value), outer)] for name, value in own["given"].items()}
     return {**own["inputs"], **of_host, **own["vars"], **found["extra"], **given}
+
+
+def _conditions(found: Mapping[str, Any], part: str, of_host: Mapping[str, Any]) -> Iterator[Any]:
+    """Those of the entries that include a playbook, with all that they may mean."""
+    while part:
+        said, part = found["parts"][part]["when"], part.rpartition("/")[0]
+        if said is not None:
+            yield [said, _seen(said, _variables(found, part, of_host))]
 
 
 def _seen(text: str, variables: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from opsflow.errors import Problem
-from opsflow.model import Step
+from opsflow.model import Part, Step
 from opsflow.plan.check import step_problem
 from opsflow.ports import Key, Keys, References, Tasks
 from opsflow.tomlfile import did_you_mean
@@ -18,12 +18,12 @@ _KINDS = {**_PLAIN, "object": "nothing", "array": "a list"}
 
 
 def output_problems(
-    step: Step, references: Mapping[str, References], steps: Mapping[str, Step], tasks: Tasks
+    owner: Step | Part, references: Mapping[str, References], steps: Mapping[str, Step], tasks: Tasks
 ) -> Iterator[Problem]:
-    """What a step reads of others, and these do not give; the same is told once.
+    """What a step or an entry reads of others, and these do not give; the same is told once.
 
     Args:
-        step: The step.
+        owner: The step, or the entry that includes a playbook.
         references: What its templates read, by where they stand, such as `with.run`.
         steps: All steps by id.
         tasks: What steps can do.
@@ -41,9 +41,9 @@ def output_problems(
         said = f"a template reads {_written((kind, name, *inner))}"
         if kind == "steps":
             if hint := _fault(_STATE, inner, "there is"):
-                yield step_problem(step, key, f"{said}, which there is not", hint)
+                yield step_problem(owner, key, f"{said}, which there is not", hint)
         elif (schema := task.outputs()) and (hint := _fault(schema, _of_one(needed, inner), "it gives")):
-            yield step_problem(step, key, f"{said}, which the task {needed.task!r} does not give", hint)
+            yield step_problem(owner, key, f"{said}, which the task {needed.task!r} does not give", hint)
 
 
 def _of_one(needed: Step, keys: Sequence[Key]) -> Sequence[Key]:

@@ -60,6 +60,7 @@ class Placement:
             if not hosts:
                 hint = "`opsflow inventory list` shows what there is"
                 self.problems.append(step_problem(step, "hosts", f"the pattern {step.hosts!r} matches no host", hint))
+            hosts = self._within(step, hosts, inventory)
             self.of_step[step.id] = self._nodes(step, hosts)
         self.of_step = {id_: self._sent(self._steps[id_], nodes, inventory) for id_, nodes in self.of_step.items()}
         chosen = [node for nodes in self.of_step.values() for node in nodes]
@@ -105,6 +106,26 @@ class Placement:
                 for node in nodes:
                     self.values(owner, node, variable)
                 self._report_faults(step, key, variable, owner, nodes)
+
+    def _within(self, step: Step, hosts: Sequence[Host], inventory: Inventory) -> Sequence[Host]:
+        """Those of the hosts of a step that the entries which include it are for; the control machine always is."""
+        for entry in self._sight.playbook.parts_of(step):
+            if not entry.hosts:
+                continue
+            try:
+                names = {LOCALHOST, *(host.name for host in inventory.select(entry.hosts))}
+            except InputError as error:
+                self.problems += [step_problem(entry, "hosts", p.message, p.hint) for p in error.problems]
+                return ()
+            left = [host for host in hosts if host.name in names]
+            if hosts and not left:
+                message = (
+                    f"the pattern {entry.hosts!r} leaves no host to its step {step.id!r}, which is on {step.hosts!r}"
+                )
+                hint = "name hosts on which all its steps have something to do, or take `hosts` out"
+                self.problems.append(step_problem(entry, "hosts", message, hint))
+            hosts = left
+        return hosts
 
     def _nodes(self, step: Step, hosts: Sequence[Host]) -> list[Node]:
         self.hosts |= {host.name: host for host in hosts}

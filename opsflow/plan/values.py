@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from opsflow.errors import TemplateError
-from opsflow.model import PART, PER_ITEM, Host, Playbook, Step, scoped
+from opsflow.model import PART, PER_ITEM, WHEN, Host, Playbook, Step, scoped
 from opsflow.plan.model import Node
 from opsflow.ports import Renderer
 
@@ -35,7 +35,17 @@ def _seen_in(
     found = playbook.part(part)
     outer = _seen_in(playbook, found.part, of_host, inputs, extra, {})
     given = {name: scoped(value, outer) if has_template(value) else value for name, value in found.given.items()}
-    return {**found.inputs, **of_host, **found.vars, **own, **extra, **given, PART: part}
+    only = outer.get(WHEN) if found.when is None else scoped(found.when, outer)
+    return {
+        **found.inputs,
+        **of_host,
+        **found.vars,
+        **own,
+        **extra,
+        **given,
+        PART: part,
+        **({WHEN: only} if only else {}),
+    }
 
 
 def has_template(value: Any) -> bool:

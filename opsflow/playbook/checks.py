@@ -10,7 +10,7 @@ from opsflow.playbook.inputs import misfit
 from opsflow.tomlfile import KeyPath, TomlFile, did_you_mean
 
 _OF_ROLLBACKS = frozenset({"on_failure", "rollback_scope", "irreversible", "on_unknown"})
-OF_INCLUDES = frozenset({"id", "include", "vars", "needs", "per", "tags", "notes"})
+OF_INCLUDES = frozenset({"id", "include", "hosts", "when", "vars", "needs", "per", "tags", "notes"})
 """Keys of an entry that includes a playbook."""
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")

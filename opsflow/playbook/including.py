@@ -56,7 +56,7 @@ def included(name: str, entry: Part, file: TomlFile, where: KeyPath, *, above: S
     if playbook is None:
         return Included(problems=problems)
     return Included(
-        steps=tuple(_moved_step(step, entry.id) for step in playbook.steps),
+        steps=tuple(_moved_step(step, entry) for step in playbook.steps),
         parts=(
             replace(
                 entry,
@@ -70,9 +70,10 @@ def included(name: str, entry: Part, file: TomlFile, where: KeyPath, *, above: S
     )
 
 
-def _moved_step(step: Step, entry: str) -> Step:
-    part = f"{entry}/{step.part}" if step.part else entry
-    return replace(step, id=f"{entry}/{step.id}", part=part, needs=_moved(step.needs, entry))
+def _moved_step(step: Step, entry: Part) -> Step:
+    part = f"{entry.id}/{step.part}" if step.part else entry.id
+    when = "true" if entry.when and step.when is None else step.when  # as the entry says
+    return replace(step, id=f"{entry.id}/{step.id}", part=part, when=when, needs=_moved(step.needs, entry.id))
 
 
 def _moved(needs: tuple[Need, ...] | None, entry: str) -> tuple[Need, ...] | None:

@@ -124,6 +124,8 @@ class _Reading:
             entry = Part(
                 id=table.id,
                 given=table.vars,
+                when=table.when,
+                hosts=table.hosts if "hosts" in places[index] else "",
                 needs=needs_of(table),
                 per=next((said.per for said in (table, defaults) if "per" in said.model_fields_set), None),
                 source=source,

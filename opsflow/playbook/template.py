@@ -11,7 +11,7 @@ from jinja2 import meta, nodes
 from jinja2.parser import Parser
 
 from opsflow.errors import TemplateError
-from opsflow.model import PART, RESERVED_NAMES, where_scoped
+from opsflow.model import PART, RESERVED_NAMES, conditions, where_scoped
 from opsflow.playbook.document import Documents
 from opsflow.playbook.mentions import mentions
 from opsflow.playbook.sandbox import Sandbox, SecretReference, reason
@@ -83,7 +83,11 @@ class TemplateRenderer:
         return self._documents.render(text, name, scope)
 
     def condition(self, expression: str, variables: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
-        """A `when` expression. Raises `TemplateError`, also if it does not yield a boolean."""
+        """A `when` expression, where those of including playbooks are true; see `ports.Renderer`."""
+        outer = conditions(variables)
+        return all(self._is_true(said, seen, facts) for said, seen in [*outer, (expression, variables)])
+
+    def _is_true(self, expression: str, variables: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
         scope = self._scope(variables, facts)
         result = scope.evaluate(expression, self._expression(expression), final=True)
         if not isinstance(result, bool):

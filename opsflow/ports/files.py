@@ -73,7 +73,11 @@ class Renderer(Protocol):
         """
 
     def condition(self, expression: str, variables: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
-        """A `when` expression. Raises `TemplateError`, also if it does not yield a boolean."""
+        """A `when` expression; false, too, where one is of the entries that include the step's playbook.
+
+        Raises:
+            TemplateError: one cannot be worked out, or does not yield a boolean.
+        """
 
     def references(self, value: Any, variables: Mapping[str, Any]) -> References:
         """The steps whose `outputs.ID` or `steps.ID` the value mentions, through variables too.

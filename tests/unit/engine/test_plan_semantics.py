@@ -1,18 +1,22 @@
 """Random playbooks: the plan, and what a dry run says of it, against definitions that are too slow to be wrong."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import networkx as nx
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from world import FakePool, PlayTasks, World, host, make_plan, step
+from world import FakePool, PlayTasks, World, host, make_plan, plan_of, step
 
 from opsflow.engine.executors import SerialExecutor
 from opsflow.engine.preview import DryRun
 from opsflow.engine.stop import Stop
 from opsflow.engine.work import Worker
+from opsflow.errors import InputError
 from opsflow.model import Need
-from opsflow.playbook import TemplateRenderer
+from opsflow.playbook import TemplateRenderer, load
 
 NAMES = ["h0", "h1", "h2", "h3"]
 KEYS = ["a", "b", "c"]
@@ -208,3 +212,59 @@ def test_what_is_skipped_is_what_the_definition_skips(book):
     found = DryRun(plan, executor=SerialExecutor(worker), renderer=RENDERER, stop=Stop(), run_id="p").look()
     assert {n.node for n in found if str(n.action) == "skip"} == expected_skips(hosts, steps, flow)
     assert {str(n.action) for n in found} <= {"skip", "unchanged"}
+
+
+@st.composite
+def entries(draw):
+    """Steps as (hosts, when), within entries that say where and whether: (hosts, when) each, the outer one first."""
+    names = NAMES[: draw(st.integers(1, 4))]
+    few = st.lists(st.sampled_from(names), min_size=1, unique=True).map(lambda found: ",".join(sorted(found)))
+    when = st.sampled_from([None, "ok", "not ok", "zone == 'x'"])
+    steps = draw(st.lists(st.tuples(st.one_of(st.just("all"), few), when), min_size=1, max_size=3))
+    around = draw(st.lists(st.tuples(st.one_of(st.none(), few), when), min_size=1, max_size=2))
+    hosts = [host(name, zone=draw(st.sampled_from("xy")), ok=draw(st.booleans())) for name in names]
+    return hosts, steps, around
+
+
+def keys(**said):
+    return "[[step]]\n" + "".join(f"{key} = {value!r}\n" for key, value in said.items() if value is not None)
+
+
+def looked_at(text, hosts, directory):
+    """By the last part of its step's id, what a dry run says of each node."""
+    (directory / "play.toml").write_text(text)
+    world = World()
+    world.in_place = Everything()
+    plan = plan_of(load(directory / "play.toml"), hosts, world)
+    worker = Worker(tasks=PlayTasks(world), transports=FakePool(), renderer=RENDERER, secret=str)
+    found = DryRun(plan, executor=SerialExecutor(worker), renderer=RENDERER, stop=Stop(), run_id="p").look()
+    return {n.node.rpartition("/")[2]: str(n.action) for n in found}
+
+
+class Everything:
+    def __contains__(self, node):
+        return True
+
+
+@given(entries())
+@settings(max_examples=60, deadline=None)
+def test_an_entrys_hosts_and_condition_are_as_if_each_of_its_steps_said_them(drawn):
+    hosts, steps, around = drawn
+    flow = 'flow = "graph"\n'
+    with TemporaryDirectory() as name:
+        directory = Path(name)
+        inner = flow + "".join(keys(id=f"s{n}", task="act", hosts=on, when=when) for n, (on, when) in enumerate(steps))
+        for depth, (on, when) in enumerate(reversed(around)):
+            (directory / f"{depth}.toml").write_text(inner)
+            inner = flow + keys(id="in", include=f"{depth}.toml", hosts=on, when=when)
+        written = flow
+        for number, (on, when) in enumerate(steps):
+            there = {h.name for h in hosts} if on == "all" else set(on.split(","))
+            there = there.intersection(*(where.split(",") for where, _ in around if where))
+            said = " and ".join(f"({one})" for one in (*(w for _, w in around), when) if one)
+            if not there:
+                with pytest.raises(InputError, match="leaves no host to its step"):
+                    looked_at(inner, hosts, directory)
+                return
+            written += keys(id=f"s{number}", task="act", hosts=",".join(sorted(there)), when=said or None)
+        assert looked_at(inner, hosts, directory) == looked_at(written, hosts, directory)

@@ -208,9 +208,13 @@ def step(id, hosts="all", *, needs=None, task="act", **more):  # noqa: A002 - th
 
 
 def make_plan(steps, hosts, world, *, flow="linear", extra=None, rollout=None, earlier=None) -> Plan:
+    playbook = Playbook(name="test", steps=tuple(steps), flow=flow, directory=".", rollout=rollout)
+    return plan_of(playbook, hosts, world, extra=extra, earlier=earlier)
+
+
+def plan_of(playbook, hosts, world, *, extra=None, earlier=None) -> Plan:
     inventory = StaticInventory(path="test", digest="", hosts=hosts, groups=(), directory=Path())
     renderer = TemplateRenderer(directory=".", hosts=lambda p: [h.name for h in inventory.select(p)])
-    playbook = Playbook(name="test", steps=tuple(steps), flow=flow, directory=".", rollout=rollout)
     return compile_plan(
         playbook, inventory, PlayTasks(world), renderer, inputs={}, extra=extra or {}, now=datetime.now(UTC),
         earlier=earlier,

@@ -209,7 +209,65 @@ def test_the_including_playbook_mentions_a_step_of_it_by_its_whole_id(maker, wri
     assert variables(plan, "two", maker) == "db/dump@a1"
 
 
+# Where and whether
+
+
+def test_with_hosts_its_steps_are_on_those_of_their_hosts_that_match_and_on_the_control_machine(maker, write):
+    write(db=step("all") + step("a", hosts="a1") + step("here", hosts="localhost"))
+    plan = maker.compile(include("db", 'hosts = "a1"'), TWO)
+    assert [node.id for node in plan.nodes] == ["db/all@a1", "db/a@a1", "db/here@localhost"]
+
+
+def test_its_condition_needs_what_it_mentions_and_sees_what_the_including_playbook_sees(maker, write):
+    write(db='[vars]\nshard = "z"\n' + step("a", """when = "shard == 'z'" """) + step("b"))
+    text = step("one") + step("two") + include("db", 'needs = []\nwhen = "steps.one.changed and shard == limit"')
+    plan = maker.compile(text, TWO, extra={"limit": "c"})
+    assert needs(plan, "db/a") == {"one"}
+    assert needs(plan, "db/b") == {"db/a", "one"}
+
+
+def test_where_its_condition_is_false_it_does_not_matter_what_is_in_it(maker, write):
+    write(db=step("a", run="{{ wrong }}") + step("b", 'when = "wrong"'))
+    entry = include("db", """when = "shard == 'c'" """)
+    assert len(maker.compile(entry, TWO).nodes) == 4
+    assert len(maker.problems(entry.replace("'c'", "'a'"), TWO)) == 2
+
+
+def test_another_condition_of_the_entry_changes_its_steps(maker, write):
+    write(db=step("a"))
+    text = step("one") + include("db", 'when = "shard == kind"')
+    plan = maker.compile(text, TWO, extra={"kind": "a"})
+    other = maker.compile(text.replace("==", "!="), TWO, extra={"kind": "a"})
+    assert node_changes(plan, other).differing == ("db/a@a1", "db/a@b1")
+    assert [(d.what, d.names, d.key) for d in differences(plan, other)] == [("include", ("db",), "when")]
+    assert node_changes(plan, maker.compile(text, TWO, extra={"kind": "b"})).differing == ("db/a@a1", "db/a@b1")
+    assert Plan.from_json(plan.to_json()) == plan
+
+
 # What is wrong
+
+
+def test_a_wrong_condition_of_an_entry_is_told_once_where_it_stands(maker, write):
+    files = {"db": step("a") + step("b", 'when = "true"')}
+    for when, said in [
+        ("nothing", "'nothing' is not defined"),
+        ("1 +", "unexpected"),
+        ("'x'", "must be true or false"),
+        ("outputs.one.stdot == ''", "a template reads outputs.one.stdot, which the task 'command' does not give"),
+        ("steps.two.changed", "a template mentions step 'two', which there is not"),
+    ]:
+        [(file, line, message, _)] = problems(maker, step("one") + include("db", f'when = "{when}"'), files, write)
+        assert (file, line) == ("play.toml", 10)
+        assert message.startswith("step 'db': ")
+        assert said in message
+
+
+def test_hosts_of_an_entry_that_leave_a_step_none_are_told(maker, write):
+    files = {"db": step("a", hosts="a1")}
+    [(file, line, message, hint)] = problems(maker, include("db", 'hosts = "b1"'), files, write)
+    assert (file, line) == ("play.toml", 4)
+    assert message == "step 'db': the pattern 'b1' leaves no host to its step 'db/a', which is on 'a1'"
+    assert hint
 
 
 def problems(maker, text, files, write):

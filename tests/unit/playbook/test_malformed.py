@@ -147,7 +147,13 @@ MALFORMED = [
         }.items()
     ],
     (STEP + "\tfrobnicate = 1", 5, 2, "unknown key `frobnicate`", "known are: "),
-    (STEP + "include = 'x.toml'", 3, 1, "`task` does not go with `include`", "with `include` go id, needs, notes, per"),
+    (
+        STEP + "include = 'x.toml'",
+        3,
+        1,
+        "`task` does not go with `include`",
+        "with `include` go hosts, id, needs, notes, per",
+    ),
     ('[[step]]\nid = "a"\ninclude = "x\\u0000"', 3, 1, "is no path", ""),
     ("[[step]]\nid = 'a'\nhosts = 'all'\ntask = [1]", 4, 1, "`task` must be text", ""),
     ('[[step]]\nid = "batch"\ninclude = "x"', 2, 1, "`batch` cannot be the id of what is included", "approvals"),
