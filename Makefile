@@ -1,7 +1,7 @@
 # Everything runs in .venv, which tools/bootstrap.sh makes together with the Debian packages that are missing.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint check bench campaign faults simulate clean
+.PHONY: help demo test lint check bench campaign large faults simulate clean
 
 PYTHON = .venv/bin/python
 # Debian keeps sshd, iptables and the like there, which is not on every user's PATH.
@@ -38,6 +38,10 @@ bench: ## beside the peers, which it installs below .cache; ARGS="many --hosts 5
 campaign: ## kills everything for an hour, as root, and writes docs/exactly-once.md; ARGS="--scale 0.1" less of it
 	@tools/bootstrap.sh test
 	$(PYTHON) tests/campaign/campaign.py $(ARGS)
+
+large: ## maintains two hosts with 1 GiB of databases, there and back; ARGS="--mebibytes 64" less of it
+	@tools/bootstrap.sh test
+	$(PYTHON) tests/campaign/large.py $(ARGS)
 
 simulate: ## runs in simulated time: SEEDS=1000000 many of them, SEED=17 one again, with all that happens in it
 	@tools/bootstrap.sh test
