@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from opsflow.errors import Difference
+from opsflow.errors import Difference, Problem
 from opsflow.model import Action, Failure, NodeState, Phase, RunState
 
 
@@ -252,14 +252,9 @@ class HostKeyAccepted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InventoryNoticed(Event):
-    """An inventory says something that is not understood and taken as if it was not there. Told outside of runs.
+    """An inventory says something that is not understood and taken as if it was not there. Told outside of runs."""
 
-    `where`: file, line and column, or empty; `hint`: what to do about it, or empty.
-    """
-
-    message: str
-    where: str
-    hint: str
+    notice: Problem
 
 
 Listener = Callable[[Event], None]

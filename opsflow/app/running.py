@@ -121,9 +121,8 @@ def _compiled(request: Request, settings: Settings, tasks: TaskRegistry, listene
         raise InputError("no inventory was named", hint='say -i NAME, or put inventory = "NAME" into opsflow.toml')
 
     def noticed(notice: Problem) -> None:
-        where = str(notice.position or "")
         for listener in listeners:
-            listener(InventoryNoticed(run_id="", message=notice.message, where=where, hint=notice.hint))
+            listener(InventoryNoticed(run_id="", notice=notice))
 
     return compiled(
         request.playbook,

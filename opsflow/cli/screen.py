@@ -10,7 +10,7 @@ from typing import Any, Protocol, TextIO
 from opsflow.cli.options import Common, Output
 from opsflow.cli.signals import asking
 from opsflow.errors import ApprovalNeeded, Problem
-from opsflow.events import Event, NodePlanned, RolloutPlanned, RunFinished
+from opsflow.events import Event, InventoryNoticed, NodePlanned, RolloutPlanned, RunFinished
 from opsflow.report.jsonl import JsonLines
 from opsflow.report.plain import Plain
 from opsflow.report.planview import plan_lines
@@ -36,10 +36,12 @@ class Screen:
 
     Attributes:
         finished: Whether a run has come to its end, and so has told it.
+        notices: What of the inventory is not understood.
     """
 
     def __init__(self, common: Common) -> None:
         self.finished = False
+        self.notices: list[Problem] = []
         self._common = common
         self._report = _report(common)
         self._planned: list[NodePlanned] = []
@@ -57,6 +59,8 @@ class Screen:
             self._planned.append(event)
         elif isinstance(event, RolloutPlanned):
             self._rollout = event
+        elif isinstance(event, InventoryNoticed):
+            self.notices.append(event.notice)
         elif self._common.output is Output.TEXT:
             self.show_plan(self._planned)
         self.finished = self.finished or isinstance(event, RunFinished)

@@ -10,7 +10,7 @@ from opsflow.cli.options import Common, Output
 from opsflow.cli.screen import Screen, write_data, write_lines
 from opsflow.cli.signals import stopping
 from opsflow.events import Listener
-from opsflow.report.data import plan_data, show_data
+from opsflow.report.data import plan_data, problem_data, show_data
 from opsflow.report.text import clean
 from opsflow.tomlfile import project_directory
 
@@ -51,7 +51,8 @@ class Session:
         finally:
             self._screen.pause()
         if self._common.output is Output.JSON:
-            write_data(self._document(summary), self._common)
+            notices = [problem_data(notice) for notice in self._screen.notices]
+            write_data(self._document(summary) | {"notices": notices}, self._common)
         elif self._common.output is Output.TEXT:
             self._screen.show_plan(summary.planned)
         if not self._common.machine:

@@ -159,6 +159,8 @@ def plain(value: Any) -> Any:
     match value:
         case Failure():
             found: Any = _failure_data(value)
+        case Problem():
+            found = problem_data(value)
         case Enum():
             found = value.value
         case datetime():

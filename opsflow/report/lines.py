@@ -143,8 +143,9 @@ class Lines:
     @say.register
     def _(self, event: events.InventoryNoticed) -> list[str]:
         head = self._paint("warning", WARN)
-        where, hint = f"{event.where}: " if event.where else "", f"; {event.hint}" if event.hint else ""
-        return [f"{head} {one_line(f'{where}{event.message}{hint}')}"]
+        notice = event.notice
+        where, hint = f"{notice.position}: " if notice.position else "", f"; {notice.hint}" if notice.hint else ""
+        return [f"{head} {one_line(f'{where}{notice.message}{hint}')}"]
 
     @say.register
     def _(self, event: events.RunFinished) -> list[str]:

@@ -36,7 +36,7 @@ def test_it_runs_and_what_is_not_understood_is_told_once(of_ansibles):
     assert of_ansibles.apply().exit_code == 0
     assert of_ansibles.lines == ["one@web-1", "one@web-2", "two@web-1"]
     told = [event for event in of_ansibles.events if isinstance(event, InventoryNoticed)]
-    assert [event.where.rpartition("/")[2] for event in told] == ["web.yml:3:5", "fleet:4:5"]
+    assert [str(event.notice.position).rpartition("/")[2] for event in told] == ["web.yml:3:5", "fleet:4:5"]
 
 
 def test_a_run_does_not_go_on_with_other_variables_of_a_group_unless_told(of_ansibles):

@@ -79,7 +79,20 @@ def test_apply_as_json_is_what_show_says(project, opsflow):
     ended = opsflow("apply", NOTES, "--yes", "--output", "json")
     data = json.loads(ended.out)
     assert (data["run"]["state"], data["run"]["exit_code"], ended.err) == ("succeeded", 0, "")
-    assert data == json.loads(opsflow("show", "--output", "json").out)
+    assert data == json.loads(opsflow("show", "--output", "json").out) | {"notices": []}
+
+
+def test_what_of_the_inventory_is_not_understood_is_told_to_programs_too(project, opsflow):
+    (project / "hosts").write_text("[web]\nw1 ansible_connection=local ansible_password=hunter2\n")
+    made = [
+        json.loads(opsflow(*words, NOTES, "-i", "hosts", "--output", "json").out)["notices"]
+        for words in (["validate"], ["plan"], ["apply", "--yes"])
+    ]
+    lines = opsflow("plan", NOTES, "-i", "hosts", "--output", "jsonl").out.splitlines()
+    [event] = [found for found in map(json.loads, lines) if found["event"] == "inventory_noticed"]
+    assert made == [[event["notice"]]] * 3
+    assert (event["notice"]["file"], event["notice"]["line"], event["notice"]["column"]) == ("hosts", 2, 29)
+    assert "`ansible_password` is not heeded" in event["notice"]["message"]
 
 
 def test_apply_as_json_lines_ends_with_run_finished(project, opsflow):

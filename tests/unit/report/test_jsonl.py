@@ -3,7 +3,7 @@ import json
 from datetime import UTC, datetime
 
 from opsflow import events
-from opsflow.errors import Difference
+from opsflow.errors import Difference, Position, Problem
 from opsflow.model import NodeState, RunState
 from opsflow.report.jsonl import JsonLines
 
@@ -86,7 +86,10 @@ def test_every_kind_of_event_can_be_written(story):
         story(events.PlanChanged, differences=(CHANGED,), added=("b@h",), removed=(), kept=()),
         story(events.RunStopping, running=()),
         story(events.HostKeyAccepted, host="h", where="h (u@h:22)", key="ssh-ed25519 SHA256:x", file="known"),
-        story(events.InventoryNoticed, message="not understood", where="i.yml:1:2", hint=""),
+        story(
+            events.InventoryNoticed,
+            notice=Problem(message="not understood", position=Position(file="i.yml", line=1, column=2)),
+        ),
         story(events.ListenerFailed, listener="theirs", error="ValueError: x"),
         story.end(),
         story(
