@@ -1,13 +1,15 @@
 """What a large inventory costs, in each form that it can have."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from hosts import OPSFLOW, playbook
-from measuring import Bar, Report, median, run_process, spread, take_turns
+from hosts import OPSFLOW, PROGRAMS, playbook
+from measuring import Bar, Report, median, run_process, shown, spread, take_turns
 
 HOSTS, GROUPS = 10_000, 500
+STEPS = 10
 
 
 def measure(work: Path, *, runs: int) -> list[Report]:
@@ -35,8 +37,35 @@ def measure(work: Path, *, runs: int) -> list[Report]:
     ]
     rows = [[name, spread(found)] for name, found in samples.items()]
     return [
-        Report(title="Inventories", head=("opsflow validate", "wall: median (least to most)"), rows=rows, bars=bars)
+        Report(title="Inventories", head=("opsflow validate", "wall: median (least to most)"), rows=rows, bars=bars),
+        _compiling(work, runs),
     ]
+
+
+def _compiling(work: Path, runs: int) -> Report:
+    """From the files to the plan that a run follows, in a process that has imported what it needs."""
+    book = playbook(work / "ten.toml", steps=STEPS, per="host")
+    sizes = (HOSTS, 2 * HOSTS)
+    contenders = {
+        f"{n:,} hosts x {STEPS} steps": lambda n=n: run_process(
+            [sys.executable, PROGRAMS / "compiling_opsflow.py", book, _native(work / f"ten-{n}", n, n // 20)], cwd=work
+        )
+        for n in sizes
+    }
+    samples = take_turns(contenders, runs)
+    took = [median(found, lambda sample: sample.said["seconds"]) for found in samples.values()]
+    return Report(
+        title="Compiling",
+        head=("files read, plan made", "seconds: median", "nodes"),
+        rows=[
+            [name, shown(s), f"{found[0].said['nodes']:,}"]
+            for (name, found), s in zip(samples.items(), took, strict=True)
+        ],
+        bars=[
+            Bar(what=f"{HOSTS:,} hosts x {STEPS} steps", measured=took[0], most=3.0, unit="s"),
+            Bar(what="twice the hosts", measured=took[1] / took[0], most=2.2, unit="times"),
+        ],
+    )
 
 
 def _members(hosts: int, groups: int) -> Iterator[tuple[str, list[tuple[str, str]]]]:

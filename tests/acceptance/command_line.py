@@ -88,7 +88,7 @@ class Project:
             for host in self.fleet.names
         }
 
-    def opsflow(self, *arguments, code=0, env=None):
+    def opsflow(self, *arguments, code=0, env=None, timeout=300):
         """Run a command to its end, which must be as expected. Nobody is at its terminal."""
         done = subprocess.run(
             [OPSFLOW, *map(str, arguments)],
@@ -97,7 +97,7 @@ class Project:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=timeout,
             check=False,
         )
         ended = Ended(code=done.returncode, out=done.stdout, err=done.stderr)

@@ -116,11 +116,13 @@ def maintain(directory, mebibytes, *, first_address="127.0.149.1"):
         ) as watch:
             for host in HOSTS:
                 site.on(host, "broken").touch()
-            back = _timed(lambda: site.opsflow("apply", "playbooks/test.toml", "--yes", code=3, env=secret))
+            back = _timed(
+                lambda: site.opsflow("apply", "playbooks/test.toml", "--yes", code=3, env=secret, timeout=7200)
+            )
             put_back = [_content(server, name) for name in _names()]
             for host in HOSTS:
                 site.on(host, "broken").unlink()
-            forward = _timed(lambda: site.opsflow("apply", "playbooks/test.toml", "--yes", env=secret))
+            forward = _timed(lambda: site.opsflow("apply", "playbooks/test.toml", "--yes", env=secret, timeout=7200))
         outputs = [site.show().nodes[f"backup@{host}"]["outputs"] for host in HOSTS]
         return Told(
             mebibytes=sum(_size(server, name) for name in _names()),
