@@ -37,8 +37,8 @@ class Params(Database):
     )
     allow_restore: bool = Field(
         default=False,
-        description="Whether a revert may restore that backup where a script has no undo. What was written to the"
-        " database since the backup is lost then.",
+        description="Whether a revert may restore that backup where a script has no undo. If anybody has written to the"
+        " database since the backup, it stops instead, and says what to do.",
     )
     allow_irreversible: bool = Field(
         default=False,
@@ -155,7 +155,8 @@ def revert(ctx: Context, params: Params, preview: Preview, outputs: Mapping[str,
 
 
 def _ledger(ctx: Context, params: Params) -> Ledger:
-    return Ledger(ctx, params, params.table, params.lock_timeout)
+    backup = params.restore_from if params.restorable else None
+    return Ledger(ctx, params, params.table, params.lock_timeout, backup=backup)
 
 
 def _unfit(ctx: Context, history: History, scripts: Sequence[Script], target: int) -> str:

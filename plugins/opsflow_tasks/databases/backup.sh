@@ -25,15 +25,23 @@ entire || fail "the backup is not complete"
 written=
 [ "$verify" != restore ] || rehearse
 
+# By this a restore sees later whether anything was written since. Where it cannot be had, nothing is restored by itself.
+contents=null
+if copied >"$work/contents" 2>/dev/null && told "$work/contents"; then
+    contents=\"$(checksum "$work/contents")\"
+else
+    rm -f -- "$work/contents"
+fi
 sum=$(checksum "$work/data")
 bytes=$(($(wc -c <"$work/data")))
 {
     printf '%s,\n"server": "%s",\n"tool": "%s",\n' "$manifest" "$(server)" "$(tool)"
     printf '"position": %s,\n' "$(cat -- "$work/position")"
     printf '"rows": {%s},\n' "$(tr '\n' ',' <"$work/rows" | sed 's/,$//')"
-    printf '"bytes": %s,\n"sha256": "%s"\n}\n' "$bytes" "$sum"
+    printf '"bytes": %s,\n"contents": %s,\n"sha256": "%s"\n}\n' "$bytes" "$contents" "$sum"
 } >"$work/manifest" || exit 1
 for file in data manifest; do sync "$work/$file" 2>/dev/null || sync; done
+if [ -f "$work/contents" ]; then mv -f -- "$work/contents" "$directory/$name.contents" || exit 1; fi
 mv -f -- "$work/data" "$directory/$name" && mv -f -- "$work/manifest" "$directory/$name.manifest.json" || exit 1
 sync "$directory" 2>/dev/null || sync
 printf 'sha256 %s\nbytes %s\nwritten %s\n' "$sum" "$bytes" "$written"

@@ -60,3 +60,53 @@ rehearse() {
     dismantle || exit 1
     trap 'rm -rf -- "$work"' EXIT
 }
+
+# What pg_dump gets for not waiting for ever.
+patient=
+
+# Reads a dump, says the SHA-256 of each section, as a member of a JSON object, a line each. $1: rules of awk that call
+# section(NAME) where one begins and leave out what is another at each dump.
+sections() {
+    LC_ALL=C awk '
+        function section(name) {
+            if (begun) close(hash)
+            begun = 1
+            gsub(/[\001-\037]/, "?", name)
+            gsub(/[\\"]/, "\\\\&", name)
+            printf "\"%s\": ", name
+            fflush()
+            print name | hash
+        }
+        BEGIN { hash = "sha256sum 2>/dev/null || openssl dgst -r -sha256"; section("settings") }
+        '"$1"'
+        { print | hash }' | sed 's/": \([0-9a-f]\{64\}\) .*$/": "\1"/'
+}
+
+# What the backup holds, in such lines.
+copied() { unpack <"$work/data" | contents; }
+
+# What the database holds now.
+present() {
+    { produce $patient; echo $? >"$work/produce.status"; } | contents
+    ended produce "looking at what the database holds"
+}
+
+# Whether the file $1 is such lines. None would be equal to none, whatever the database holds.
+told() { [ -s "$1" ] && ! grep -qv '": "[0-9a-f]\{64\}"$' "$1"; }
+
+# Such lines, sorted, but for those of the history of migrations.
+others() { sed -E "/[^A-Za-z0-9_]$history(_restoring)?[^A-Za-z0-9_]/d" | LC_ALL=C sort; }
+
+# Names what the database holds that is not as the file $1 says, a line each.
+differing() {
+    present >"$work/present" && told "$work/present" || fail "what the database holds cannot be told"
+    told "$1" || fail "$1 is damaged"
+    others <"$1" >"$work/before" && others <"$work/present" >"$work/now" || return 1
+    LC_ALL=C comm -3 "$work/before" "$work/now" | tr -d '\t' | sed 's/": "[0-9a-f]*"$//; s/^"//' |
+        LC_ALL=C sort -u
+}
+
+# The file $1 says from now on what the database holds.
+remember() {
+    present >"$work/present" && told "$work/present" && cp -- "$work/present" "$1.partial" && mv -f -- "$1.partial" "$1"
+}

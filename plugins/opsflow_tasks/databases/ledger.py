@@ -11,7 +11,7 @@ from opsflow_tasks.databases.mysql import MysqlPrograms
 from opsflow_tasks.databases.params import Database
 from opsflow_tasks.databases.postgresql import PostgresqlPrograms
 from opsflow_tasks.databases.programs import AT, CHANGED, REFUSED, Program, Programs
-from opsflow_tasks.databases.shell import Values, act, look, reason
+from opsflow_tasks.databases.shell import Values, act, look, reason, written
 from opsflow_tasks.databases.sqlite import SqlitePrograms
 from opsflow_tasks.databases.verdicts import Verdicts
 
@@ -50,9 +50,14 @@ class Ledger:
         database: The database.
         table: Name of the history table.
         lock_timeout: Seconds to wait for others.
+        backup: Path of the backup that may be restored, beside which it is kept what the database holds, so that the
+            writes of others are told from those of programs; None: that is not wanted.
     """
 
-    def __init__(self, ctx: Context, database: Database, table: str, lock_timeout: float) -> None:
+    def __init__(
+        self, ctx: Context, database: Database, table: str, lock_timeout: float, *, backup: str | None
+    ) -> None:
+        self._backup = backup
         self._ctx = ctx
         self._database = database
         self._lock_timeout = lock_timeout
@@ -114,7 +119,7 @@ class Ledger:
         history = self.read()
         while sure or (history.open and history.busy):
             try:
-                failed = self.run(self.programs.wait(history), "wait for another migration")
+                failed = self.run(self.programs.wait(history), "wait for another migration", changes=False)
             except StateChanged:
                 failed = None
             else:
@@ -137,7 +142,7 @@ class Ledger:
         text = result.stdout.strip()
         return None if text in {"", "NULL"} else bytes.fromhex(text).decode()
 
-    def run(self, program: Program, what: str) -> Failed | None:
+    def run(self, program: Program, what: str, *, changes: bool = True) -> Failed | None:
         """Run a program as one operation; None: it came to its end.
 
         Raises:
@@ -149,11 +154,15 @@ class Ledger:
             "failed": program.failed,
             "program_options": self.programs.options,
             "lock_ms": round(self._lock_timeout * 1000),
+            "backup": (changes and self._backup) or "",
+            "history": self.programs.table,
         }
         result = act(self._ctx, self._database, "program", values, what=what, given=program.text)
+        if found := written(result.stdout):
+            self._ctx.log(f"written to since {self._backup} was made, which will not be restored by itself: {found}")
         if result.ok:
             return None
-        place = result.stdout.strip().removeprefix(AT).strip()
+        place = next((line.removeprefix(AT).strip() for line in result.stdout.splitlines() if line.startswith(AT)), "")
         if CHANGED in result.stderr:
             raise StateChanged(f"cannot {what}: somebody else migrated the database meanwhile")
         if not place and self.programs.busy in result.stderr:

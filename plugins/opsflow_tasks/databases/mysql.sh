@@ -72,6 +72,12 @@ entire() {
     [ -z "$found" ] || printf '%s\n' "$found" >"$work/position"
 }
 
+# A line of data begins with INSERT: comments are never data.
+contents() {
+    sections '/^-- .* for (table|view|sequence|database) / { section(substr($0, 4)); next }
+        /^(--( .*)?)?$/ { next }'
+}
+
 erect() { query "CREATE DATABASE \`$scratch\`"; }
 
 dismantle() { query "DROP DATABASE IF EXISTS \`$scratch\`"; }

@@ -42,13 +42,29 @@ position() {
 
 prepare() { :; }
 
-produce() { connected pg_dump --no-password --encoding=UTF8; }
+patient=--lock-wait-timeout=$lock_ms
+
+produce() { connected pg_dump --no-password --encoding=UTF8 "$@"; }
 
 at_its_end() { tail -n 8 | grep -q '^-- PostgreSQL database dump complete'; }
 
 entire() {
     { unpack <"$work/data"; echo $? >"$work/unpack.status"; } | at_its_end || return 1
     ended unpack "reading the backup again"
+}
+
+# Lines of data may look like anything.
+contents() {
+    sections 'copying { if ($0 == "\\.") copying = 0; print | hash; next }
+        /^COPY .* FROM stdin;$/ { copying = 1 }
+        /^\\(un)?restrict / { next }
+        /^-- (Data for )?Name: .*; Type: .*; Schema: / {
+            sub(/^-- (Data for )?Name: /, "")
+            sub(/; Owner: .*/, "")
+            split($0, part, /; (Type|Schema): /)
+            section(tolower(part[2]) " " part[3] "." part[1])
+            next
+        }'
 }
 
 erect() { query "CREATE DATABASE \"$scratch\" TEMPLATE template0"; }

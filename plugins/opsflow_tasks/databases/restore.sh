@@ -1,4 +1,6 @@
-# Expects: backup, sum (its SHA-256), the functions of an engine.
+# Expects: backup, sum (its SHA-256), run, begun (not empty: a restore of this run was, so that what is there is no more
+# what was written), history (name of its table), the functions of an engine.
+locking=
 umask 077
 trap '' HUP
 ready
@@ -8,4 +10,14 @@ case $backup in *.gz) unpack() { gzip -dc; } ;; *.zst) unpack() { zstd -qdc; } ;
 work=$(mktemp -d "${backup%/*}/.restore.XXXXXXXX") || exit 1
 trap 'rm -rf -- "$work"' EXIT
 trap 'exit 143' INT TERM PIPE
+if [ -z "$begun" ] && [ "$(cat -- "$backup.restore" 2>/dev/null)" != "$run" ]; then
+    [ -f "$backup.contents" ] || fail "there is no $backup.contents, which would tell whether anything was written since"
+    written=$(differing "$backup.contents") || exit 1
+    if [ -n "$written" ]; then
+        printf '%s\n' "$written" | sed 's/^/opsflow-written /'
+        exit 1
+    fi
+fi
 restore
+remember "$backup.contents" || rm -f -- "$backup.contents"
+rm -f -- "$backup.restore"

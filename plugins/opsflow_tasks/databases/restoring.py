@@ -6,11 +6,15 @@ from typing import Any
 from opsflow import Context, TaskFailed, TransferFailed
 from opsflow_tasks.databases.params import Database
 from opsflow_tasks.databases.programs import Programs
-from opsflow_tasks.databases.shell import act, reason
+from opsflow_tasks.databases.shell import act, reason, written
 
 
-def restore(ctx: Context, database: Database, backup: str, programs: Programs) -> None:
-    """Restore a backup as one operation, its checksum checked first.
+class Written(TaskFailed):
+    """What the database holds is not what it held after this run's last change; a restore would lose that."""
+
+
+def restore(ctx: Context, database: Database, backup: str, programs: Programs, *, begun: bool) -> None:
+    """Restore a backup as one operation, its checksum checked first, and whether anything was written since.
 
     It is one transaction, but for MySQL's: while that lasts a table is there whose name the history's queries know, so
     that half a restore is never taken for a database.
@@ -20,16 +24,26 @@ def restore(ctx: Context, database: Database, backup: str, programs: Programs) -
         database: What to restore.
         backup: Path of the backup.
         programs: The engine's.
+        begun: Whether a restore was begun already: nothing is looked for then.
 
     Raises:
+        Written: it is not restored, since somebody has written; the message names what.
         TaskFailed: it is not restored.
     """
     if why := unusable(ctx, database, backup):
         raise TaskFailed(f"cannot restore {database.database}: {why}")
-    values = {"backup": backup, "sum": str(_manifest(ctx, backup).get("sha256"))}
-    values |= programs.restoring(ctx.run_id, ctx.node)
+    values = {
+        "backup": backup,
+        "sum": str(_manifest(ctx, backup).get("sha256")),
+        "run": ctx.run_id,
+        "begun": "yes" if begun else "",
+        "history": programs.table,
+        **programs.restoring(ctx.run_id, ctx.node),
+    }
     ctx.log(f"restoring {database.database} from {backup}")
     result = act(ctx, database, "restore", values, what=f"restore {backup}")
+    if found := written(result.stdout):
+        raise Written(f"written to since the backup was made, beside the migration: {found}")
     if not result.ok:
         raise TaskFailed(f"cannot restore {database.database} from {backup}: {reason(result)}")
 
@@ -40,6 +54,8 @@ def unusable(ctx: Context, database: Database, backup: str) -> str:
     if not found:
         return f"{backup} has no readable manifest"
     name = str(found.get("database"))
+    if not found.get("contents"):
+        return f"{backup} was made without a record of what it holds: whether anything was written since cannot be told"
     same = name == database.database
     if database.engine == "sqlite":  # the manifest holds the file's absolute path
         same = same or name.endswith("/" + database.database.removeprefix("~/"))

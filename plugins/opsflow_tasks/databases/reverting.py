@@ -9,7 +9,7 @@ from opsflow import Context, TaskFailed
 from opsflow_tasks.databases.history import History, Row
 from opsflow_tasks.databases.ledger import Ledger, StateChanged
 from opsflow_tasks.databases.params import Database
-from opsflow_tasks.databases.restoring import restore
+from opsflow_tasks.databases.restoring import Written, restore
 from opsflow_tasks.databases.scripts import ScriptError
 from opsflow_tasks.databases.undoing import Undo, by_hand, undo_of
 
@@ -53,13 +53,16 @@ class Reverting:
         if history.restoring:
             if history.restoring != f"{ctx.run_id} {ctx.node}" or not self.restorable:
                 raise TaskFailed(f"the restore of {self.ledger.name} that {history.restoring} began is not finished")
-            self._restore()
+            self._restore(begun=True)
             return
         undos = [self._undo_of(row) for row in self._rows(history)]
         if any(undo.trouble for undo in undos):
             if not self.restorable:
                 raise self._by_hand(undos)
-            self._restore()
+            try:
+                self._restore()
+            except Written as error:
+                raise self._kept(undos, error) from None
             return
         for undo in undos:
             history = self._undo(undo, history)
@@ -84,8 +87,8 @@ class Reverting:
                 ctx.log(f"{row.name}, which {row.node} applied to the same database, is undone with it")
         return rows[::-1]
 
-    def _restore(self) -> None:
-        restore(self.ctx, self.database, str(self.backup), self.ledger.programs)
+    def _restore(self, *, begun: bool = False) -> None:
+        restore(self.ctx, self.database, str(self.backup), self.ledger.programs, begun=begun)
 
     def _undo_of(self, row: Row) -> Undo:
         try:
@@ -109,6 +112,16 @@ class Reverting:
         with suppress(StateChanged):
             if failed := self.ledger.run(self.ledger.programs.forget(), f"drop {table}"):
                 raise TaskFailed(f"cannot drop {table}: {failed.why}")
+
+    def _kept(self, undos: Sequence[Undo], error: Written) -> TaskFailed:
+        """The refusal to lose what others have written."""
+        ctx, backup = self.ctx, str(self.backup)
+        return TaskFailed(
+            f"{self.ledger.name} is not restored from {backup}: {error.message}",
+            hint=f"to restore it nevertheless:\n1. save what you need of what was written since\n2. on {ctx.host}:"
+            f" printf %s {ctx.quote(ctx.run_id)} >{ctx.quote(f'{backup}.restore')}\n3. opsflow rollback {ctx.run_id}\n"
+            f"or, to keep it, by hand:\n{by_hand(undos, self.ledger.programs.table, ctx.run_id)}",
+        )
 
     def _by_hand(self, undos: Sequence[Undo]) -> TaskFailed:
         troubles = "; ".join(undo.trouble for undo in undos if undo.trouble)

@@ -11,6 +11,8 @@ Values = Mapping[str, str | int]
 """Shell variables."""
 
 _PATIENCE = 60.0
+_WRITTEN = "opsflow-written "
+_NAMED = 8
 
 
 def look(
@@ -49,6 +51,14 @@ def reason(result: CommandResult) -> str:
     """What a script said why it failed: the first lines, where the cause is."""
     lines = [line.strip() for line in result.stderr.splitlines() if line.strip(" ^")]
     return "; ".join(lines[:3]) or f"it ended with status {result.exit_status} and said nothing"
+
+
+def written(stdout: str) -> str:
+    """Which parts of the database a script found to be written to by somebody; empty if none."""
+    lines = stdout.splitlines()
+    names = [line.removeprefix(_WRITTEN) for line in lines if line.startswith(_WRITTEN)]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def _script(ctx: Context, database: Database, action: str, values: Values) -> str:

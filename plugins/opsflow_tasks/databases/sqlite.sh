@@ -42,6 +42,30 @@ counts() {
         ORDER BY name" >"$work/counting" && sqlite3 -batch -bail -init /dev/null "$work/copy" <"$work/counting"
 }
 
+# What the file $1 holds: the hash of each definition and of each table's rows, as members of a JSON object, a line each.
+contents() {
+    reading="sqlite3 -batch -bail -init /dev/null"
+    # shellcheck disable=SC2016 # no variables
+    $reading -cmd ".timeout $lock_ms" "$1" "SELECT 'BEGIN;' UNION ALL SELECT * FROM (SELECT 'SELECT '
+            || quote(json_quote('data of ' || name) || ': \"') || ' || lower(hex(sha3_query('
+            || quote('SELECT * FROM \"' || replace(name, '\"', '\"\"') || '\" NOT INDEXED') || '))) || ''\"'';'
+        FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite#_stat%' ESCAPE '#'
+            AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name)" >"$work/hashing" || return 1
+    cat >>"$work/hashing" <<'END'
+SELECT '"settings": "' || lower(hex(sha3(user_version || ' ' || application_id))) || '"'
+FROM pragma_user_version, pragma_application_id;
+SELECT json_quote('definition of ' || tbl_name) || ': "' || lower(hex(sha3(group_concat(
+    type || ' ' || name || ' ' || COALESCE(sql, ''), ';')))) || '"'
+FROM (SELECT * FROM sqlite_master WHERE name NOT LIKE 'sqlite#_stat%' ESCAPE '#' ORDER BY type, name) GROUP BY tbl_name;
+COMMIT;
+END
+    $reading -cmd ".timeout $lock_ms" "$1" <"$work/hashing"
+}
+
+copied() { contents "$work/copy"; }
+
+present() { contents "$database"; }
+
 position() { echo null; }
 
 # The backup was compared with a whole copy already.

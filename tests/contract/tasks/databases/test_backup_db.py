@@ -55,6 +55,7 @@ def test_a_backup_is_what_its_outputs_and_its_manifest_say(backup, home):
     } | {"run": backup.run_id}
     assert manifest["tool"].startswith(("sqlite3 3", "mariadb-dump", "pg_dump (PostgreSQL)"))
     assert manifest["created"].endswith("Z")
+    assert manifest["contents"] == hashlib.sha256(Path(f"{path}.contents").read_bytes()).hexdigest()
 
 
 def test_files_are_private(backup, home):
@@ -102,7 +103,7 @@ def test_an_interruption_leaves_a_good_backup_or_nothing(backup, home, before):
     assert backup.interrupted(preview, 1, before=before)
     backup.revert(preview)
     backup.revert(preview)
-    assert len(files(home)) == (0 if before else 2)
+    assert len(files(home)) == (0 if before else 3)
     assert backup.plan().action is (Action.CHANGE if before else Action.UNCHANGED)
 
 
@@ -150,9 +151,11 @@ def test_a_revert_removes_only_what_is_its_own(backup, home):
     (home / "backups" / f".{name}.partial").mkdir()
     (home / "backups" / f".{name}.partial" / "data").touch()
     (home / "backups" / name).touch()
+    (home / "backups" / f"{name}.contents").touch()
     (home / "backups" / "mine.txt").touch()
     backup.revert(preview)
-    assert files(home) == sorted([Path(kept["path"]).name, Path(kept["manifest"]).name, "mine.txt"])
+    left = [Path(kept[key]).name for key in ("path", "manifest")]
+    assert files(home) == sorted([*left, f"{left[0]}.contents", "mine.txt"])
 
 
 def test_a_revert_keeps_a_good_backup(backup):
@@ -172,15 +175,15 @@ def test_old_backups_go_and_protected_ones_and_those_of_this_run_stay(backup):
     directory = Path(old[0]["path"]).parents[1] / "backups"
     directory.mkdir()
     for n, outputs in enumerate(old):  # a second apart, as they would be
-        for key in ("path", "manifest"):
-            shutil.move(outputs[key], directory)
+        for path in (outputs["path"], outputs["manifest"], f"{outputs['path']}.contents"):
+            shutil.move(path, directory)
         name = Path(outputs["path"]).name
         created(directory / f"{name}.manifest.json", f"2026-01-01T00:00:0{n}Z")
     names = [Path(outputs["path"]).name for outputs in old]
     (directory / "foreign.manifest.json").write_text('{"engine": "sqlite", "database": "/else", "created": "1"}')
     newest = backup.again(params={"keep": 2, "protect": [str(directory / names[0])]})
     outputs = newest.apply()
-    left = {p.name for p in directory.iterdir() if not p.name.endswith(".json")}
+    left = {p.name.removesuffix(".contents") for p in directory.iterdir() if not p.name.endswith(".json")}
     assert left == {names[0], names[3], Path(outputs["path"]).name}
     assert (directory / "foreign.manifest.json").exists()
     assert backup.again(attempt=2, params={"keep": 1}, run_id="run-3").plan().action is Action.UNCHANGED

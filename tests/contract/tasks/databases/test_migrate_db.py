@@ -1,8 +1,10 @@
 """migrate_db on real databases: each script once, recorded as it goes, undone in reverse."""
 
 import os
+import re
 import signal
 import sqlite3
+import subprocess
 import threading
 import time
 from dataclasses import replace
@@ -630,6 +632,36 @@ def test_without_undo_a_revert_restores_the_backup_if_that_is_allowed(restorable
     assert (database.dump(), database.tables()) == state
     restorable.revert(preview)
     assert (database.dump(), database.tables()) == state
+
+
+@pytest.mark.parametrize("when", ["before the migration", "after it"])
+def test_a_backup_is_not_restored_over_what_somebody_wrote_until_told_so(restorable, database, when):
+    state = database.dump(), database.tables()
+    if when == "before the migration":
+        database.execute("INSERT INTO old VALUES (77)")
+    preview = restorable.plan()
+    restorable.execute(preview)
+    if when == "after it":
+        database.execute("UPDATE old SET x = x + 1")
+    written = database.dump()
+    with pytest.raises(TaskFailed, match=r"is not restored from .*written to since the backup.*\bold\b") as caught:
+        restorable.revert(preview)
+    assert database.dump() == written
+    # The steps that it says, done as they are there.
+    (step,) = re.findall(r"^2\. on localhost: (.*)$", caught.value.hint, re.MULTILINE)
+    subprocess.run(["sh", "-c", step], check=True, cwd=database.home)
+    restorable.revert(preview)
+    assert (database.dump(), database.tables()) == state
+
+
+def test_after_a_restore_the_next_attempt_can_be_restored_as_well(restorable, database):
+    state = database.dump(), database.tables()
+    for attempt in (1, 2):
+        node = restorable.again(attempt=attempt)
+        preview = node.plan()
+        node.execute(preview)
+        node.revert(preview)
+        assert (database.dump(), database.tables()) == state
 
 
 def test_a_backup_is_not_restored_unless_that_is_allowed(restorable, database):
