@@ -16,6 +16,7 @@ from opsflow.plan.batches import Batches
 from opsflow.plan.check import ParameterCheck, step_problem
 from opsflow.plan.fingerprint import sealed
 from opsflow.plan.model import Node, Plan, TaskFacts
+from opsflow.plan.names import misspelled
 from opsflow.plan.needs import EdgeBuilder
 from opsflow.plan.order import Order
 from opsflow.plan.outputs import output_problems
@@ -98,6 +99,11 @@ class _Compiler:
         needs = {step.id: self._needs(order, step, references[step.id]) for step in self.playbook.steps}
         self._check_cycles(needs)
         deciders = self._deciders(needs)
+        if nodes and not render:
+            inputs = [spec.name for spec in self.playbook.inputs]
+            for step in self.playbook.steps:
+                of_hosts = {name for node in self.placement.of_step.get(step.id, ()) for name in hosts[node.host].vars}
+                self.problems += misspelled(step, seen[step.id], {*inputs, *of_hosts}, self.renderer)
         check = ParameterCheck(self.playbook, self.tasks, self.renderer, self.sight, seen, deciders)
         self.problems += check.problems(nodes if render else [], hosts)
         edges = EdgeBuilder(self.playbook.steps, nodes, self.placement.values, batches)

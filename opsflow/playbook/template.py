@@ -33,12 +33,14 @@ class _Compiled:
         template: jinja's.
         expression: Whether it yields a value, not text.
         names: Variables it uses.
+        needed: Those of them that it cannot do without: it has no `default` for them.
         steps: Steps whose outputs or state it uses, with what it reads of them.
     """
 
     template: jinja2.Template
     expression: bool
     names: frozenset[str]
+    needed: frozenset[str]
     steps: Mapping[str, set[Keys]]
 
     def __call__(self, scope: Scope) -> Any:
@@ -102,6 +104,16 @@ class TemplateRenderer:
         """
         return self._follow([(self._text(text), variables) for text in _templates(value)])
 
+    def free_names(self, value: Any, variables: Mapping[str, Any]) -> frozenset[str]:
+        """Names that the value needs, through variables too, and that neither these nor functions give.
+
+        Raises:
+            TemplateError: the syntax is wrong.
+        """
+        used = self._used([(self._text(text), variables) for text in _templates(value)])
+        free = (compiled.needed - seen.keys() - self._sandbox.globals.keys() for compiled, seen in used)
+        return frozenset().union(*free)
+
     def expression_references(self, expression: str, variables: Mapping[str, Any]) -> References:
         """The same for a `when` expression."""
         return self._follow([(self._expression(expression), variables)])
@@ -113,13 +125,21 @@ class TemplateRenderer:
 
     def _follow(self, waiting: list[tuple[_Compiled, Mapping[str, Any]]]) -> References:
         steps: dict[str, set[Keys]] = {}
-        seen_in: dict[str, set[str]] = {}  # names, by the included playbook that they are names of
-        while waiting:
-            compiled, variables = waiting.pop()
+        for compiled, variables in self._used(waiting):
             part = variables.get(PART, "")
             for step, keys in compiled.steps.items():
                 steps.setdefault(f"{part}/{step}" if part else step, set()).update(keys)
-            seen = seen_in.setdefault(part, set(RESERVED_NAMES))
+        return {step: frozenset(keys) for step, keys in steps.items()}
+
+    def _used(
+        self, waiting: list[tuple[_Compiled, Mapping[str, Any]]]
+    ) -> Iterator[tuple[_Compiled, Mapping[str, Any]]]:
+        """These templates and those of the variables that they use, each with what it sees."""
+        seen_in: dict[str, set[str]] = {}  # names, by the included playbook that they are names of
+        while waiting:
+            compiled, variables = waiting.pop()
+            yield compiled, variables
+            seen = seen_in.setdefault(variables.get(PART, ""), set(RESERVED_NAMES))
             new = compiled.names - seen
             seen |= new
             # In order, so that of several errors always the same one is raised.
@@ -128,7 +148,6 @@ class TemplateRenderer:
                 if found := where_scoped(value):
                     value, where = found
                 waiting += [(self._text(text), where) for text in _templates(value)]
-        return {step: frozenset(keys) for step, keys in steps.items()}
 
     def _compile_text(self, text: str) -> _Compiled:
         with _told(text):
@@ -153,7 +172,16 @@ class TemplateRenderer:
             node.set_environment(self._sandbox)
         steps = mentions(source, node)
         names = frozenset(meta.find_undeclared_variables(node))
-        return _Compiled(template=self._sandbox.from_string(node), expression=expression, names=names, steps=steps)
+        needed = names - set(_optional(node))
+        template = self._sandbox.from_string(node)
+        return _Compiled(template=template, expression=expression, names=names, needed=needed, steps=steps)
+
+
+def _optional(tree: nodes.Template) -> Iterator[str]:
+    for node in tree.find_all((nodes.Filter, nodes.Test)):
+        asks = node.name in ({"default", "d"} if isinstance(node, nodes.Filter) else {"defined", "undefined"})
+        if asks and isinstance(node.node, nodes.Name):
+            yield node.node.name
 
 
 @contextmanager

@@ -86,5 +86,12 @@ class Renderer(Protocol):
             TemplateError: the syntax is wrong.
         """
 
+    def free_names(self, value: Any, variables: Mapping[str, Any]) -> frozenset[str]:
+        """Names that the value needs, through variables too, and that neither these nor functions give.
+
+        Raises:
+            TemplateError: the syntax is wrong.
+        """
+
     def expression_references(self, expression: str, variables: Mapping[str, Any]) -> References:
         """The same for a `when` expression."""

@@ -147,9 +147,9 @@ def raise_problems(problems: Iterable[Problem]) -> None:
         raise InputError(found)
 
 
-def did_you_mean(word: str, words: Iterable[str]) -> str:
-    """``did you mean `WORD`?``, or nothing if none of the words is like it."""
-    like = difflib.get_close_matches(word, list(words), n=1)
+def did_you_mean(word: str, words: Iterable[str], *, alike: float = 0.6) -> str:
+    """``did you mean `WORD`?``, or nothing if none of the words is like it; `alike`: how much so, 1 is the same."""
+    like = difflib.get_close_matches(word, list(words), n=1, cutoff=alike)
     return f"did you mean `{like[0]}`?" if like else ""
 
 

@@ -325,6 +325,21 @@ def test_what_is_read_of_a_step_is_found(renderer, value, read):
     assert renderer.references(value, {})["a"] == read
 
 
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        ("{{ q1 }} {{ n }} {{ hosts(q2) }}", {"q1", "q2"}),
+        ("{{ indirect }}", {"q3"}),
+        ("{{ q1 | default(q2) }} {% if q3 is defined %}{{ q3 }}{% endif %}", {"q2"}),
+        ("{% for q1 in range(3) %}{{ q1 }}{{ q2 }}{% endfor %}", {"q2"}),
+        (["{{ item }}", {"k": "{{ outputs.a.b }}{{ now }}"}], {"item", "outputs", "now"}),
+        ("a", set()),
+    ],
+)
+def test_names_that_nothing_gives_are_found_through_variables(renderer, value, names):
+    assert renderer.free_names(value, VARIABLES | {"indirect": "{{ q3 }}"}) == names
+
+
 @pytest.mark.parametrize("value", ["{{ outputs[x] }}", "{{ steps }}", "{{ outputs | length }}", "{{ x", "{{ y }}"])
 def test_references_that_cannot_be_known_are_refused(renderer, value):
     with pytest.raises(TemplateError):
