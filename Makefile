@@ -6,9 +6,10 @@
 PYTHON = .venv/bin/python
 # Debian keeps sshd, iptables and the like there, which is not on every user's PATH.
 export PATH := $(PATH):/usr/sbin:/sbin
-JOBS ?= 2
-# The tests that take the longest stand in a few files: a worker takes a whole file, so that fixtures are made once.
-PYTEST = $(PYTHON) -m pytest --numprocesses $(JOBS) --dist loadfile
+# More workers than a machine of two cores has: tests wait half of the time, for what they killed to die and the like.
+# A worker takes a whole file, so that fixtures are made once; in the order of their names, which has those that take
+# minutes before the many short ones of tests/unit: no worker is left alone with a long one at the end.
+PYTEST = $(PYTHON) -m pytest --numprocesses $(or $(JOBS),3) --dist loadfile --no-loadscope-reorder --durations 20
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -45,7 +46,7 @@ large: ## maintains two hosts with 1 GiB of databases, there and back; ARGS="--m
 
 simulate: ## runs in simulated time: SEEDS=1000000 many of them, SEED=17 one again, with all that happens in it
 	@tools/bootstrap.sh test
-	@$(PYTHON) tests/simulation/sim_play.py $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10000) --jobs $(JOBS))
+	@$(PYTHON) tests/simulation/sim_play.py $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10000) --jobs $(or $(JOBS),2))
 
 faults: ## kills controllers and their journals for an hour, as root, and writes docs/journal-faults.md; ARGS="--scale 0.1" less of it
 	@tools/bootstrap.sh test

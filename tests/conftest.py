@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,19 @@ import pytest
 for _number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, signal.default_int_handler if _number is signal.SIGINT else signal.SIG_DFL)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_to_the_next_test():
+    """What a whole worker shares is after a test as it was before it, and thus the same in whatever order they come."""
+    before = _shared()
+    yield
+    assert _shared() == before
+
+
+def _shared():
+    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}, Path.cwd()
+
 
 IN_CI = bool(os.environ.get("CI"))
 
