@@ -1,0 +1,210 @@
+"""The controller dies in the middle of a backup and of a migration, on each real engine; then on, or all back.
+
+At every transaction of its journal with OPSFLOW_FAULTS=N, and N times 20 random moments beside; by default at a few.
+"""
+
+import hashlib
+import json
+import os
+import random
+import sqlite3
+import subprocess
+from collections import Counter
+from contextlib import closing
+
+import pytest
+from fault_cli import Death
+from fault_ground import Ground
+
+from opsflow.model import RunState
+from opsflow.testing.postgresql import PrivatePostgreSQL
+
+WHOLE = "OPSFLOW_FAULTS" in os.environ
+MOMENTS = 20
+MOST = 100
+"""Transactions that no session here comes near."""
+
+OLD = """
+CREATE TABLE account (id INTEGER PRIMARY KEY, name VARCHAR(99), coins INTEGER);
+INSERT INTO account VALUES (1, 'ä "quoted" name', 70), (2, 'b', NULL);
+CREATE VIEW rich AS SELECT * FROM account WHERE coins > 50;
+"""
+SCRIPTS = {
+    "1_items": (
+        "CREATE TABLE item (id INTEGER PRIMARY KEY, account INTEGER);\nINSERT INTO item VALUES (1, 1), (2, 2);\n",
+        "DELETE FROM item;\nDROP TABLE item;\n",
+    ),
+    "2_coins": (
+        "INSERT INTO account VALUES (3, 'c', 0);\nUPDATE account SET coins = coins + 1 WHERE id = 1;\n",
+        "UPDATE account SET coins = coins - 1 WHERE id = 1;\nDELETE FROM account WHERE id = 3;\n",
+    ),
+}
+STEPS = """
+[defaults]
+on_unknown = "rerun"
+
+[[step]]
+id = "backup"
+task = "backup_db"
+hosts = "one"
+with = { WHERE }
+
+[[step]]
+id = "migrate"
+task = "migrate_db"
+hosts = "one"
+with = { WHERE, scripts = "SCRIPTS", restore_from = "{{ outputs.backup.path }}", allow_restore = true }
+"""
+
+
+class Sqlite:
+    """A file on the host."""
+
+    def __init__(self, ground):
+        self.path = ground.fleet.home("one") / "game.db"
+        self.where = 'engine = "sqlite", database = "game.db"'
+
+    def reset(self):
+        self.path.unlink(missing_ok=True)
+        with closing(sqlite3.connect(self.path)) as connection:
+            connection.executescript(OLD)
+
+    def dump(self, *, history=True):
+        with closing(sqlite3.connect(self.path)) as connection:
+            return [line for line in connection.iterdump() if history or "opsflow_migrations" not in line]
+
+
+class Server:
+    """A database of a private server, reached by a file with the password."""
+
+    def __init__(self, ground, server, engine):
+        self.server, self.engine = server, engine
+        file = ground.project / "password"
+        if engine == "mysql":
+            lines = f"host=127.0.0.1\nport={server.port}\nuser={server.user}\npassword={server.password}\n"
+            file.write_text(f"[client]\n{lines}")
+            given = f'defaults_file = "{file}"'
+            self.without = "--ignore-table=game.opsflow_migrations"
+            self.dumping = ["mariadb-dump", f"--defaults-file={file}", "--skip-comments", "--routines", "game"]
+        else:
+            file.write_text(f"127.0.0.1:*:*:{server.user}:{server.password}\n")
+            given = f'host = "127.0.0.1", port = {server.port}, user = "{server.user}", password_file = "{file}"'
+            self.without = "--exclude-table=opsflow_migrations"
+            self.dumping = ["pg_dump", "--host=127.0.0.1", f"--port={server.port}", f"--username={server.user}", "game"]
+        file.chmod(0o600)
+        self.environment = os.environ | {"PGPASSFILE": str(file), "PATH": PrivatePostgreSQL.places()}
+        self.where = f'engine = "{engine}", database = "game", connection = {{ {given} }}'
+
+    def reset(self):
+        self.server.create("game")
+        self.server.execute(OLD, database="game")
+
+    def dump(self, *, history=True):
+        command = self.dumping if history else [*self.dumping, self.without]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True)
+        return [line for line in done.stdout.splitlines() if not line.startswith(("--", "\\restrict", "\\unrestrict"))]
+
+
+@pytest.fixture(scope="module", params=["sqlite", "mysql", "postgresql"])
+def world(request, fleet, tmp_path_factory):
+    ground = Ground(fleet, tmp_path_factory.mktemp(request.param) / "project")
+    for kind in ("undone", "restored"):
+        directory = ground.project / kind
+        directory.mkdir()
+        for name, (do, undo) in SCRIPTS.items():
+            (directory / f"{name}.sql").write_text(do)
+            if kind == "undone":
+                (directory / f"{name}.undo.sql").write_text(undo)
+    if request.param == "sqlite":
+        database = Sqlite(ground)
+    else:
+        name = "mariadb" if request.param == "mysql" else "postgresql"
+        database = Server(ground, request.getfixturevalue(name), request.param)
+    for kind in ("undone", "restored"):
+        ground.playbook(STEPS.replace("WHERE", database.where).replace("SCRIPTS", kind), kind)
+    yield ground, database
+    ground.clean()
+
+
+def fates(many, first):
+    """Where a controller dies: at its transactions, and at random moments; by default at two of them."""
+    if not WHOLE:
+        yield from (Death(n=n, committed=bool(n % 2)) for n in (first, first + 5))
+        return
+    dice = random.Random(first)
+    for _ in range(MOMENTS * many):
+        yield dice.randint(1, 12), dice.uniform(0, 0.4)
+    for n in range(1, MOST):
+        yield from (Death(n=n, committed=committed) for committed in (False, True))
+
+
+def deaths(ground, database, many, first):
+    """Let a run die at each of these places, the hosts being quiet afterwards: what to tell of it, and the run."""
+    for turn, fate in enumerate(fates(many, first)):
+        kind = ("undone", "restored")[turn % 2]
+        ground.wipe()
+        database.reset()
+        known = ground.runs()
+        command = ("apply", f"{kind}.toml", "--yes")
+        if isinstance(fate, Death):
+            ended = ground.quick(*command, fate=fate)
+        else:
+            ended = ground.kill_fork(ground.fork(*command), line=fate[0], delay=fate[1])
+        ground.settle()
+        assert ended.code in {0, -9}, (str(fate), ended)
+        if ended.code == 0 and isinstance(fate, Death):
+            return
+        if ended.code and ground.runs() > known:
+            seen = ground.seen()
+            yield (str(fate), kind, seen.states), seen
+
+
+def check_backups(ground, told):
+    """All that is there is whole, private, and of an attempt."""
+    files = {path.name: path for path in (ground.fleet.home("one") / "backups").glob("*")}
+    backups = [name.removesuffix(".manifest.json") for name in files if name.endswith(".manifest.json")]
+    assert len(backups) <= len(ground.seen().attempts("backup@one")), (told, sorted(files))
+    assert len(files) == 3 * len(backups), (told, sorted(files))
+    for name in backups:
+        manifest = json.loads(files[f"{name}.manifest.json"].read_text())
+        assert manifest["sha256"] == hashlib.sha256(files[name].read_bytes()).hexdigest(), told
+    assert {path.stat().st_mode & 0o777 for path in files.values()} <= {0o600}, told
+    return len(backups)
+
+
+def enough(tally):
+    """Whether the controller died often enough, and in the middle of either task."""
+    print(dict(tally))
+    return tally["deaths"] >= (MOMENTS if WHOLE else 2) and tally["backup@one"] + tally["migrate@one"]
+
+
+def test_gone_on_with_after_the_controllers_death_a_migration_is_there_once(world, many):
+    ground, database = world
+    tally = Counter()
+    ground.wipe()
+    database.reset()
+    assert ground.quick("apply", "undone.toml", "--yes").code == 0
+    wanted = database.dump(history=False)
+    for told, seen in deaths(ground, database, many, 4):
+        tally.update(["deaths", *seen.interrupted()])
+        if seen.run.state is not RunState.SUCCEEDED:
+            ended = ground.quick("resume")
+            assert ended.code == 0, (told, ended)
+        assert database.dump(history=False) == wanted, told
+        assert check_backups(ground, told) >= 1, told
+    assert enough(tally)
+
+
+def test_rolled_back_after_the_controllers_death_the_database_is_what_it_was(world, many):
+    ground, database = world
+    tally = Counter()
+    database.reset()
+    old = database.dump()
+    for told, seen in deaths(ground, database, many, 5):
+        tally.update(["deaths", *seen.interrupted()])
+        ended = ground.quick("rollback", "--yes")
+        assert ground.seen().run.state is RunState.ROLLED_BACK, (told, ended)
+        assert database.dump() == old, (told, ended)
+        assert ground.held() == 0, told
+        check_backups(ground, told)
+    assert enough(tally)
