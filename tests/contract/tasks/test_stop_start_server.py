@@ -665,7 +665,7 @@ class TestKilled:
 
         return take
 
-    @pytest.mark.parametrize("seconds", [0.02, 0.1, 0.3, 0.6, 1.0])
+    @pytest.mark.parametrize("seconds", [0.1, 0.6])
     def test_a_stop_that_was_killed_is_reverted_to_a_server_that_runs(
         self, drive, daemon, home, port, killed, scripts, seconds
     ):
@@ -680,7 +680,7 @@ class TestKilled:
             assert is_open(port)
             eventually(lambda: not (home / "drained").exists())
 
-    @pytest.mark.parametrize("seconds", [0.02, 0.1, 0.3, 0.6])
+    @pytest.mark.parametrize("seconds", [0.02, 0.3])
     def test_a_start_that_was_killed_is_reverted_to_none(self, drive, daemon, port, killed, scripts, seconds):
         task = drive(start_server, **daemon)
         preview = task.plan()

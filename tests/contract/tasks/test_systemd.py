@@ -140,3 +140,39 @@ def test_a_port_that_a_socket_unit_holds_is_lent_to_the_service_and_does_not_cou
     with pytest.raises(TaskFailed, match="a socket unit, which would start it: stop that, too"):
         on_machine(stop_server, service="lent", port=7300, **{**GONE, "timeout": "1s"}).apply()
     said(machine, "systemctl stop lent.socket lent.service")
+
+
+def test_a_drain_command_that_hangs_is_ended_and_the_server_runs_on(on_machine, machine):
+    said(machine, "systemctl start game@7000")
+    hanging = {"drain_command": "sleep 611", "drain_timeout": "500ms"}
+    stop = on_machine(stop_server, service="game@7000", port=7000, **hanging, **GONE)
+    preview = stop.plan()
+    with pytest.raises(TaskFailed, match=r"the drain command did not end within 0\.50 s"):
+        stop.execute(preview)
+    assert not said(machine, "pgrep -fx 'sleep 611'")
+    assert said(machine, "systemctl show -p MainPID --value game@7000") == str(preview.before["pid"])
+    stop.revert(preview)
+    assert said(machine, "systemctl show -p MainPID --value game@7000") == str(preview.before["pid"])
+    said(machine, "systemctl stop game@7000")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "why"),
+    [
+        ({"http_status": 404, "http_header": {"X-Release": "2"}}, "does not answer with the header"),
+        ({"http_status": 404, "http_body": "release 2"}, 'does not answer with "release 2"'),
+        ({"banner": "SSH-2.0"}, "says nothing"),
+        ({"check": "test -e /srv/release-2"}, "the check ends with 1"),
+    ],
+)
+def test_an_answer_that_is_not_the_wanted_one_fails_the_start_and_its_revert_stops_the_unit(
+    on_machine, machine, wanted, why
+):
+    about = {"http": "/"} if "http_status" in wanted else {}
+    start = on_machine(start_server, service="game@7200", port=7200, **about, **wanted, **{**QUICK, "timeout": "300ms"})
+    preview = start.plan()
+    with pytest.raises(TaskFailed, match=why):
+        start.execute(preview)
+    for _ in range(2):
+        start.revert(preview)
+        assert said(machine, "systemctl is-active game@7200") == "inactive"
