@@ -19,7 +19,7 @@ from opsflow.plan.model import Node, Plan, TaskFacts
 from opsflow.plan.names import misspelled
 from opsflow.plan.needs import EdgeBuilder
 from opsflow.plan.order import Order
-from opsflow.plan.outputs import output_problems
+from opsflow.plan.outputs import output_problems, type_problems
 from opsflow.plan.place import Placement
 from opsflow.plan.rollout import Division, before_and_after, gate_steps
 from opsflow.plan.values import Sight, has_template, node_variables, varied
@@ -177,6 +177,7 @@ class _Compiler:
         if step.when is not None:
             asked["when"] = partial(self.renderer.expression_references, step.when, variables)
         found = self._read(step, asked)
+        self.problems += type_problems(step, self.steps, self.tasks)
         entries = [entry for entry in reversed(self.playbook.parts_of(step)) if entry.when is not None]
         for entry, (said, seen) in zip(entries, conditions(variables), strict=True):
             found |= self._read(entry, {"when": partial(self.renderer.expression_references, said, seen)})

@@ -1,12 +1,13 @@
 """Whether templates read of other steps what these give: as far as the tasks declare it."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from opsflow.errors import Problem
 from opsflow.model import Part, Step
 from opsflow.plan.check import step_problem
-from opsflow.ports import Key, Keys, References, Tasks
+from opsflow.ports import Key, Keys, References, Task, Tasks
 from opsflow.tomlfile import did_you_mean
 
 _STATE: Mapping[str, Any] = {
@@ -14,6 +15,11 @@ _STATE: Mapping[str, Any] = {
     "properties": {"state": {"type": "string"}, "changed": {"type": "boolean"}},
 }
 _PLAIN = {"string": "text", "integer": "a number", "number": "a number", "boolean": "true or false", "null": "nothing"}
+_SAMPLES: Mapping[str, Any] = {"integer": 1, "number": 1.5, "boolean": True, "null": None, "array": [], "object": {}}
+"""A value of each type; texts are left out, since they are converted."""
+
+_ALONE = re.compile(r"\s*\{\{\s*(?P<whole>outputs\.(?P<step>\w+)\.(?P<key>\w+))\s*\}\}\s*")
+_TYPE = re.compile(r"`\w+` must be (text|true or false|a whole number|a list|a table)")
 _KINDS = {**_PLAIN, "object": "nothing", "array": "a list"}
 
 
@@ -44,6 +50,34 @@ def output_problems(
                 yield step_problem(owner, key, f"{said}, which there is not", hint)
         elif (schema := task.outputs()) and (hint := _fault(schema, _of_one(needed, inner), "it gives")):
             yield step_problem(owner, key, f"{said}, which the task {needed.task!r} does not give", hint)
+
+
+def type_problems(step: Step, steps: Mapping[str, Step], tasks: Tasks) -> Iterator[Problem]:
+    """Parameters that are an output as a whole, of a type that they certainly cannot be."""
+    task = tasks.get(step.task)
+    for key, value in step.params.items() if task else ():
+        found = _ALONE.fullmatch(value) if isinstance(value, str) else None
+        needed = steps.get(f"{step.part}/{found['step']}" if step.part else found["step"]) if found else None
+        giving = tasks.get(needed.task) if needed else None
+        schema = giving.outputs() if giving else None
+        if task is None or found is None or schema is None:
+            continue
+        output = schema.get("properties", {}).get(found["key"], {})
+        kinds = [str(each.get("type")) for each in _variants(output, schema.get("$defs", {}))]
+        others = [name for name in step.params if name != key]
+        wrong = [_misfit(task, key, kind, others) for kind in kinds]
+        if wrong and all(wrong):
+            is_ = " or ".join(dict.fromkeys(_KINDS[kind] for kind in kinds))
+            hint = f'`| string` makes a text of it: "{{{{ {found["whole"]} | string }}}}"' if "text" in wrong[0] else ""
+            yield step_problem(step, f"with.{key}", f"{wrong[0]}, and {found['whole']} is {is_}", hint)
+
+
+def _misfit(task: Task, key: str, kind: str, others: Sequence[str]) -> str:
+    """What a parameter must be, if no value of a JSON type can be it; empty if one may."""
+    if kind not in _SAMPLES:
+        return ""
+    said = [message for path, message in task.check({key: _SAMPLES[kind]}, ignore=others) if path == (key,)]
+    return next((message for message in said if _TYPE.fullmatch(message)), "")
 
 
 def _of_one(needed: Step, keys: Sequence[Key]) -> Sequence[Key]:
