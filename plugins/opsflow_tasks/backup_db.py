@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from opsflow import Context, Duration, Preview, TaskFailed, hookimpl
-from opsflow_tasks.databases.backups import PACKERS, TIME, named, opened, parsed, prune, stem
+from opsflow_tasks.databases.backups import PACKERS, TIME, Staying, named, opened, parsed, prune, stem
 from opsflow_tasks.databases.fetching import fetch, fetched, space
 from opsflow_tasks.databases.params import Compression, Database, Plain
 from opsflow_tasks.databases.shell import act, look, reason
@@ -40,10 +40,15 @@ class Params(Database):
         ge=1,
         description="How many backups of this database to keep in the directory, this one included. None: all, unless"
         " `keep_for` is given. Backups of this run stay in any case: an open run may need them, and it is the only open"
-        " one of its hosts.",
+        " one of its host.",
     )
     keep_for: Duration | None = Field(
         None, description="How long to keep them. With `keep`: what is as young as that, or among the newest, stays."
+    )
+    keep_others: Duration = Field(
+        7 * 86400.0,
+        description="How long backups of this database that were made for another host stay in any case, if the"
+        " directory is shared: that host's run may be open still, which cannot be seen here.",
     )
     fetch: Plain | None = Field(
         None,
@@ -140,7 +145,10 @@ def execute(ctx: Context, params: Params, preview: Preview) -> dict[str, Any]:
     if params.fetch:
         outputs = fetch(ctx, params.fetch, outputs)
     if params.keep is not None or params.keep_for is not None:
-        prune(ctx, params, before, keep=params.keep, keep_for=params.keep_for, protect=params.protect)
+        staying = Staying(
+            keep=params.keep, keep_for=params.keep_for, keep_others=params.keep_others, protect=params.protect
+        )
+        prune(ctx, params, before, staying)
     return outputs
 
 

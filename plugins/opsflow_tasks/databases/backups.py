@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from posixpath import basename, splitext
 from typing import Any
@@ -46,24 +47,33 @@ def parsed(text: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def prune(
-    ctx: Context,
-    database: Database,
-    before: Mapping[str, Any],
-    *,
-    keep: int | None,
-    keep_for: float | None,
-    protect: list[str],
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staying:
+    """Which backups stay.
+
+    Attributes:
+        keep: How many, the new one included; None: age counts alone.
+        keep_for: How old one may be, in seconds; None: number counts alone.
+        keep_others: How old one that was made for another host may be in any case, in seconds.
+        protect: Paths.
+    """
+
+    keep: int | None
+    keep_for: float | None
+    keep_others: float
+    protect: Sequence[str]
+
+
+def prune(ctx: Context, database: Database, before: Mapping[str, Any], staying: Staying) -> None:
     """Remove old backups of a database. What goes wrong is only said: the new backup is good.
+
+    A run that is open may need its backups. This one is the only open one of its host; of others nothing is known here.
 
     Args:
         ctx: Where.
         database: Of which database.
         before: What was found before the new one was made: `directory`, `database`, `created`.
-        keep: How many stay, the new one included; None: age counts alone.
-        keep_for: How old one may be and stay, in seconds; None: number counts alone.
-        protect: Paths that stay.
+        staying: What is not removed.
     """
     listed = look(ctx, database, "list", {"directory": before["directory"]})
     mine = []
@@ -71,14 +81,17 @@ def prune(
         path, _, text = line.partition("\t")
         manifest = parsed(text)
         if (manifest.get("engine"), manifest.get("database")) == (database.engine, before["database"]):
-            mine.append((str(manifest.get("created")), path, manifest.get("run")))
+            foreign = _host(str(manifest.get("node"))) != _host(ctx.node)
+            mine.append((str(manifest.get("created")), path, manifest.get("run"), foreign))
     mine.sort(reverse=True)
-    staying = {path for _, path, run in mine if run == ctx.run_id} | set(protect)
-    staying |= {path for _, path, _ in mine[: keep or 0]}
-    if keep_for is not None:
-        oldest = datetime.strptime(before["created"], TIME) - timedelta(seconds=keep_for)  # noqa: DTZ007 - all are UTC
-        staying |= {path for created, path, _ in mine if created >= f"{oldest:{TIME}}"}
-    old = [path for _, path, _ in mine if path not in staying]
+    kept = {path for _, path, run, _ in mine if run == ctx.run_id} | set(staying.protect)
+    kept |= {path for _, path, *_ in mine[: staying.keep or 0]}
+    others = _ago(before, staying.keep_others)
+    kept |= {path for created, path, _, foreign in mine if foreign and created >= others}
+    if staying.keep_for is not None:
+        oldest = _ago(before, staying.keep_for)
+        kept |= {path for created, path, *_ in mine if created >= oldest}
+    old = [path for _, path, *_ in mine if path not in kept]
     if not old or listed.truncated:
         return
     try:
@@ -86,4 +99,16 @@ def prune(
     except TaskFailed as error:
         ctx.log(f"old backups stay: {error.message}")
         return
-    ctx.log(f"removed {len(old)} old backups" if removed.ok else f"old backups stay: {reason(removed)}")
+    away = sum(foreign for _, path, _, foreign in mine if path not in kept)
+    told = f"removed {len(old)} old backups" + (f", {away} of them made for other hosts" if away else "")
+    ctx.log(told if removed.ok else f"old backups stay: {reason(removed)}")
+
+
+def _host(node: str) -> str:
+    """The host of a node's name."""
+    return node.rpartition("@")[2]
+
+
+def _ago(before: Mapping[str, Any], seconds: float) -> str:
+    """When it was that long before the new backup, as manifests have it."""
+    return f"{datetime.strptime(before['created'], TIME) - timedelta(seconds=seconds):{TIME}}"  # noqa: DTZ007 - all UTC

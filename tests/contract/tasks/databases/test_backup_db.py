@@ -212,6 +212,19 @@ def test_backups_are_kept_by_number_and_by_age(sqlite, node, policy, left):
     assert Path(outputs["manifest"]) in there
 
 
+def test_backups_made_for_another_host_stay_until_its_run_is_over_for_certain(sqlite, node):
+    sqlite.execute(DATA["sqlite"])
+    manifests = {}
+    for host, days in (("other", 3), ("other", 9), ("localhost", 3)):
+        outputs = node(backup_db, sqlite, sqlite.params(), run_id=f"{host}-{days}", host=host).apply()
+        manifests[host, days] = Path(outputs["manifest"])
+        created(manifests[host, days], f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%dT%H:%M:%SZ}")
+    new = Path(node(backup_db, sqlite, sqlite.params(keep=1)).apply()["manifest"])
+    assert set(new.parent.glob("*.json")) == {new, manifests["other", 3]}
+    newest = Path(node(backup_db, sqlite, sqlite.params(keep=1, keep_others="1h"), run_id="last").apply()["manifest"])
+    assert list(new.parent.glob("*.json")) == [newest]
+
+
 def test_a_missing_database_fails_the_preview(backup):
     missing = backup.again(params={"database": "nowhere"}).plan()
     assert missing.action is Action.FAIL
