@@ -57,9 +57,9 @@ class Told:
 def rounds():
     """All there are. The first 60 have every moment of every task once, and so each 60 after them."""
     kinds = list(itertools.product(WAYS, VICTIMS))
-    for turn, point, at in itertools.product(range(len(kinds)), range(1, POINTS + 1), range(len(TASKS))):
-        way, victim = kinds[(turn + point + at) % len(kinds)]
-        yield Round(task=TASKS[at], point=point, way=way, victim=victim)
+    for turn, n, at in itertools.product(range(len(kinds)), range(POINTS), range(len(TASKS))):
+        way, victim = kinds[(turn + n + at) % len(kinds)]
+        yield Round(task=TASKS[at], point=1 + 7 * n % POINTS, way=way, victim=victim)  # a part is spread, too
 
 
 class Usual:

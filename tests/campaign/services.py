@@ -41,7 +41,10 @@ nothing half done may be left on the host.
 
 | server of | kills | in `stop_server` | `deploy_app` | `start_server` | controller alone | with the runner | wrong |
 |---|---|---|---|---|---|---|---|"""
-AFTERWARDS = "Then: resumed {}, rolled back at once {}, killed in the rollback {} times. Kills that came after the task's end are not counted."
+AFTERWARDS = (
+    "Then: resumed {}, rolled back at once {}, killed in the rollback {} times. Kills that came after the task's end are"
+    f" not counted. All moments on all ways are {len(list(rounds()))} for each kind of server; what is spread over them goes first."
+)
 TURN = POINTS * len(TASKS)
 
 
