@@ -78,7 +78,7 @@ def test_a_dry_run_leaves_a_database_alone_that_a_game_has_open(site):
 def test_a_dry_run_tells_what_would_become_of_every_node(site, command):
     planned = site.opsflow(*command, "--output", "json").json
 
-    assert set(planned) == {"nodes", "rollout"}
+    assert set(planned) == {"nodes", "notices", "rollout"}
     assert planned["rollout"] is None
     nodes = {node["id"]: node for node in planned["nodes"]}
     assert set(nodes) == NODES
