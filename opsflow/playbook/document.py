@@ -7,7 +7,7 @@ from types import TracebackType
 import jinja2
 
 from opsflow.errors import TemplateError
-from opsflow.playbook.sandbox import Sandbox, reason
+from opsflow.playbook.sandbox import Sandbox, joined, reason
 from opsflow.playbook.scope import FAULTS, Scope
 
 _KEPT = 256
@@ -42,7 +42,7 @@ class Documents:
         except _WRONG as error:
             raise TemplateError(f"{name}:{getattr(error, 'lineno', 1)}: {reason(error)}") from error
         try:
-            return "".join(template.root_render_func(template.new_context(scope, shared=True)))
+            return joined(template.root_render_func(template.new_context(scope, shared=True)))
         except (*FAULTS, TemplateError) as error:
             known = isinstance(error, jinja2.TemplateError | TemplateError)
             said = str(error) if known else f"{type(error).__name__}: {error}"

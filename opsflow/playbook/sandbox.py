@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateRuntimeError, UndefinedError
+from jinja2.filters import do_format, do_indent
 from jinja2.runtime import Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
@@ -32,8 +33,16 @@ TESTS = (
     *("eq", "ne", "lt", "le", "gt", "ge", "==", "!=", "<", "<=", ">", ">=", "equalto", "lessthan", "greaterthan"),
 )
 """All tests (`x is defined`)."""
-FUNCTIONS = ("dict", "file", "hosts", "namespace", "range", "secret")
+FUNCTIONS = ("dict", "file", "hosts", "range", "secret")
 """All functions."""
+LARGEST = 16 * 1024 * 1024
+"""Characters of a text, or items of a list, that a template may yield."""
+TURNS = 1_000_000
+"""Numbers that one rendering may get from `range`."""
+_DIGITS = 65_536
+_WIDE = re.compile(r"%[^a-zA-Z%]*?(?:[0-9]{7}|\*)")
+_WIDE_FIELD = re.compile(r"\{[^{}]*:[^{}]*?(?:[0-9]{7}|\{)")
+"""A width that no text has (`%9999999d`, `{:9999999}`), or that comes from elsewhere."""
 _UNKNOWN = re.compile(r"No (filter|test) named '(.*)'\.")
 
 
@@ -74,7 +83,12 @@ class SecretReference:
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """An environment in which a mapping's own keys come before the methods of its type: `outputs.x.items` is data."""
+    """An environment in which a mapping's own keys come before the methods of its type: `outputs.x.items` is data.
+
+    What a slip would make endless (`'x' * 10 ** 12`, a range in a range) is refused before it is made.
+    """
+
+    intercepted_binops = frozenset({"*", "**", "%"})
 
     def __init__(self, *, directory: str, hosts: Callable[[str], Sequence[str]]) -> None:
         super().__init__(undefined=Missing, keep_trailing_newline=True)
@@ -82,7 +96,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self._select = hosts
         self.globals.update(secret=SecretReference, hosts=self._hosts, file=self._file)
         self.filters.update(
-            quote=_quote, tojson=_json, basename=posixpath.basename, dirname=lambda path: posixpath.dirname(path) or "."
+            quote=_quote,
+            tojson=_json,
+            format=_format,
+            indent=_indent,
+            basename=posixpath.basename,
+            dirname=lambda path: posixpath.dirname(path) or ".",
         )
         for names, kept in ((self.filters, FILTERS), (self.tests, TESTS), (self.globals, FUNCTIONS)):
             for name in names.keys() - set(kept):
@@ -90,9 +109,24 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """`obj.attribute` in a template."""
+        if isinstance(obj, str) and attribute.startswith("format") and _WIDE_FIELD.search(obj):
+            raise too_large()
         if isinstance(obj, Mapping) and attribute in obj:
             return obj[attribute]
         return super().getattr(obj, attribute)
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        """`left * right` and the like. Raises `TemplateRuntimeError` if that would be too large."""
+        if _size(operator, left, right) > LARGEST:
+            raise too_large()
+        return super().call_binop(context, operator, left, right)
+
+    def call(self, __context: Any, __obj: Any, *args: Any, **more: Any) -> Any:  # noqa: PYI063 - jinja2's
+        """A call. Raises `TemplateRuntimeError` if it asks for a text of a size that none has: `'x'.ljust(10 ** 9)`."""
+        of_text = isinstance(getattr(__obj, "__self__", None), str)
+        if of_text and any(isinstance(value, int) and value > LARGEST for value in args):
+            raise too_large()
+        return super().call(__context, __obj, *args, **more)
 
     def _hosts(self, pattern: str) -> list[str]:
         try:
@@ -107,6 +141,52 @@ class Sandbox(ImmutableSandboxedEnvironment):
             raise TemplateRuntimeError(f"{path}: {error.strerror}") from error
         except UnicodeDecodeError:
             raise TemplateRuntimeError(f"{path}: not UTF-8") from None
+
+
+def too_large() -> TemplateRuntimeError:
+    """What is told of a template that yields too much."""
+    return TemplateRuntimeError(f"it would yield more than {LARGEST:,} characters, items or digits")
+
+
+def joined(pieces: Iterable[str]) -> str:
+    """The text of a template as it comes. Raises `TemplateRuntimeError` once it is too large."""
+    found: list[str] = []
+    size = 0
+    for piece in pieces:
+        found.append(piece)
+        size += len(piece)
+        if size > LARGEST:
+            raise too_large()
+    return "".join(found)
+
+
+def _size(operator: str, left: Any, right: Any) -> int:
+    """About how large the result would be: characters, items, or digits beyond what numbers have."""
+    numbers = isinstance(left, int) and isinstance(right, int)
+    if operator == "%":
+        return LARGEST + 1 if isinstance(left, str) and _WIDE.search(left) else 0
+    if operator == "**":
+        return LARGEST + 1 if numbers and abs(left).bit_length() * right > _DIGITS else 0
+    if numbers:
+        return LARGEST + 1 if left.bit_length() + right.bit_length() > _DIGITS else 0
+    for many, times in ((left, right), (right, left)):
+        if isinstance(times, int) and isinstance(many, str | list | tuple):
+            return len(many) * times
+    return 0
+
+
+def _format(text: Any, *args: Any, **more: Any) -> str:
+    """`text % args`."""
+    if _WIDE.search(str(text)):
+        raise too_large()
+    return do_format(str(text), *args, **more)
+
+
+def _indent(text: str, width: int | str = 4, first: bool = False, blank: bool = False) -> str:  # noqa: FBT001, FBT002 - jinja2's
+    """Every line but the first further to the right."""
+    if isinstance(width, int) and width * (text.count("\n") + 1) > LARGEST:
+        raise too_large()
+    return do_indent(text, width, first, blank)
 
 
 def reason(error: Exception) -> str:
@@ -145,7 +225,10 @@ def as_data(value: Any, *, final: bool) -> Any:
         case None | bool() | int() | float():
             return value
         case str() | Undefined():
-            return str(value)  # raises if undefined
+            text = str(value)  # raises if undefined
+            if len(text) > LARGEST:
+                raise too_large()
+            return text
         case SecretReference():
             return value.as_data() if final else value
         case date() | time():

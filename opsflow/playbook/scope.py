@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jinja2
+from jinja2.sandbox import safe_range
 
 from opsflow.errors import TemplateError
 from opsflow.model import PART, where_scoped
 from opsflow.params import SECRET_KEY
-from opsflow.playbook.sandbox import Missing, Sandbox, as_data
+from opsflow.playbook.sandbox import TURNS, Missing, Sandbox, as_data
 from opsflow.tomlfile import did_you_mean
 
 FAULTS = (
@@ -43,7 +44,7 @@ class Scope(dict[str, Any]):
     `secret` says what a reference to a secret becomes.
     """
 
-    __slots__ = ("_active", "_compile", "_facts", "_sandbox", "_secret", "_variables")
+    __slots__ = ("_active", "_compile", "_facts", "_sandbox", "_secret", "_turns", "_variables")
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class Scope(dict[str, Any]):
     ) -> None:
         super().__init__()
         self._secret = secret
+        self._turns = 0
         self._sandbox = sandbox
         self._compile = compile_text
         self._variables = variables
@@ -78,7 +80,7 @@ class Scope(dict[str, Any]):
             value = self.part_of(self._variables[name])
             self._active.pop()
         elif name in self._sandbox.globals:
-            value = self._sandbox.globals[name]
+            value = self._range if name == "range" else self._sandbox.globals[name]
         else:
             like = did_you_mean(name, {*self._facts, *self._variables, *self._sandbox.globals})
             value = Missing(f"{name!r} is not defined{'; ' + like if like else ''}", name=name)
@@ -106,6 +108,14 @@ class Scope(dict[str, Any]):
             reason = str(error) if known else f"{type(error).__name__}: {error}"
             where = f"variable `{self._active[-1]}`: " if self._active else ""
             raise TemplateError(f"{where}`{source.strip()}`: {reason}") from error
+
+    def _range(self, *args: int) -> range:
+        """`range`, of which a rendering gets so much: a loop in a loop may go on for days."""
+        found = safe_range(*args)
+        self._turns += len(found)
+        if self._turns > TURNS:
+            raise jinja2.TemplateRuntimeError(f"more than {TURNS:,} numbers of `range`")
+        return found
 
     def _seeing(self, variables: Mapping[str, Any]) -> "Scope":
         """The same facts with other variables: those of the playbook that includes this one."""

@@ -14,7 +14,7 @@ from opsflow.errors import TemplateError
 from opsflow.model import PART, RESERVED_NAMES, conditions, where_scoped
 from opsflow.playbook.document import Documents
 from opsflow.playbook.mentions import mentions
-from opsflow.playbook.sandbox import Sandbox, SecretReference, reason
+from opsflow.playbook.sandbox import Sandbox, SecretReference, joined, reason
 from opsflow.playbook.scope import Scope, is_template
 from opsflow.ports import Keys, References
 
@@ -45,7 +45,7 @@ class _Compiled:
 
     def __call__(self, scope: Scope) -> Any:
         context = self.template.new_context(scope, shared=True)
-        text = "".join(self.template.root_render_func(context))
+        text = joined(self.template.root_render_func(context))
         return context.vars[_VALUE] if self.expression else text
 
 

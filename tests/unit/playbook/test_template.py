@@ -114,6 +114,31 @@ def test_what_templates_do_not_have_is_told_with_what_they_have(render, template
     assert told in caught.value.message
 
 
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ 'x' * 10 ** 12 }}", "{{ 10 ** 9 * names }}", "{{ 10 ** (10 ** 10) }}", "{{ '%999999999d' % 1 }}",
+        "{{ '%*d' % (10 ** 9, 1) }}", "{{ '%999999999d' | format(1) }}", "{{ '{:>999999999}'.format(1) }}",
+        "{{ 'x'.ljust(10 ** 9) }}", "{{ 'x' | indent(10 ** 9, true) }}", "{{ large }}", "{{ large ~ 'x' }}",
+        "{% for i in range(99) %}{{ 'x' * 999999 }}{% endfor %}",
+    ],
+)  # fmt: skip
+def test_what_would_be_too_large_is_refused_before_it_is_made(renderer, template):
+    variables = {"names": ["a"], "large": "{{ half ~ half }}", "half": "{{ 'x' * 9999999 }}"}
+    with pytest.raises(TemplateError, match="more than 16,777,216 characters"):
+        renderer.render(template, variables, {})
+
+
+@pytest.mark.parametrize("template", ["{{ 1 % 3 }}", "{{ 'tel. 1234567: %3d' % 5 }}", "{{ '{:*>4}'.format(1) }}"])
+def test_what_only_looks_large_is_not(render, template):
+    assert len(str(render(template))) < 30
+
+
+def test_a_loop_in_a_loop_comes_to_an_end(renderer):
+    with pytest.raises(TemplateError, match="more than 1,000,000 numbers of `range`"):
+        renderer.render("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", {}, {})
+
+
 @pytest.mark.parametrize("text", ["2.10", "0123", "true", "[1]", "1e3", "None", "{'a': 1}"])
 def test_text_is_never_parsed(renderer, text):
     assert renderer.render(["{{ x }}", "{{ y }}", text], {"x": text, "y": "{{ x }}"}, {}) == [text, text, text]
