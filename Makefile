@@ -6,10 +6,10 @@
 PYTHON = .venv/bin/python
 # Debian keeps sshd, iptables and the like there, which is not on every user's PATH.
 export PATH := $(PATH):/usr/sbin:/sbin
-# More workers than a machine of two cores has: tests wait half of the time, for what they killed to die and the like.
+# Twice as many workers as a machine of two cores has: tests wait half of the time, for what they killed to die and the like.
 # A worker takes a whole file, so that fixtures are made once; in the order of their names, which has those that take
 # minutes before the many short ones of tests/unit: no worker is left alone with a long one at the end.
-PYTEST = $(PYTHON) -m pytest --numprocesses $(or $(JOBS),3) --dist loadfile --no-loadscope-reorder --durations 20
+PYTEST = $(PYTHON) -m pytest --numprocesses $(or $(JOBS),4) --dist loadfile --no-loadscope-reorder --durations 20
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 16
