@@ -42,30 +42,4 @@ keep_acl() { # without what the directory gives to all that is new in it; not ev
     esac
 }
 
-attributes() { # FILE NEW, which its user alone may read; it stays so until its mode is set
-    if command -v setfacl >/dev/null && command -v getfacl >/dev/null; then
-        keep_acl "$1" "$2" || die "cannot set the ACL of $2"
-    fi
-    if command -v setfattr >/dev/null && command -v getfattr >/dev/null; then
-        # Both know it by that name, whatever it is called.
-        attributes "$1" '^user\.' | setfattr --restore=- 3<>"$2" || die "cannot set the attributes of $2"
-    fi
-    case $(ls -dZ "$1" 2>/dev/null) in
-        "" | "?"*) ;;
-        *) chcon --reference="$1" "$2" || die "cannot set the SELinux label of $2" ;;
-    esac
-}
-
-keep_acl() { # without what the directory gives to all that is new in it
-    setfacl -b "$2" || return
-    o_acl=$(getfacl -cp "$1" 2>/dev/null | sed -n '
-        s/[[:space:]]*#.*//
-        s/^mask::.*/mask::---/p
-        /^group:/p
-        /^user:[^:]/p')
-    case $o_acl in
-        *mask::*) printf '%s\n' "$o_acl" | setfacl -M - "$2" ;; # the mode brings the mask
-    esac
-}
-
 attributes() { getfattr -d -e base64 -m "$2" --absolute-names /dev/fd/3 3<"$1" 2>/dev/null; }
