@@ -33,7 +33,11 @@ class LocalPath(str):
     def _resolve(cls, value: str, info: "ValidationInfo") -> "LocalPath":
         # The registry validates with {"directory": ...}; without it (a schema check) the text stays as written.
         directory = (info.context or {}).get("directory")
-        return cls(Path(directory, Path(value).expanduser())) if directory else cls(value)
+        try:
+            path = Path(value).expanduser()
+        except RuntimeError:
+            raise ValueError(f"there is no user `{value.partition('/')[0].removeprefix('~')}`") from None
+        return cls(Path(directory, path)) if directory else cls(value)
 
 
 class LocalFiles:

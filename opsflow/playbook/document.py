@@ -7,12 +7,11 @@ from types import TracebackType
 import jinja2
 
 from opsflow.errors import TemplateError
-from opsflow.playbook.sandbox import Sandbox, joined, reason
+from opsflow.playbook.sandbox import UNREADABLE, Sandbox, joined, reason
 from opsflow.playbook.scope import FAULTS, Scope
 
 _KEPT = 256
 """Compiled documents kept: each is used for all the hosts of a step."""
-_WRONG = (jinja2.TemplateSyntaxError, RecursionError, SyntaxError, ValueError)
 
 
 class Documents:
@@ -39,7 +38,7 @@ class Documents:
         """
         try:
             template = self._compiled(text)
-        except _WRONG as error:
+        except UNREADABLE as error:
             raise TemplateError(f"{name}:{getattr(error, 'lineno', 1)}: {reason(error)}") from error
         try:
             return joined(template.root_render_func(template.new_context(scope, shared=True)))

@@ -53,7 +53,8 @@ def examine(
         problems += border_problems(file, PlaybookFile, error, partial(advice, file))
         with suppress(ValidationError):
             content = PlaybookFile.model_validate(without_wrong_values(file.data, error), extra="ignore")
-    if content is None:
+    # With a slash in its id, which `consistency` tells, an entry would be taken for one within another.
+    if content is None or any("/" in table.id for table in content.step if table.include is not None):
         return None, problems
     scope = rollback_scope or (content.rollout.by if content.rollout else SCOPE_RUN)
     reading = _Reading(file=file, content=content, files=(*above, path), rollback_scope=scope)

@@ -1,6 +1,7 @@
 """What template code runs in: jinja2's sandbox, made strict, with the functions that templates have."""
 
 import json
+import math
 import posixpath
 import re
 import shlex
@@ -9,7 +10,8 @@ from datetime import date, time
 from pathlib import Path
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateRuntimeError, UndefinedError
+from jinja2 import StrictUndefined, TemplateError, TemplateRuntimeError, UndefinedError, nodes
+from jinja2.compiler import CodeGenerator, Frame
 from jinja2.filters import do_format, do_indent
 from jinja2.runtime import Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -43,6 +45,8 @@ _DIGITS = 65_536
 _WIDE = re.compile(r"%[^a-zA-Z%]*?(?:[0-9]{7}|\*)")
 _WIDE_FIELD = re.compile(r"\{[^{}]*:[^{}]*?(?:[0-9]{7}|\{)")
 """A width that no text has (`%9999999d`, `{:9999999}`), or that comes from elsewhere."""
+UNREADABLE = (TemplateError, RecursionError, SyntaxError, ValueError)
+"""What compiling a template can raise: of any kind that jinja2 has, for it works out constants while it compiles."""
 _UNKNOWN = re.compile(r"No (filter|test) named '(.*)'\.")
 
 
@@ -82,12 +86,23 @@ class SecretReference:
         return {SECRET_KEY: self._name}
 
 
+class _Code(CodeGenerator):
+    """Refuses numbers that Python's text has no form for: jinja2 would write down a name, `inf`."""
+
+    def visit_Const(self, node: nodes.Const, frame: Frame) -> None:  # noqa: N802 - jinja2's
+        """Code of a constant."""
+        if isinstance(node.value, float) and not math.isfinite(node.value):
+            self.fail("a number is too large", node.lineno)
+        super().visit_Const(node, frame)
+
+
 class Sandbox(ImmutableSandboxedEnvironment):
     """An environment in which a mapping's own keys come before the methods of its type: `outputs.x.items` is data.
 
     What a slip would make endless (`'x' * 10 ** 12`, a range in a range) is refused before it is made.
     """
 
+    code_generator_class = _Code
     intercepted_binops = frozenset({"*", "**", "%"})
 
     def __init__(self, *, directory: str, hosts: Callable[[str], Sequence[str]]) -> None:
@@ -219,9 +234,12 @@ def as_data(value: Any, *, final: bool) -> Any:
         final: Whether nothing more will be done with it: secrets become data only then.
 
     Raises:
-        jinja2.TemplateRuntimeError: it is, or holds, something undefined or something that is no data.
+        jinja2.TemplateRuntimeError: it is, or holds, something undefined or something that is no data, as an infinite
+            number: JSON has none.
     """
     match value:
+        case float() if not math.isfinite(value):
+            raise TemplateRuntimeError(f"yields {value}, which is no data")
         case None | bool() | int() | float():
             return value
         case str() | Undefined():

@@ -15,6 +15,7 @@ from opsflow.tomlfile import did_you_mean
 FAULTS = (
     jinja2.TemplateError,
     ArithmeticError,
+    AssertionError,
     AttributeError,
     LookupError,
     MemoryError,

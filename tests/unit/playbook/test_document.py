@@ -61,6 +61,9 @@ def test_a_variable_of_the_function_s_name_comes_before_it(document):
         ("x\n{{ broken }}", "game.conf:2: variable `broken`: "),
         ("{% include 'other' %}", "game.conf:1: "),
         ("{{ ''.__class__ }}", "game.conf:1: "),
+        ("{{ ''.__class__ or 1 }}", "game.conf:1: access to attribute '__class__'"),
+        ("a\n{% if port < 1e999 %}\n{% endif %}", "game.conf:2: a number is too large"),
+        ("{{ said | truncate(0) }}", "game.conf:1: AssertionError: "),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(document, text, said):

@@ -49,6 +49,11 @@ class Params(BaseModel):
         ({"service": "a", "engine": "pg"}, ("engine",), "`engine` should be 'mysql' or 'sqlite'"),
         ({"service": "a/b"}, ("service",), "`service`: must not hold a slash"),
         ({"service": "db", "engine": "sqlite"}, (), "sqlite has no service"),
+        (
+            {"service": "a", "source": "~nobody-has-this-name/x"},
+            ("source",),
+            "`source`: there is no user `nobody-has-this-name`",
+        ),
         ({"service": "a", "password": "hunter2"}, ("password",), "`password`: give a reference"),
     ],
 )
