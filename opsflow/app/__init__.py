@@ -11,7 +11,8 @@ from opsflow.app.settings import Settings, settings
 if TYPE_CHECKING:
     from opsflow.app.approving import approve
     from opsflow.app.asking import Answer
-    from opsflow.app.checking import host, hosts, members, picture, playbook_schema, task, tasks, validate
+    from opsflow.app.checking import picture, playbook_schema, task, tasks, validate
+    from opsflow.app.compiling import host, hosts, members
     from opsflow.app.driving import RunSummary
     from opsflow.app.housekeeping import Pruned, Unlocked, export, prune, unlock, upgrade_journal
     from opsflow.app.logs import Logs
@@ -42,11 +43,11 @@ _HOMES = {
     "approve": "opsflow.app.approving",
     "cancel": "opsflow.app.stopping",
     "export": "opsflow.app.housekeeping",
-    "host": "opsflow.app.checking",
-    "hosts": "opsflow.app.checking",
+    "host": "opsflow.app.compiling",
+    "hosts": "opsflow.app.compiling",
     "inventory_schema": "opsflow.inventory.jsonschema",
     "mark": "opsflow.app.marking",
-    "members": "opsflow.app.checking",
+    "members": "opsflow.app.compiling",
     "operator": "opsflow.app.wiring",
     "pause": "opsflow.app.stopping",
     "picture": "opsflow.app.checking",

@@ -8,10 +8,9 @@ from opsflow.app import compiling
 from opsflow.app.request import Request, selected
 from opsflow.app.settings import Settings
 from opsflow.errors import InputError, Problem
-from opsflow.model import GroupMembers, HostExplanation
 from opsflow.plan import Picture, Plan
 from opsflow.playbook.jsonschema import playbook_schema as schema_of_playbooks
-from opsflow.ports import Inventory, Task
+from opsflow.ports import Task
 from opsflow.tomlfile import did_you_mean
 
 
@@ -63,21 +62,6 @@ def task(name: str, settings: Settings) -> Task:
     return found
 
 
-def hosts(inventory: str, settings: Settings) -> Inventory:
-    """What an inventory resolves to."""
-    return compiling.hosts(inventory, settings)
-
-
-def host(inventory: str, name: str, settings: Settings) -> HostExplanation:
-    """A host, and where all that is known of it comes from. Raises `InputError`, also if there is no such host."""
-    return compiling.explained(inventory, name, settings)
-
-
 def playbook_schema(settings: Settings) -> Mapping[str, Any]:
     """JSON Schema of playbooks, the parameters of all tasks included."""
     return schema_of_playbooks(compiling.registry(settings))
-
-
-def members(inventory: str, settings: Settings) -> Mapping[str, GroupMembers]:
-    """What each group of an inventory is made of, `all` first. Raises `InputError`."""
-    return compiling.members(inventory, settings)

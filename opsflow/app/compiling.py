@@ -33,10 +33,10 @@ def hosts(inventory: str, settings: Settings) -> Inventory:
     )
 
 
-def explained(inventory: str, host: str, settings: Settings) -> HostExplanation:
-    """Where all that is known of a host comes from. Raises `InputError`."""
+def host(inventory: str, name: str, settings: Settings) -> HostExplanation:
+    """A host, and where all that is known of it comes from. Raises `InputError`, also if there is no such host."""
     return inventories.explain(
-        inventory, host, project=settings.project, defaults=settings.ssh, renderer=_connection_renderer(settings)
+        inventory, name, project=settings.project, defaults=settings.ssh, renderer=_connection_renderer(settings)
     )
 
 

@@ -7,11 +7,18 @@ from typing import Any
 from opsflow.app import wiring
 from opsflow.app.settings import Settings
 from opsflow.journal import SqlJournal
-from opsflow.model import WELL, BatchRecord, NodeRecord, NodeState, RequestRecord, RollbackRecord, RunRecord
+from opsflow.model import (
+    AT_WORK,
+    UNTOUCHED,
+    WELL,
+    BatchRecord,
+    NodeRecord,
+    NodeState,
+    RequestRecord,
+    RollbackRecord,
+    RunRecord,
+)
 from opsflow.plan import Accepted, Plan, differences
-
-_UNTOUCHED = frozenset({NodeState.PENDING, NodeState.SKIPPED, NodeState.BLOCKED})
-_AT_WORK = frozenset({NodeState.PENDING, NodeState.RUNNING, NodeState.REVERTING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +89,6 @@ def _batches(plan: Mapping[str, Any], nodes: Iterable[NodeRecord]) -> list[Batch
 
 def _batch(number: int, units: Sequence[str], states: Mapping[str, set[NodeState]]) -> BatchRecord:
     every: set[NodeState] = set().union(*(states.get(unit, set()) for unit in units))
-    state = "pending" if every <= _UNTOUCHED else "begun" if every & _AT_WORK else "done"
+    state = "pending" if every <= UNTOUCHED else "begun" if every & AT_WORK else "done"
     failed = tuple(unit for unit in units if state != "pending" and states.get(unit, set()) - WELL)
     return BatchRecord(number=number, units=tuple(units), failed=failed, state=state)

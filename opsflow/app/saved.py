@@ -1,11 +1,8 @@
 """Plans in files: what `plan --out` writes and `apply --plan` runs, if nothing is different then."""
 
 import json
-import os
 import shlex
-import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from opsflow import __version__
 from opsflow.app.changes import Changes
 from opsflow.app.origins import sources
+from opsflow.durable import replaced
 from opsflow.errors import Difference, InputError, PlanDrift, Position, Problem
 from opsflow.events import NodePlanned
 from opsflow.model import Action
@@ -115,16 +113,8 @@ def save(file: Path, plan: Plan, planned: Sequence[NodePlanned], operator: str) 
         actions={node.node: node.action.value for node in planned},
     )
     try:
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=".opsflow-", delete=False) as stream:  # mode 0600
-            try:
-                json.dump(content.model_dump(), stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-                Path(stream.name).replace(file)
-            except BaseException:
-                with suppress(OSError):
-                    Path(stream.name).unlink()
-                raise
+        with replaced(file) as stream:
+            stream.write(json.dumps(content.model_dump()).encode())
     except OSError as error:
         raise InputError(f"{file}: the plan cannot be saved there: {error.strerror}") from error
 

@@ -36,23 +36,13 @@ def show(common: Common, run: Run = None) -> int:
     """Show one run: its nodes, attempts and failures."""
     from opsflow import app
     from opsflow.cli.screen import write_data, write_lines
-    from opsflow.report.data import show_data
+    from opsflow.cli.session import run_document
     from opsflow.report.history import show_lines
     from opsflow.report.text import Paint
 
     found = app.show(run, common.settings())
     if common.machine:
-        data = show_data(
-            found.run,
-            found.nodes,
-            found.rollbacks,
-            found.requests,
-            at_end=found.at_end,
-            accepted=found.accepted,
-            left_out=found.left_out,
-            batches=found.batches,
-        )
-        write_data(data, common)
+        write_data(run_document(found), common)
     else:
         paint = Paint.of(sys.stdout, allowed=not common.no_color)
         lines = show_lines(

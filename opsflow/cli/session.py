@@ -15,6 +15,20 @@ from opsflow.report.text import clean
 from opsflow.tomlfile import project_directory
 
 
+def run_document(detail: app.RunDetail) -> dict[str, object]:
+    """One run in full, as programs read it."""
+    return show_data(
+        detail.run,
+        detail.nodes,
+        detail.rollbacks,
+        detail.requests,
+        at_end=detail.at_end,
+        accepted=detail.accepted,
+        left_out=detail.left_out,
+        batches=detail.batches,
+    )
+
+
 class Session:
     """What a use case of `app` is given, and what is made of its summary.
 
@@ -62,17 +76,7 @@ class Session:
     def _document(self, summary: app.RunSummary) -> dict[str, object]:
         if not self._screen.finished:
             return plan_data(summary.planned, summary.rollout)
-        detail = app.show(summary.run_id, self.settings)
-        return show_data(
-            detail.run,
-            detail.nodes,
-            detail.rollbacks,
-            detail.requests,
-            at_end=detail.at_end,
-            accepted=detail.accepted,
-            left_out=detail.left_out,
-            batches=detail.batches,
-        )
+        return run_document(app.show(summary.run_id, self.settings))
 
     def _last_words(self, summary: app.RunSummary) -> list[str]:
         if not summary.hint or (self._common.output is Output.QUIET and not summary.exit_code):

@@ -1,13 +1,11 @@
 """Files of hosts that become files here."""
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
+from opsflow.durable import replaced
 from opsflow.errors import TaskFailed
 
 
@@ -25,17 +23,8 @@ def received(destination: Path, fetch: Callable[[BinaryIO], str]) -> str:
         destination.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if destination.is_dir():
             raise TaskFailed(f"cannot write {destination}: it is a directory")
-        with tempfile.NamedTemporaryFile(dir=destination.parent, prefix=".opsflow-", delete=False) as stream:
-            try:
-                digest = fetch(cast("BinaryIO", stream))
-                stream.flush()
-                os.fsync(stream.fileno())
-                Path(stream.name).replace(destination)
-            except BaseException:
-                with suppress(OSError):
-                    Path(stream.name).unlink()
-                raise
-        _sync(destination.parent)
+        with replaced(destination) as stream:
+            digest = fetch(stream)
     except (FileExistsError, NotADirectoryError) as error:
         raise TaskFailed(f"cannot write {destination}: a file is where its directory should be") from error
     except OSError as error:
@@ -50,11 +39,3 @@ def has(destination: Path, digest: str) -> bool:
             return hashlib.file_digest(stream, "sha256").hexdigest() == digest
     except OSError:
         return False
-
-
-def _sync(directory: Path) -> None:
-    opened = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

@@ -9,11 +9,7 @@ from opsflow.engine.reverting import say_finished
 from opsflow.engine.rollback import Undo
 from opsflow.engine.run import Run
 from opsflow.events import BatchBegan, RolloutPaused, RolloutStopped
-from opsflow.model import WELL, Failure, NodeState, Phase
-
-_AT_WORK = frozenset({NodeState.PENDING, NodeState.RUNNING, NodeState.REVERTING})
-_UNTOUCHED = frozenset({NodeState.PENDING, NodeState.BLOCKED, NodeState.SKIPPED})
-"""States that a node may come to before its batch begins."""
+from opsflow.model import AT_WORK, UNTOUCHED, WELL, Failure, NodeState, Phase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,13 +114,13 @@ class Rolling:
         return not self._open
 
     def _at_work(self, node: str, unsettled: Collection[str]) -> bool:
-        return self._run.nodes[node].state in _AT_WORK or node in unsettled or self._undo.waiting(node)
+        return self._run.nodes[node].state in AT_WORK or node in unsettled or self._undo.waiting(node)
 
     def _next_waits(self) -> bool:
         """Whether the next stage is still to begin: nothing of it has in an earlier session, and something may."""
         place = self._at + 1
         nodes = [self._run.nodes[node] for node in self._stages[place].nodes]
-        begun = any(node.attempts or node.state not in _UNTOUCHED for node in nodes)
+        begun = any(node.attempts or node.state not in UNTOUCHED for node in nodes)
         return not begun and self._something_may(place)
 
     def _something_may(self, place: int) -> bool:

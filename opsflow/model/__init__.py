@@ -53,6 +53,8 @@ from opsflow.model.records import (
     RunRecord,
 )
 from opsflow.model.states import (
+    AT_WORK,
+    UNTOUCHED,
     WELL,
     Action,
     Asked,
@@ -84,6 +86,7 @@ from opsflow.model.work import (
 )
 
 __all__ = [
+    "AT_WORK",
     "LOCALHOST",
     "PART",
     "PER_ALL",
@@ -92,6 +95,7 @@ __all__ = [
     "RESERVED_NAMES",
     "SCOPE_HOST",
     "SCOPE_RUN",
+    "UNTOUCHED",
     "WELL",
     "WHEN",
     "Action",

@@ -35,6 +35,12 @@ class NodeState(StrEnum):
 WELL = frozenset({NodeState.PENDING, NodeState.RUNNING, NodeState.SUCCEEDED, NodeState.UNCHANGED, NodeState.SKIPPED})
 """States of a node with which nothing has gone wrong."""
 
+AT_WORK = frozenset({NodeState.PENDING, NodeState.RUNNING, NodeState.REVERTING})
+"""States of a node with which something is still to be done."""
+
+UNTOUCHED = frozenset({NodeState.PENDING, NodeState.BLOCKED, NodeState.SKIPPED})
+"""States of a node of which nothing need have begun: it may come to them before its batch begins."""
+
 
 class AttemptState(StrEnum):
     """Where one attempt stands.

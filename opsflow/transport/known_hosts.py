@@ -16,6 +16,8 @@ from pathlib import Path
 from paramiko import HostKeys, PKey, SSHException
 from paramiko.hostkeys import HostKeyEntry, InvalidHostKey
 
+from opsflow.durable import sync_directory
+
 _SPECIAL = frozenset("|*?!")
 _MARKS = {"@revoked": "revoked", "@cert-authority": "authorities"}
 
@@ -88,17 +90,9 @@ def appending(file: Path) -> Iterator[Callable[[str, PKey, bool], None]]:
                 line = line if stream.read(1) == b"\n" else b"\n" + line
             stream.write(line)
             os.fsync(stream)
-            _sync_directory(file.parent)
+            sync_directory(file.parent)
 
         yield append
-
-
-def _sync_directory(directory: Path) -> None:
-    opened = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 def _private(path: str, flags: int) -> int:

@@ -168,7 +168,7 @@ def _content(server, name):
     for table in tables:
         rows = server.execute(f"SELECT COUNT(*) FROM `{table}`", database=name).strip()
         found.append((table, rows, server.execute(f"CHECKSUM TABLE `{table}`", database=name).split()[-1]))
-    shape = "".join(server.execute(f"SHOW CREATE TABLE `{table}`", database=name) for table in [*tables])
+    shape = "".join(server.execute(f"SHOW CREATE TABLE `{table}`", database=name) for table in tables)
     views = server.execute("SELECT COUNT(*), SUM(total) FROM heavy", database=name)
     return {
         "tables": found,

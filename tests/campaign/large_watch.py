@@ -43,33 +43,32 @@ class Watch:
 
     def _watch(self):
         began = time.monotonic()
-        known = {}  # pid: what it was at the last look, and when that was
+        known = {}  # pid: when it was looked at
         while not self._over.is_set():
             now = time.monotonic()
             there = {int(name) for name in os.listdir("/proc") if name.isdigit()}
             for pid in known.keys() - there:
                 del known[pid]
             for pid in there:
-                if now - known.get(pid, ("", 0.0))[1] > 0.01:  # a new one, or one that may be another program by now
-                    known[pid] = self._look(pid, known.get(pid, (None, 0.0))[0]), now
+                if now - known.get(pid, 0.0) > 0.01:  # a new one, or one that may be another program by now
+                    known[pid] = now
+                    self._look(pid)
             self.looks += 1
             self.seconds = time.monotonic() - began
             time.sleep(max(0.001 - (time.monotonic() - now), 0))
 
-    def _look(self, pid, before):
+    def _look(self, pid):
         words = _read(f"/proc/{pid}/cmdline")
         if self._secret in words:
             self.revealed.add(words)
-        if words != before and not self._ours(words):
-            return words
-        if self._ours(words):
-            status = _read(f"/proc/{pid}/status")
-            at = status.find(b"VmHWM:")
-            if at >= 0:
-                program = os.path.basename(words.split(b"\0")[0].decode(errors="replace"))
-                peak = int(status[at + 6 : status.find(b"kB", at)]) / 1024
-                self.peaks[program] = max(peak, self.peaks.get(program, 0.0))
-        return words
+        if not self._ours(words):
+            return
+        status = _read(f"/proc/{pid}/status")
+        at = status.find(b"VmHWM:")
+        if at >= 0:
+            program = os.path.basename(words.split(b"\0")[0].decode(errors="replace"))
+            peak = int(status[at + 6 : status.find(b"kB", at)]) / 1024
+            self.peaks[program] = max(peak, self.peaks.get(program, 0.0))
 
 
 def _read(path):
