@@ -52,6 +52,8 @@ def plan(ctx: Context, params: Params) -> Preview:
     if refusal:
         return Preview.fail(refusal)
     live = found["current"] == f"releases/{release}"
+    if live and found["switching"] and params.phase != "stage":
+        return _completion(params, found, release, sha256)
     if live or (params.phase == "stage" and found["staged"] == "good"):
         outputs = _outputs(params, found["root"], release, sha256, found["previous"])
         return Preview.unchanged(f"{release} is {'live' if live else 'staged'}", outputs=outputs)
@@ -109,15 +111,7 @@ def _refusal(params: Params, found: Answer, release: str, measured: Measured) ->
 
 def _change(params: Params, found: Answer, release: str, sha256: str) -> Preview:
     verb = {"both": "deploy", "stage": "stage", "switch": "switch to"}[params.phase]
-    before = {
-        "root": found["root"],
-        "current": found["current"],
-        "release": release,
-        "sha256": sha256,
-        "stages": found["staged"] != "good",
-        "reuse": bool(found["manifest"]),
-        "fresh": bool(found["fresh"]),
-    }
+    before = _before(found, release, sha256, found["current"])
     hooks = "".join(f" {name}: {command}\n" for name, command in params.hooks().items() if _runs(name, before))
     if params.phase == "stage":
         return Preview.change(f"{verb} {release} in {found['root']}", before=before, diff=hooks)
@@ -127,6 +121,27 @@ def _change(params: Params, found: Answer, release: str, sha256: str) -> Preview
         before=before,
         diff=f"{old}+{params.link} -> releases/{release}\n{hooks}",
     )
+
+
+def _completion(params: Params, found: Answer, release: str, sha256: str) -> Preview:
+    """What a switch that was cut short has not come to: the link points to the release already."""
+    return Preview.change(
+        f"finish the switch to {release} in {found['root']} (from {_id(found['previous']) or 'nothing'})",
+        before=_before(found, release, sha256, found["previous"]),
+        diff=f" after_switch: {params.after_switch}\n" if params.after_switch else "",
+    )
+
+
+def _before(found: Answer, release: str, sha256: str, current: str) -> dict[str, Any]:
+    return {
+        "root": found["root"],
+        "current": current,
+        "release": release,
+        "sha256": sha256,
+        "stages": found["staged"] != "good",
+        "reuse": bool(found["manifest"]),
+        "fresh": bool(found["fresh"]),
+    }
 
 
 def _runs(hook: str, before: Mapping[str, Any]) -> bool:

@@ -1,6 +1,7 @@
 # Releases of an application: releases/ID, shared/, and the link to the release that is live. Needs tar and gzip.
 # A release's marker holds on one line: SHA-256, state, what the link pointed to before. The state is `good`; `raw` until
-# `after_stage` has ended well; `bad` once it was rolled back.
+# `after_stage` has ended well; `switching` while the link is pointed to it, until all that follows is done; `bad` once it
+# was rolled back.
 
 look() {
     say root "$o_root"
@@ -15,6 +16,7 @@ look() {
         say staged no
     elif read_marker "$o_dir"; then
         say staged "$o_state"
+        say switching "$o_switching"
         say sha256 "$o_sum"
         say previous "$o_previous"
     else
@@ -31,8 +33,10 @@ look() {
     done
 }
 
-read_marker() { # DIRECTORY -> o_sum, o_state, o_previous
-    [ -f "$1/.opsflow-release" ] && read -r o_sum o_state o_previous <"$1/.opsflow-release"
+read_marker() { # DIRECTORY -> o_sum, o_state, o_previous; o_switching, if it is a good one of which that is not over
+    o_switching=
+    [ -f "$1/.opsflow-release" ] && read -r o_sum o_state o_previous <"$1/.opsflow-release" || return
+    [ "$o_state" != switching ] || o_state=good o_switching=yes
 }
 
 write_marker() { # DIRECTORY SUM STATE PREVIOUS
@@ -60,9 +64,9 @@ stage() { # the archive is there; the release appears whole or not at all
     [ -z "$o_after_stage" ] || o_first=raw
     write_marker "$o_tmp" "$o_sha256" $o_first ""
     flush
+    rm -f -- "$o_archive"                   # once the release is there, nobody looks for what is left of its coming
     [ ! -e "$o_dir" ] || trash "$o_dir" # a bad one
     mv -- "$o_tmp" "$o_dir" || die "cannot rename $o_tmp"
-    rm -f -- "$o_archive"
     if [ -n "$o_after_stage" ]; then
         hook after_stage "$o_after_stage" "$o_dir"
         write_marker "$o_dir" "$o_sha256" good ""
@@ -88,17 +92,23 @@ link_shared() {
     done
 }
 
-switch() {
-    o_current=$(readlink "$o_at")
-    [ "$o_current" != "releases/$o_release" ] || return 0
-    [ "$o_current" = "$o_before" ] || die "$o_at points to ${o_current:-nothing} now, no longer to ${o_before:-nothing}"
+switch() { # or what an earlier one has left to do
     read_marker "$o_dir" && [ "$o_state" = good ] || die "$o_dir is not there, or no good release"
-    hook before_switch "$o_before_switch" "$o_dir"
-    write_marker "$o_dir" "$o_sum" good "$o_current"
-    point "releases/$o_release"
-    flush
+    o_current=$(readlink "$o_at")
+    if [ "$o_current" = "releases/$o_release" ]; then
+        [ -n "$o_switching" ] || return 0
+        o_current=$o_previous
+    else
+        [ "$o_current" = "$o_before" ] || die "$o_at points to ${o_current:-nothing} now, no longer to ${o_before:-nothing}"
+        hook before_switch "$o_before_switch" "$o_dir"
+        write_marker "$o_dir" "$o_sum" switching "$o_current"
+        point "releases/$o_release"
+        flush
+    fi
+    o_content=$o_sum
     hook after_switch "$o_after_switch" "$o_dir"
     prune
+    write_marker "$o_dir" "$o_content" good "$o_current"
 }
 
 point() { # TARGET

@@ -264,6 +264,28 @@ class TestCrashes:
         task.apply()
         assert held(releases / "2").keys() == {*held(source), "REVISION"}
 
+    def test_after_a_kill_at_any_point_another_execution_completes_it_and_nothing_else_is_left(
+        self, deploy, home, source, releases, killer
+    ):
+        for number in range(1, 80, 2):
+            (source / "new").write_text(f"{number}")
+            task = deploy(f"{number}", keep=1, after_switch='basename "$RELEASE" | tr -d "\\n" >"$APP/reloaded"')
+            killer(number)
+            with suppress(TaskFailed, TransferFailed):
+                task.execute(task.plan())
+            struck = killer.struck
+            killer(0)
+            if (preview := task.plan()).action is Action.CHANGE:  # what sends less may die without harm
+                task.execute(preview)
+            assert task.plan().action is Action.UNCHANGED
+            assert os.readlink(home / "srv/current") == f"releases/{number}"
+            assert (home / "srv/reloaded").read_text() == f"{number}"
+            assert held(releases / f"{number}").keys() == {*held(source), "REVISION"}
+            assert not list(releases.glob(".*")), number
+            if not struck:
+                break
+        assert 20 < number < 80
+
     def test_a_revert_that_is_killed_at_any_point_is_done_by_the_next(self, deploy, home, source, releases, killer):
         deploy("1").apply()
         (source / "new").touch()
