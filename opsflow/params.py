@@ -32,6 +32,8 @@ class LocalPath(str):
     @classmethod
     def _resolve(cls, value: str, info: "ValidationInfo") -> "LocalPath":
         # The registry validates with {"directory": ...}; without it (a schema check) the text stays as written.
+        if "\0" in value:
+            raise ValueError("no path holds a NUL character")
         directory = (info.context or {}).get("directory")
         try:
             path = Path(value).expanduser()
@@ -100,4 +102,4 @@ class Secret:
             return value
         if isinstance(value, Mapping) and set(value) == {SECRET_KEY}:
             return cls(str(value[SECRET_KEY]))
-        raise ValueError("give a reference: {{ secret('env:NAME') }} or {{ secret('file:PATH') }}")
+        raise ValueError("must be a reference: {{ secret('env:NAME') }} or {{ secret('file:PATH') }}")

@@ -2,6 +2,7 @@
 
 import gc
 import resource
+import warnings
 from contextlib import suppress
 from typing import Annotated
 
@@ -23,6 +24,8 @@ def main() -> int:
     # What a command builds lives as long as the command: looking through it for garbage again and again finds none.
     gc.set_threshold(_GARBAGE)
     _allow_files(_FILES)
+    # What Python thinks of a template's code (`{{ 1[0] }}`) is told with its place once it is worked out.
+    warnings.filterwarnings("ignore", category=SyntaxWarning, module="<template>")
     try:
         _program()()
     except SystemExit as end:

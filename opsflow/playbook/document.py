@@ -7,8 +7,8 @@ from types import TracebackType
 import jinja2
 
 from opsflow.errors import TemplateError
-from opsflow.playbook.sandbox import UNREADABLE, Sandbox, joined, reason
-from opsflow.playbook.scope import FAULTS, Scope
+from opsflow.playbook.sandbox import FAULTS, Sandbox, joined, reason
+from opsflow.playbook.scope import Scope
 
 _KEPT = 256
 """Compiled documents kept: each is used for all the hosts of a step."""
@@ -38,13 +38,12 @@ class Documents:
         """
         try:
             template = self._compiled(text)
-        except UNREADABLE as error:
+        except FAULTS as error:
             raise TemplateError(f"{name}:{getattr(error, 'lineno', 1)}: {reason(error)}") from error
         try:
             return joined(template.root_render_func(template.new_context(scope, shared=True)))
         except (*FAULTS, TemplateError) as error:
-            known = isinstance(error, jinja2.TemplateError | TemplateError)
-            said = str(error) if known else f"{type(error).__name__}: {error}"
+            said = error.message if isinstance(error, TemplateError) else reason(error)
             raise TemplateError(f"{name}:{_line(template, error.__traceback__)}: {said}") from error
 
 

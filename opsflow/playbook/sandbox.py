@@ -45,8 +45,20 @@ _DIGITS = 65_536
 _WIDE = re.compile(r"%[^a-zA-Z%]*?(?:[0-9]{7}|\*)")
 _WIDE_FIELD = re.compile(r"\{[^{}]*:[^{}]*?(?:[0-9]{7}|\{)")
 """A width that no text has (`%9999999d`, `{:9999999}`), or that comes from elsewhere."""
-UNREADABLE = (TemplateError, RecursionError, SyntaxError, ValueError)
-"""What compiling a template can raise: of any kind that jinja2 has, for it works out constants while it compiles."""
+FAULTS = (
+    TemplateError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+"""What an expression can raise, also while it is compiled: constants are worked out then."""
+_HALF = re.compile(r"[\ud800-\udfff]")
 _UNKNOWN = re.compile(r"No (filter|test) named '(.*)'\.")
 
 
@@ -91,7 +103,7 @@ class _Code(CodeGenerator):
 
     def visit_Const(self, node: nodes.Const, frame: Frame) -> None:  # noqa: N802 - jinja2's
         """Code of a constant."""
-        if isinstance(node.value, float) and not math.isfinite(node.value):
+        if not _finite(node.value):
             self.fail("a number is too large", node.lineno)
         super().visit_Const(node, frame)
 
@@ -144,18 +156,34 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return super().call(__context, __obj, *args, **more)
 
     def _hosts(self, pattern: str) -> list[str]:
+        if not isinstance(pattern, str):
+            raise TemplateRuntimeError("hosts() takes a pattern: hosts('web')")
         try:
             return list(self._select(pattern))
         except OpsflowError as error:
             raise TemplateRuntimeError(error.message) from error
 
     def _file(self, path: str) -> str:
+        if not isinstance(path, str):
+            raise TemplateRuntimeError("file() takes a path: file('motd.txt')")
         try:
             return local_path(Path(self._directory), path).read_text(encoding="utf-8")
         except OSError as error:
             raise TemplateRuntimeError(f"{path}: {error.strerror}") from error
         except UnicodeDecodeError:
             raise TemplateRuntimeError(f"{path}: not UTF-8") from None
+
+
+def _finite(constant: Any) -> bool:
+    """Whether all numbers of a constant are."""
+    match constant:
+        case float():
+            return math.isfinite(constant)
+        case list() | tuple():
+            return all(map(_finite, constant))
+        case dict():
+            return all(map(_finite, constant)) and all(map(_finite, constant.values()))
+    return True
 
 
 def too_large() -> TemplateRuntimeError:
@@ -172,7 +200,14 @@ def joined(pieces: Iterable[str]) -> str:
         size += len(piece)
         if size > LARGEST:
             raise too_large()
-    return "".join(found)
+    return _whole("".join(found))
+
+
+def _whole(text: str) -> str:
+    """A text, as it is. Raises `TemplateRuntimeError` if no file and no journal can hold it."""
+    if not text.isascii() and _HALF.search(text):
+        raise TemplateRuntimeError("yields half of a character (\\ud800 to \\udfff), which is no text")
+    return text
 
 
 def _size(operator: str, left: Any, right: Any) -> int:
@@ -205,9 +240,11 @@ def _indent(text: str, width: int | str = 4, first: bool = False, blank: bool = 
 
 
 def reason(error: Exception) -> str:
-    """Why a template cannot be read."""
+    """Why a template cannot be read or worked out: what is said of one of `FAULTS`."""
     if isinstance(error, RecursionError):
         return "nested too deeply"
+    if not isinstance(error, TemplateError | SyntaxError):
+        return f"{type(error).__name__}: {error}"
     said = str(getattr(error, "message", error))
     if unknown := _UNKNOWN.fullmatch(said):
         kind, name = unknown.groups()
@@ -246,7 +283,7 @@ def as_data(value: Any, *, final: bool) -> Any:
             text = str(value)  # raises if undefined
             if len(text) > LARGEST:
                 raise too_large()
-            return text
+            return _whole(text)
         case SecretReference():
             return value.as_data() if final else value
         case date() | time():

@@ -9,21 +9,8 @@ from jinja2.sandbox import safe_range
 from opsflow.errors import TemplateError
 from opsflow.model import PART, where_scoped
 from opsflow.params import SECRET_KEY
-from opsflow.playbook.sandbox import TURNS, Missing, Sandbox, as_data
+from opsflow.playbook.sandbox import FAULTS, TURNS, Missing, Sandbox, as_data, reason
 from opsflow.tomlfile import did_you_mean
-
-FAULTS = (
-    jinja2.TemplateError,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""What an expression can raise."""
 
 OF_STEPS = frozenset({"outputs", "steps"})
 """Facts that templates ask by a step's id."""
@@ -105,10 +92,8 @@ class Scope(dict[str, Any]):
         try:
             return as_data(evaluate(self), final=final)
         except FAULTS as error:
-            known = isinstance(error, jinja2.TemplateError)
-            reason = str(error) if known else f"{type(error).__name__}: {error}"
             where = f"variable `{self._active[-1]}`: " if self._active else ""
-            raise TemplateError(f"{where}`{source.strip()}`: {reason}") from error
+            raise TemplateError(f"{where}`{source.strip()}`: {reason(error)}") from error
 
     def _range(self, *args: int) -> range:
         """`range`, of which a rendering gets so much: a loop in a loop may go on for days."""

@@ -14,7 +14,7 @@ from opsflow.errors import TemplateError
 from opsflow.model import PART, RESERVED_NAMES, conditions, where_scoped
 from opsflow.playbook.document import Documents
 from opsflow.playbook.mentions import mentions
-from opsflow.playbook.sandbox import UNREADABLE, Sandbox, SecretReference, joined, reason
+from opsflow.playbook.sandbox import FAULTS, Sandbox, SecretReference, joined, reason
 from opsflow.playbook.scope import Scope, is_template
 from opsflow.ports import Keys, References
 
@@ -189,7 +189,7 @@ def _told(source: str) -> Iterator[None]:
     """What is wrong with a source becomes a `TemplateError`."""
     try:
         yield
-    except UNREADABLE as error:
+    except FAULTS as error:
         raise TemplateError(f"`{source.strip()}`: {reason(error)}") from error
 
 

@@ -63,7 +63,7 @@ def explain(details: Sequence[ErrorDetails], params: Mapping[str, Any], known: S
         said = _message(detail, path, known)
         if said not in found.setdefault(path, []):
             found[path].append(said)
-    return [(path, " or ".join(said) if _is_choice(said) else "; ".join(said)) for path, said in found.items()]
+    return [(path, _either(path, said) if _is_choice(said) else "; ".join(said)) for path, said in found.items()]
 
 
 def describe(model: type[BaseModel], error: ValidationError, params: Mapping[str, Any]) -> str:
@@ -115,7 +115,7 @@ def _message(detail: ErrorDetails, path: Path, known: Sequence[str]) -> str:
     ).removeprefix("Input ")
     if not path:
         return said
-    return f"`{dotted(path)}` {said}" if kind in _SAID or said.startswith("should") else f"`{dotted(path)}`: {said}"
+    return f"`{dotted(path)}`{'' if said.startswith(('should ', 'must be ')) else ':'} {said}"
 
 
 def _unknown_key(key: str, known: Sequence[str]) -> str:
@@ -123,6 +123,12 @@ def _unknown_key(key: str, known: Sequence[str]) -> str:
     if close:
         return f"unknown key `{key}`; did you mean `{close[0]}`?"
     return f"unknown key `{key}`" + (f"; there are: {', '.join(known)}" if known else ": the task takes no parameters")
+
+
+def _either(path: Path, said: Sequence[str]) -> str:
+    """What a value must be, of all that it may be."""
+    first, *others = said
+    return " or ".join((first, *(other.removeprefix(f"`{dotted(path)}` ") for other in others)))
 
 
 def _is_choice(said: Sequence[str]) -> bool:

@@ -63,6 +63,7 @@ def test_a_variable_of_the_function_s_name_comes_before_it(document):
         ("{{ ''.__class__ }}", "game.conf:1: "),
         ("{{ ''.__class__ or 1 }}", "game.conf:1: access to attribute '__class__'"),
         ("a\n{% if port < 1e999 %}\n{% endif %}", "game.conf:2: a number is too large"),
+        ("{{ '\\ud800' }}", "game.conf:1: yields half of a character"),
         ("{{ said | truncate(0) }}", "game.conf:1: AssertionError: "),
     ],
 )

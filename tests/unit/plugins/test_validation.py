@@ -54,7 +54,8 @@ class Params(BaseModel):
             ("source",),
             "`source`: there is no user `nobody-has-this-name`",
         ),
-        ({"service": "a", "password": "hunter2"}, ("password",), "`password`: give a reference"),
+        ({"service": "a", "source": "a\0b"}, ("source",), "`source`: no path holds a NUL character"),
+        ({"service": "a", "password": "hunter2"}, ("password",), "`password` must be a reference: "),
     ],
 )
 def test_what_is_wrong_is_said_at_its_path(params, path, message):
@@ -64,9 +65,10 @@ def test_what_is_wrong_is_said_at_its_path(params, path, message):
     assert "hunter2" not in said
 
 
-def test_both_sides_of_a_union_are_named_once():
+def test_both_sides_of_a_union_are_told_of_one_value():
     ((_, said),) = faults(Params, {"service": "a", "limit": "x"})
-    assert " or `limit` must be a list" in said
+    assert said.endswith(" or must be a list")
+    assert said.count("`limit`") == 1
 
 
 def test_right_parameters_have_no_faults():
