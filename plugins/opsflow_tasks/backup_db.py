@@ -1,6 +1,5 @@
 """Back up a database: a consistent copy, checked, with its SHA-256 and a manifest beside it."""
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -10,7 +9,7 @@ from opsflow import Context, Duration, Preview, TaskFailed, hookimpl
 from opsflow_tasks.databases.backups import PACKERS, TIME, Staying, named, opened, parsed, prune, stem
 from opsflow_tasks.databases.fetching import fetch, fetched, space
 from opsflow_tasks.databases.params import Compression, Database, Plain
-from opsflow_tasks.databases.shell import act, look, reason
+from opsflow_tasks.databases.shell import act, look, reason, tag
 
 idempotent = True
 
@@ -85,8 +84,7 @@ def outputs() -> type[BaseModel]:
 @hookimpl
 def plan(ctx: Context, params: Params) -> Preview:
     """Is the database there, is there space, and has this run made the backup already?"""
-    tag = _tag(ctx)
-    values = {"tag": tag, "directory": params.directory, "packer": PACKERS[params.compress][0]}
+    values = {"directory": params.directory, "packer": PACKERS[params.compress][0]}
     result = look(ctx, params, "look", values, patience=_CHECKING)
     if not result.ok:
         return Preview.fail(f"cannot back up {params.database}: {reason(result)}")
@@ -101,7 +99,7 @@ def plan(ctx: Context, params: Params) -> Preview:
     if trouble := _unfit(ctx, params, facts, needed):
         return Preview.fail(f"cannot back up {params.database}: {trouble}")
     now = ctx.now()
-    name = named(params, tag, ctx.attempt, now, params.compress)
+    name = named(params, tag(ctx), ctx.attempt, now, params.compress)
     locked = "; its tables are locked against writers meanwhile" if facts["loose"] else ""
     return Preview.change(
         f"back up {stem(params)} ({params.engine}, {_human(int(facts['size']))}) to"
@@ -157,20 +155,15 @@ def revert(ctx: Context, params: Params, preview: Preview, outputs: Mapping[str,
     """Remove what was left unfinished. A finished backup is kept."""
     del outputs  # what is on the disk counts
     before = preview.before
-    values = {"directory": before["directory"], "name": before["name"], "scratch": _scratch(ctx)}
-    values["verify"] = params.verify
+    values = {"directory": before["directory"], "scratch": _scratch(ctx), "verify": params.verify}
     gone = act(ctx, params, "forget", values, what=f"clean up after the backup of {params.database}")
     if not gone.ok:
         raise TaskFailed(f"cannot clean up after the backup of {params.database}: {reason(gone)}")
 
 
-def _tag(ctx: Context) -> str:
-    return hashlib.sha256(f"{ctx.run_id}/{ctx.node}".encode()).hexdigest()[:8]
-
-
 def _scratch(ctx: Context) -> str:
     """Name of the database into which a backup is loaded to see whether it can be."""
-    return f"opsflow_verify_{_tag(ctx)}"
+    return f"opsflow_verify_{tag(ctx)}"
 
 
 def _only_fetch(directory: str, outputs: Mapping[str, Any]) -> Preview:

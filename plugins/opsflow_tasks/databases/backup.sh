@@ -5,8 +5,8 @@ pack() { $packer; }
 unpack() { $unpacker; }
 trap '' HUP
 mkdir -p -- "$directory" || exit 1
+leftovers
 work=$directory/.$name.partial
-rm -rf -- "$work"
 trap 'rm -rf -- "$work"' EXIT
 trap 'exit 143' INT TERM PIPE
 mkdir -- "$work" || exit 1
@@ -42,6 +42,9 @@ bytes=$(($(wc -c <"$work/data")))
 } >"$work/manifest" || exit 1
 for file in data manifest; do sync "$work/$file" 2>/dev/null || sync; done
 if [ -f "$work/contents" ]; then mv -f -- "$work/contents" "$directory/$name.contents" || exit 1; fi
-mv -f -- "$work/data" "$directory/$name" && mv -f -- "$work/manifest" "$directory/$name.manifest.json" || exit 1
+# The manifest makes it a backup, so it comes when there is nothing else left to do.
+mv -f -- "$work/data" "$directory/$name" && mv -f -- "$work/manifest" "$directory/.$name.manifest" || exit 1
+rm -rf -- "$work"
+mv -f -- "$directory/.$name.manifest" "$directory/$name.manifest.json" || exit 1
 sync "$directory" 2>/dev/null || sync
 printf 'sha256 %s\nbytes %s\nwritten %s\n' "$sum" "$bytes" "$written"

@@ -1,4 +1,4 @@
-# Expects: nothing. Defines what all scripts here use.
+# Expects: tag (of the run and its node). Defines what all scripts here use.
 set -u
 
 fail() {
@@ -36,6 +36,40 @@ ended() {
     status=
     read -r status 2>/dev/null <"$work/$1.status"
     [ "$status" = 0 ] || fail "$2 failed (exit status ${status:-not recorded})"
+}
+
+# Makes the directory `work` in the directory $1, for what is not to stay.
+workshop() {
+    tidy "$1"
+    work=$(mktemp -d "$1/.opsflow.$tag.$$.XXXXXXXX") || exit 1
+    trap 'rm -rf -- "$work"' EXIT
+    trap 'exit 143' INT TERM PIPE
+}
+
+# Removes from the directory $1 what scripts of this node that were killed have left: its name says whose process made it.
+tidy() {
+    for left in "$1/.opsflow.$tag."*; do
+        maker=${left#"$1/.opsflow.$tag."}
+        [ ! -e "$left" ] || alive "${maker%%.*}" || rm -rf -- "$left"
+    done
+}
+
+# Whether the process $1 is there, and not only its parent's word of it that is not taken.
+alive() {
+    kill -0 "$1" 2>/dev/null || return 1
+    { state=$(cat "/proc/$1/stat"); } 2>/dev/null
+    case ${state##*") "} in [ZX]*) return 1 ;; esac
+}
+
+# Removes from `directory` what attempts of this node left unfinished. A backup with a manifest is a good one.
+leftovers() {
+    rm -rf -- "$directory"/.*-"$tag"-*.partial
+    rm -f -- "$directory"/.*-"$tag"-*.manifest
+    for left in "$directory"/*-"$tag"-*; do
+        data=${left%.manifest.json}
+        data=${data%.contents}
+        [ -f "${data%.restore}.manifest.json" ] || rm -f -- "$left"
+    done
 }
 
 # The manifest $1 on one line, without what may be long.
@@ -108,5 +142,6 @@ differing() {
 
 # The file $1 says from now on what the database holds.
 remember() {
-    present >"$work/present" && told "$work/present" && cp -- "$work/present" "$1.partial" && mv -f -- "$1.partial" "$1"
+    new=${1%/*}/.opsflow.$tag.$$.contents
+    present >"$work/present" && told "$work/present" && cp -- "$work/present" "$new" && mv -f -- "$new" "$1"
 }

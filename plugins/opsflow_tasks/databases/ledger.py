@@ -97,7 +97,8 @@ class Ledger:
         return history
 
     def _look(self) -> History:
-        result = look(self._ctx, self._database, "history", self.programs.queries())
+        values = {"backup": self._backup or "", **self.programs.queries()}
+        result = look(self._ctx, self._database, "history", values)
         if not result.ok:
             raise LedgerError(reason(result))
         if result.truncated:

@@ -75,7 +75,8 @@ inside() { (PGDATABASE=$scratch && "$@"); }
 
 rehearsed() { cat; }
 
-# What empties the database, but for extensions: its schemas, and what is in the one that is always there.
+# What empties the database, but for extensions: its schemas, and what is in the one that is always there. What is inside
+# something else, as the sequence of an identity column, cannot be dropped, and goes with it.
 emptying="SELECT format('DROP SCHEMA %I CASCADE', nspname) FROM pg_namespace n
         WHERE nspname NOT LIKE 'pg\\_%' AND nspname NOT IN ('information_schema', 'public')
             AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_namespace'::regclass AND objid = n.oid AND deptype = 'e')
@@ -85,7 +86,8 @@ emptying="SELECT format('DROP SCHEMA %I CASCADE', nspname) FROM pg_namespace n
             AND o.type IN ('table', 'foreign table', 'view', 'materialized view', 'sequence', 'function', 'procedure',
                 'aggregate', 'type', 'collation', 'conversion', 'operator', 'operator class', 'operator family',
                 'text search parser', 'text search dictionary', 'text search template', 'text search configuration')
-            AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = d.classid AND e.objid = d.objid AND e.deptype = 'e')"
+            AND NOT EXISTS (SELECT FROM pg_depend e
+                WHERE e.classid = d.classid AND e.objid = d.objid AND e.deptype IN ('e', 'i'))"
 
 restore() {
     { unpack <"$backup"; echo $? >"$work/unpack.status"; } | at_its_end || fail "$backup is not a complete dump"

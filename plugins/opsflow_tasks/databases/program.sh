@@ -5,9 +5,7 @@ locking=
 umask 077
 trap '' HUP
 ready
-work=$(mktemp -d "${TMPDIR:-/tmp}/opsflow.XXXXXXXX") || exit 1
-trap 'rm -rf -- "$work"' EXIT
-trap 'exit 143' INT TERM PIPE
+workshop "${TMPDIR:-/tmp}"
 cat >"$work/program" || exit 1
 [ "$(wc -c <"$work/program")" -eq "$bytes" ] || fail "the script did not arrive whole: nothing of it was run"
 written=

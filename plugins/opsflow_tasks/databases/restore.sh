@@ -7,9 +7,7 @@ ready
 [ -f "$backup" ] || fail "there is no $backup"
 [ "$(checksum "$backup")" = "$sum" ] || fail "$backup is not what its manifest says: wrong SHA-256"
 case $backup in *.gz) unpack() { gzip -dc; } ;; *.zst) unpack() { zstd -qdc; } ;; *) unpack() { cat; } ;; esac
-work=$(mktemp -d "${backup%/*}/.restore.XXXXXXXX") || exit 1
-trap 'rm -rf -- "$work"' EXIT
-trap 'exit 143' INT TERM PIPE
+workshop "${backup%/*}"
 if [ -z "$begun" ] && [ "$(cat -- "$backup.restore" 2>/dev/null)" != "$run" ]; then
     [ -f "$backup.contents" ] || fail "there is no $backup.contents, which would tell whether anything was written since"
     written=$(differing "$backup.contents") || exit 1

@@ -1,5 +1,6 @@
 """The scripts for the target: texts beside this file, with the values they expect before them."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -47,6 +48,11 @@ def act(
         raise TaskFailed(f"cannot {what}: {error.hint or 'it took too long'}") from None
 
 
+def tag(ctx: Context) -> str:
+    """What names of files and databases hold that are of this node of this run."""
+    return hashlib.sha256(f"{ctx.run_id}/{ctx.node}".encode()).hexdigest()[:8]
+
+
 def reason(result: CommandResult) -> str:
     """What a script said why it failed: the first lines, where the cause is."""
     lines = [line.strip() for line in result.stderr.splitlines() if line.strip(" ^")]
@@ -62,7 +68,7 @@ def written(stdout: str) -> str:
 
 
 def _script(ctx: Context, database: Database, action: str, values: Values) -> str:
-    given = {"database": database.database, "lock_ms": 15_000, **values}
+    given = {"database": database.database, "tag": tag(ctx), "lock_ms": 15_000, **values}
     assigned = (f"{name}={ctx.quote(value)}" for name, value in given.items())
     return "\n".join((*assigned, connected(ctx, database), *map(_text, ("common", database.engine, action))))
 

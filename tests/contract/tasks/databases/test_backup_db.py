@@ -144,18 +144,21 @@ def test_a_copy_for_which_there_is_no_space_here_is_refused_beforehand(backup, t
     assert "not enough space here in copies: 5 B free" in preview.summary + preview.why
 
 
-def test_a_revert_removes_only_what_is_its_own(backup, home):
-    kept = backup.again(run_id="another").apply()
+@pytest.mark.parametrize("by", ["a revert", "the next attempt"])
+def test_what_a_killed_attempt_left_is_removed_and_nothing_else(backup, home, by):
+    kept = [backup.again(run_id="another").apply()["path"]]
     preview = backup.plan()
     name = preview.before["name"]
     (home / "backups" / f".{name}.partial").mkdir()
     (home / "backups" / f".{name}.partial" / "data").touch()
-    (home / "backups" / name).touch()
-    (home / "backups" / f"{name}.contents").touch()
-    (home / "backups" / "mine.txt").touch()
-    backup.revert(preview)
-    left = [Path(kept[key]).name for key in ("path", "manifest")]
-    assert files(home) == sorted([*left, f"{left[0]}.contents", "mine.txt"])
+    for left in (name, f"{name}.contents", f".{name}.manifest", "mine.txt"):
+        (home / "backups" / left).touch()
+    if by == "a revert":
+        backup.revert(preview)
+    else:
+        kept.append(backup.again(attempt=2).apply()["path"])
+    whole = [Path(path).name + end for path in kept for end in ("", ".contents", ".manifest.json")]
+    assert files(home) == sorted([*whole, "mine.txt"])
 
 
 def test_a_revert_keeps_a_good_backup(backup):

@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import psycopg
 import pymysql
@@ -18,6 +19,7 @@ from opsflow.errors import TaskFailed
 from opsflow.model import Action
 from opsflow_tasks import backup_db, migrate_db
 from opsflow_tasks.databases import ledger
+from opsflow_tasks.databases.shell import tag
 
 SCRIPTS = {
     "0001_tables.sql": "CREATE TABLE a (x INT);\n-- it's; a comment\nCREATE TABLE b (x INT);\n",
@@ -618,6 +620,7 @@ def restorable(migrate, database, project, node):
             "CREATE VIEW v AS SELECT * FROM old; CREATE FUNCTION q(int) RETURNS int LANGUAGE sql AS 'SELECT 1';"
             "CREATE TYPE mood AS ENUM ('ok'); CREATE DOMAIN dom AS int; CREATE SEQUENCE seq; CREATE SCHEMA s;"
             "CREATE MATERIALIZED VIEW mv AS SELECT 1 AS one; CREATE AGGREGATE agg(int) (SFUNC = int4pl, STYPE = int);"
+            "CREATE TYPE span AS RANGE (subtype = int); CREATE TABLE own (i int GENERATED ALWAYS AS IDENTITY, j serial);"
             "CREATE TABLE s.t (m mood, i serial PRIMARY KEY); CREATE OPERATOR === (FUNCTION = int4eq, LEFTARG = int, RIGHTARG = int)"
         )
     for path in (project / "scripts").glob("*.undo.sql"):
@@ -636,6 +639,24 @@ def test_without_undo_a_revert_restores_the_backup_if_that_is_allowed(restorable
     assert (database.dump(), database.tables()) == state
     restorable.revert(preview)
     assert (database.dump(), database.tables()) == state
+
+
+def test_what_a_killed_script_left_is_removed_by_the_next_look_and_what_another_one_uses_is_not(
+    restorable, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    directories = [tmp_path / "tmp", Path(restorable.given["restore_from"]).parent]
+    directories[0].mkdir()
+    mine = tag(restorable.context(None))
+    with subprocess.Popen(["true"]) as killed:
+        os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)  # dead, and nobody has asked for it yet
+        left = [f".opsflow.{mine}.{killed.pid}.aaaa"]
+        used = [f".opsflow.{mine}.{os.getpid()}.aaaa", f".opsflow.01234567.{killed.pid}.aaaa"]
+        for path in (directory / name for directory in directories for name in (*left, *used)):
+            path.mkdir()
+            (path / "data").touch()
+        restorable.plan()
+    assert [sorted(path.name for path in directory.glob(".*")) for directory in directories] == [sorted(used)] * 2
 
 
 @pytest.mark.parametrize("when", ["before the migration", "after it"])
