@@ -1,7 +1,7 @@
 # Everything runs in .venv, which tools/bootstrap.sh makes together with the Debian packages that are missing.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint check bench campaign large faults services simulate clean
+.PHONY: help demo test lint check bench campaign large faults services databases simulate clean
 
 PYTHON = .venv/bin/python
 # Debian keeps sshd, iptables and the like there, which is not on every user's PATH.
@@ -55,6 +55,10 @@ faults: ## kills controllers and their journals for an hour, as root, and writes
 services: ## kills controllers while servers are exchanged, as root, and writes docs/service-kills.md; ARGS="--turns 1" less of it
 	@tools/bootstrap.sh test
 	$(PYTHON) tests/campaign/services.py $(ARGS)
+
+databases: ## kills controllers while databases of 300,000 rows are backed up and migrated, and writes docs/database-kills.md; ARGS="--turns 1" less of it
+	@tools/bootstrap.sh test
+	$(PYTHON) tests/campaign/databases.py $(ARGS)
 
 clean: ## removes what the targets above made
 	rm -rf .venv .demo .cache dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -15,6 +15,7 @@ from several import added_to, expected, put_into
 
 from opsflow.journal import SqlJournal
 from opsflow.model import AttemptState, NodeState
+from opsflow.testing.processes import kill, with_environment
 
 PLUGINS = Path(__file__).parent / "plugins"
 MACHINE, SSHD = "systemd machine", "sshd process"
@@ -54,12 +55,33 @@ class Target:
         """SIGKILL to the sshd processes of the host's sessions."""
         (self.fleet.end_sessions if self.kind == MACHINE else self.fleet.cut)(self.name)
 
+    def end_work(self, *, spared=lambda pid: False):
+        """SIGKILL to all that opsflow runs on the host: its runners, and what they have started; not to what is spared."""
+        if self.kind == MACHINE:
+            found = [pid for pid in self.fleet.processes(self.name) if _came_by_ssh(pid)]
+        else:
+            found = with_environment(self.fleet._mark(self.name))
+        kill(pid for pid in found if not spared(pid) and "sshd" not in command_line(pid)[:1])
+
     def wipe(self):
         """Remove all that steps made."""
         for path in self.home.iterdir():
             if path.name not in {".opsflow", ".ssh"}:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         (self.home / "witness").touch()
+
+
+def command_line(pid):
+    """The words of a process's command line; none if it is gone."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    return []
+
+
+def _came_by_ssh(pid):
+    with suppress(OSError):
+        return b"SSH_CONNECTION=" in Path(f"/proc/{pid}/environ").read_bytes()
+    return False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,11 +17,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from campaign_ground import MACHINE, SSHD, Ground, Target
+from campaign_ground import MACHINE, SSHD, Ground, Target, command_line
 
 from opsflow.model import Host
 from opsflow.testing import MachineFleet, SshdFleet
-from opsflow.testing.processes import kill, processes, with_environment
+from opsflow.testing.processes import kill, processes
 from opsflow.transport.ssh import SshTransport
 
 OLD, NEW = "old", "new"
@@ -196,19 +196,14 @@ class Served:
 
     def kill_runner(self):
         """SIGKILL to all that opsflow runs on the host: its runner, and the task's script. Not to the server."""
-        if self.target.kind == MACHINE:
-            mine = set(self.target.fleet.processes(self.target.name))
-            found = [pid for pid in mine if _came_by_ssh(pid)]
-        else:
-            found = with_environment(self.target.fleet._mark(self.target.name))
-        kill(pid for pid in found if not self._is_server(pid) and "sshd" not in _words(pid)[:1])
+        self.target.end_work(spared=self._is_server)
 
     def end_server(self):
         """SIGKILL to what is left of it."""
         kill(self.servers())
 
     def _is_server(self, pid):
-        words = _words(pid)
+        words = command_line(pid)
         return f"{self.home}/server.pl" in words and str(self.port) in words
 
 
@@ -216,18 +211,6 @@ ASK = (
     'my $s = IO::Socket::INET->new(PeerAddr => "127.0.0.1", PeerPort => shift) or exit;'
     " print $s $_ while <STDIN>; print while <$s>;"
 )
-
-
-def _words(pid):
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-    return []
-
-
-def _came_by_ssh(pid):
-    with suppress(OSError):
-        return b"SSH_CONNECTION=" in Path(f"/proc/{pid}/environ").read_bytes()
-    return False
 
 
 @contextmanager

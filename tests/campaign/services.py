@@ -3,24 +3,21 @@
 A server of every backend is stopped, gets another release, and is started, by the real command line; at 20 moments of every task
 the controller is killed, or that and all that opsflow runs on the host. The server writes down its starts and stops.
 
-Whole: `make services`. Less of it: `make services ARGS="--turns 1"`; a part: `ARGS="--backend systemd --minutes 5"`.
+Whole: `make services`. Less of it: `make services ARGS="--turns 1"`; a part: `ARGS="--only systemd --minutes 5"`.
 """
 
-import argparse
 import itertools
 import sys
-import tempfile
-import time
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from kill_campaign import arguments, campaign, every_moment, publish, side_by_side
+from kills import POINTS, VICTIMS, WAYS, Usual, rounds
 from service_ground import BACKENDS, TASKS, missing, served
-from service_rounds import POINTS, VICTIMS, WAYS, Usual, play, rounds
+from service_rounds import Exchange
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "faults"))
 
@@ -43,39 +40,24 @@ nothing half done may be left on the host.
 |---|---|---|---|---|---|---|---|"""
 AFTERWARDS = (
     "Then: resumed {}, rolled back at once {}, killed in the rollback {} times. Kills that came after the task's end are"
-    f" not counted. All moments on all ways are {len(list(rounds()))} for each kind of server; what is spread over them goes first."
+    f" not counted, but tried again sooner. All moments on all ways are {len(list(rounds(TASKS)))} for each kind of server; what is spread over them goes first."
 )
-TURN = POINTS * len(TASKS)
 
 
-def campaign(one, chosen, *, until=None, say=print):
-    """Rounds on one server; what came of them."""
-    usual, told = Usual(one), []
-    for played in chosen:
-        if until is not None and time.monotonic() > until:
-            break
-        told.append(play(one, usual, played))
-        say("\n".join((told[-1].line(), *(f"  WRONG {what}" for what in told[-1].wrong))))
-    return told
-
-
-def alone(backend, chosen, *, minutes, address):
+def alone(backend, n, directory, chosen, until):
     """A backend's campaign, for a process of its own."""
-    until = None if minutes is None else time.monotonic() + 60 * minutes
-    with (
-        tempfile.TemporaryDirectory(prefix="services-", ignore_cleanup_errors=True) as directory,
-        served(Path(directory), [backend], address=address) as (one,),
-    ):
-        return campaign(one, chosen, until=until, say=partial(print, flush=True))
+    with served(directory, [backend], address=f"127.0.146.{101 + n}") as (server,):
+        one = Exchange(server)
+        return campaign(one, Usual(one), chosen, until=until, say=partial(print, flush=True))
 
 
 def document(told, about):
     """The page with the figures."""
     lines = [INTRODUCTION]
     for backend in BACKENDS:
-        mine = [one for one in told if one.backend == backend and one.hit]
+        mine = [one for one in told if one.name == backend and one.hit]
         tasks, victims = Counter(one.round.task for one in mine), Counter(one.round.victim for one in mine)
-        wrong = sum(bool(one.wrong) for one in told if one.backend == backend)
+        wrong = sum(bool(one.wrong) for one in told if one.name == backend)
         cells = [backend, len(mine), *(tasks[task] for task in TASKS), *(victims[v] for v in VICTIMS), wrong]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     ways = Counter(one.round.way for one in told if one.hit)
@@ -86,31 +68,13 @@ def document(told, about):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turns", type=int, default=6, help=f"how often {TURN} kills for each backend; 6 are all ways")
-    parser.add_argument("--minutes", type=float, default=None, help="no new kill after so many")
-    parser.add_argument("--backend", action="append", choices=BACKENDS, help="only this one; may be repeated")
-    parser.add_argument(
-        "--write", type=Path, default=None, help=f"where the figures go; of all backends: {DOCUMENT.name}"
-    )
-    given = parser.parse_args()
+    turn = every_moment(TASKS)
+    given = arguments(__doc__, BACKENDS, turn, DOCUMENT)
     if reason := machines_missing() or missing():
         sys.exit(f"the campaign needs real machines and a supervisor: {reason}")
-    backends = given.backend or BACKENDS
-    chosen = list(itertools.islice(rounds(), TURN * given.turns))
-    with ProcessPoolExecutor(len(backends), mp_context=get_context("spawn")) as pool:
-        playing = [
-            pool.submit(alone, backend, chosen, minutes=given.minutes, address=f"127.0.146.{101 + n}")
-            for n, backend in enumerate(backends)
-        ]
-        told = [one for played in playing for one in played.result()]
-    text = document(told, surroundings())
-    print("\n" + text)
-    write = given.write or (None if given.backend else DOCUMENT)
-    if write:
-        write.write_text(text)
-    wrong = sum(bool(one.wrong) for one in told)
-    sys.exit(f"{wrong} rounds are not as they must be; they are named above" if wrong else 0)
+    chosen = list(itertools.islice(rounds(TASKS), given.turns and turn * given.turns))
+    told = side_by_side(alone, given, chosen)
+    publish(given, told, document(told, surroundings()))
 
 
 if __name__ == "__main__":

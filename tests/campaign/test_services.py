@@ -3,8 +3,9 @@
 import os
 
 import pytest
+from kills import Round, play
 from service_ground import missing, served
-from service_rounds import Round, play
+from service_rounds import Exchange
 
 BOTH = "controller and runner"
 SHORT = {
@@ -29,7 +30,7 @@ def servers(machines_possible, sshd_possible, tmp_path_factory):
         pytest.skip(reason)
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     with served(tmp_path_factory.mktemp("served"), tuple(SHORT), address=f"127.0.146.{1 + 4 * worker}") as servers:
-        yield {one.backend: one for one in servers}
+        yield {one.backend: Exchange(one) for one in servers}
 
 
 @pytest.mark.parametrize("backend", SHORT)
