@@ -23,9 +23,9 @@ def left(ctx: Context, history: History) -> str:
     if row is None or (row.state == APPLYING and not row.pending and row.by(ctx)):
         return ""
     return (
-        f"{row.name} was left half done by run {row.run_id} ({row.state}, {row.position} of {row.statements}"
-        f" statements): finish that run's rollback, or look what of it is there and say so: mark = {{ {row.version} ="
-        ' "applied" }, "absent", or the number of statements that took effect'
+        f"{row.name} was left half done by run {row.run_id} ({row.progress}): finish that run's"
+        f' rollback, or look what of it is there and say so: mark = {{ {row.version} = "applied" }}, "absent", or the'
+        " number of statements that took effect"
     )
 
 

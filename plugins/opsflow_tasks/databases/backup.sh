@@ -15,6 +15,7 @@ free=$(free_kib "$directory")
 [ "${free:-$needed_kib}" -ge "$needed_kib" ] || fail "not enough space in $directory: $free KiB free, $needed_kib KiB needed"
 ready
 prepare
+[ "$verify" != restore ] || make_scratch
 counts >"$work/rows" || fail "the rows of its tables cannot be counted"
 position >"$work/position" || exit 1
 { produce; echo $? >"$work/produce.status"; } | { pack; echo $? >"$work/pack.status"; } >"$work/data"

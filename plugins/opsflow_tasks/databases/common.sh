@@ -22,13 +22,23 @@ checksum() {
 }
 
 # The KiB that are free where $1 is or will be; nothing if the file system does not say.
-free_kib() {
+free_kib() { df -Pk -- "$(nearest "$1")" | sed -n '2s/^.* \([0-9][0-9]*\)  *[0-9][0-9]*%.*$/\1/p'; }
+
+# What is there of the path $1, beginning with its end.
+nearest() {
     set -- "$1"
-    while [ ! -d "$1" ]; do
+    while [ ! -e "$1" ] && [ ! -L "$1" ]; do
         set -- "${1%/*}"
         set -- "${1:-/}"
     done
-    df -Pk -- "$1" | sed -n '2s/^.* \([0-9][0-9]*\)  *[0-9][0-9]*%.*$/\1/p'
+    printf '%s' "$1"
+}
+
+# Fails if nothing can be made in the directory $1, or it not itself.
+may_write() {
+    there=$(nearest "$1")
+    [ -d "$there" ] || fail "$there is not a directory"
+    [ -w "$there" ] && [ -x "$there" ] || fail "$(id -un) may not write in $there"
 }
 
 # Whether the stage $1 of a pipe, described by $2, ended well: plain sh knows the status of the last stage only.
@@ -75,12 +85,16 @@ leftovers() {
 # The manifest $1 on one line, without what may be long.
 brief() { grep -v '^"rows": ' "$1" | tr -d '\n'; }
 
-# Loads the backup into a database of its own, as a server's restore would, and counts its rows there. What was written
-# to while the backup was made cannot be compared.
-rehearse() {
+# Makes the database that the backup will be tried in. Whether that is allowed is seen before the dump is made.
+make_scratch() {
     dismantle || exit 1
     trap 'dismantle; rm -rf -- "$work"' EXIT
-    erect || fail "a database to try the backup in cannot be made"
+    erect || fail "the database $scratch, to try the backup in, cannot be made: verify = \"restore\" takes the right to"
+}
+
+# Loads the backup into that database, as a server's restore would, and counts its rows there. What was written to while
+# the backup was made cannot be compared.
+rehearse() {
     { unpack <"$work/data"; echo $? >"$work/unpack.status"; } | rehearsed | inside client >/dev/null ||
         fail "the backup cannot be restored"
     ended unpack "reading the backup again"

@@ -43,6 +43,11 @@ class Row:
     node: str
     attempt: int
 
+    @property
+    def progress(self) -> str:
+        """How far it is."""
+        return f"{self.state}, {self.position} of {self.statements} statements"
+
     def by(self, ctx: Context, attempt: int | None = None) -> bool:
         """Whether this run and node began it, in that attempt if one is given."""
         return (self.run_id, self.node) == (ctx.run_id, ctx.node) and attempt in {None, self.attempt}
@@ -97,6 +102,13 @@ class History:
         known = {script.version: script for script in scripts}
         for row in self.rows:
             script = known.get(row.version)
+            if row.state != APPLIED and (script is None or script.checksum != row.checksum):
+                what = "edited" if script else "removed"
+                return (
+                    f"{row.name} was left half done by run {row.run_id} ({row.progress}), and its script was {what}"
+                    f" since: put the old text back; or finish that run's rollback, or take back by hand what is there"
+                    f' of it and say mark = {{ {row.version} = "absent" }}, with which the new text is applied'
+                )
             if script is None:
                 return (
                     f"{row.name}.sql is missing: it was applied on {row.applied_at} by run {row.run_id}; put it"

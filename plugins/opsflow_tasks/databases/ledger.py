@@ -168,7 +168,7 @@ class Ledger:
             raise StateChanged(f"cannot {what}: somebody else migrated the database meanwhile")
         if not place and self.programs.busy in result.stderr:
             raise TaskFailed(
-                f"cannot {what}: another migration held the lock of {self._database.database} for more than"
+                f"cannot {what}: {self.programs.others} held the lock of {self._database.database} for more than"
                 f" {self._lock_timeout:g} s; nothing was done"
             )
         return Failed(place=place, why=_ERROR_PLACE.sub("", reason(result)), refused=REFUSED in result.stderr)

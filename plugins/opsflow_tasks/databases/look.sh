@@ -3,6 +3,7 @@ ready
 command -v "${packer%% *}" >/dev/null 2>&1 || fail "${packer%% *} is not installed"
 about
 directory=$(absolute "$directory")
+may_write "$directory"
 printf 'directory %s\nfree %s\n' "$directory" "$(free_kib "$directory")"
 for manifest in "$directory"/*-"$tag"-*.manifest.json; do
     data=${manifest%.manifest.json}

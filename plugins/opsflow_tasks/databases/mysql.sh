@@ -7,8 +7,11 @@ ready() {
     command -v "$dumper" >/dev/null 2>&1 || fail "neither mariadb-dump nor mysqldump is installed"
 }
 
+# MariaDB's client would say the statement first, and that may be long, before why it failed.
+case $("$sql" --help 2>/dev/null) in *--print-query-on-error*) terse=--skip-print-query-on-error ;; *) terse= ;; esac
+
 client() {
-    connected "$sql" --default-character-set=utf8mb4 --connect-timeout=15 --batch --skip-column-names --raw \
+    connected "$sql" ${terse:+"$terse"} --default-character-set=utf8mb4 --connect-timeout=15 --batch --skip-column-names --raw \
         --unbuffered --database="$database" "$@"
 }
 
@@ -80,7 +83,11 @@ contents() {
 
 erect() { query "CREATE DATABASE \`$scratch\`"; }
 
-dismantle() { query "DROP DATABASE IF EXISTS \`$scratch\`"; }
+# To drop even one that is not there takes the right to.
+dismantle() {
+    there=$(query "SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = '$scratch'") || return 1
+    [ -z "$there" ] || query "DROP DATABASE \`$scratch\`"
+}
 
 inside() { (database=$scratch && "$@"); }
 

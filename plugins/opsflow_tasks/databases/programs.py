@@ -43,6 +43,8 @@ class Programs(ABC):
     """Of the client, for programs."""
     busy: str
     """What the client says, before a script's first statement, when somebody else held the lock for too long."""
+    others = "another migration"
+    """Who may hold that lock."""
 
     def __init__(self, table: str, lock_seconds: float) -> None:
         self.table = table

@@ -11,7 +11,7 @@ from opsflow_tasks.databases.ledger import Ledger, StateChanged
 from opsflow_tasks.databases.params import Database
 from opsflow_tasks.databases.restoring import Written, restore
 from opsflow_tasks.databases.scripts import ScriptError
-from opsflow_tasks.databases.undoing import Undo, by_hand, undo_of
+from opsflow_tasks.databases.undoing import Undo, by_hand, finishing, undo_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,13 @@ class Reverting:
         failed = self.ledger.run(program, f"undo {row.name}")
         if failed:
             where = f", statement {failed.place} of {len(undo.statements)}" if failed.place else ""
-            raise TaskFailed(f"the undo of {row.name} (as stored in {self.ledger.name}){where}: {failed.why}")
+            programs = self.ledger.programs
+            raise TaskFailed(
+                f"the undo of {row.name} (as stored in {self.ledger.name}){where}: {failed.why}",
+                hint=finishing(
+                    undo, failed.place, programs.table, self.ctx.run_id, atomic=programs.atomic(undo.statements)
+                ),
+            )
         return replace(history, rows=tuple(r for r in history.rows if r.version != row.version))
 
     def _forget(self) -> None:

@@ -2,17 +2,25 @@
 
 import hashlib
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from opsflow_tasks.databases.dialects import Dialect
 from opsflow_tasks.databases.sql import SqlError, check, first_word, split
 
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 _NAME = re.compile(r"(\d{1,18})_[A-Za-z0-9][A-Za-z0-9_-]*(\.up|\.undo|\.down|\.verify)?\.sql")
 _FLYWAY = re.compile(r"([VU])(\d{1,18})__[A-Za-z0-9][A-Za-z0-9_-]*(\.verify)?\.sql")
 _KINDS = {"": "do", ".up": "do", "V": "do", ".undo": "undo", ".down": "undo", "U": "undo", ".verify": "verify"}
 _LARGEST_UNDO = 256 * 1024
 """Bytes; an undo text is read back from the database through the output of a command, which is bounded."""
+
+
+_TOLD = 8
+"""How many scripts that cannot be used are told at once."""
 
 
 class ScriptError(ValueError):
@@ -54,7 +62,7 @@ def load(directory: str, dialect: Dialect) -> tuple[Script, ...]:
         ScriptError: the directory or a file in it cannot be used.
     """
     files = _files(Path(directory))
-    return tuple(_script(version, files[version], dialect) for version in sorted(files))
+    return tuple(_each(lambda version: _script(version, files[version], dialect), sorted(files)))
 
 
 def statements(text: str, dialect: Dialect, where: str) -> tuple[str, ...]:
@@ -78,6 +86,20 @@ def statements(text: str, dialect: Dialect, where: str) -> tuple[str, ...]:
     return found
 
 
+def _each(read: Callable[[_T], _R], items: Iterable[_T]) -> list[_R]:
+    """What is read of each. What cannot be is told together."""
+    found, wrong = [], []
+    for item in items:
+        try:
+            found.append(read(item))
+        except ScriptError as error:
+            wrong.append(str(error))
+    if wrong:
+        more = f"; and {len(wrong) - _TOLD} more" if len(wrong) > _TOLD else ""
+        raise ScriptError("; ".join(wrong[:_TOLD]) + more)
+    return found
+
+
 def _files(directory: Path) -> dict[int, dict[str, Path]]:
     """Files by version, then by kind: `do`, `undo`, `verify`."""
     found: dict[int, dict[str, Path]] = {}
@@ -85,8 +107,7 @@ def _files(directory: Path) -> dict[int, dict[str, Path]]:
         paths = sorted(path for path in directory.iterdir() if path.suffix == ".sql")
     except OSError as error:
         raise ScriptError(f"{directory}: {error.strerror}") from None
-    for path in paths:
-        version, kind = _named(path)
+    for path, (version, kind) in zip(paths, _each(_named, paths), strict=True):
         kinds = found.setdefault(version, {})
         if kind in kinds:
             raise ScriptError(f"{path.name} and {kinds[kind].name} have the same version")
@@ -145,8 +166,11 @@ def _script(version: int, kinds: dict[str, Path], dialect: Dialect) -> Script:
 def _read(path: Path) -> str:
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ScriptError(f"{path.name}: {error}") from None
+    except OSError as error:
+        raise ScriptError(f"{path.name}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ScriptError(f"{path.name}: line {line}: byte 0x{error.object[error.start]:02x} is not UTF-8") from None
     if "\0" in text:
         raise ScriptError(f"{path.name}: holds a NUL character")
     return text

@@ -24,6 +24,7 @@ class SqlitePrograms(Programs):
     dialect = SQLITE
     options = ""
     busy = "database is locked"
+    others = "somebody else"
 
     def atomic(self, statements: Sequence[str]) -> bool:
         """See `Programs`."""

@@ -60,6 +60,21 @@ def undo_of(row: Row, text: str | None, dialect: Dialect) -> Undo:
     return Undo(row=row, statements=found, offset=row.statements - row.position, trouble=trouble)
 
 
+def finishing(undo: Undo, place: str, table: str, run_id: str, *, atomic: bool) -> str:
+    """What a person can do about an undo script that failed at a statement; empty if it never came to one."""
+    if not place:
+        return ""
+    row, total = undo.row, len(undo.statements)
+    begun = ""
+    if row.position < row.statements:
+        begun = f"{row.name} had come to statement {row.position} of {row.statements}: so much of its undo is run\n"
+    rest = f"statements {1 if atomic else place} to {total}"
+    return (
+        f"{begun}mend what it failed at, then: opsflow rollback {run_id}\nor do by hand what {rest} of that undo were"
+        f" to do, then: DELETE FROM {table} WHERE version = {row.version}; and opsflow rollback {run_id}"
+    )
+
+
 def by_hand(undos: Sequence[Undo], table: str, run_id: str) -> str:
     """The exact steps for a person, newest version first."""
     steps: list[str] = []

@@ -79,10 +79,12 @@ def verdicts(
         else:
             changed.append(_marked(ctx, row, mark))
     if repair:
-        settled = [row for row in history.rows if row.state == APPLIED]
+        marked = {row.version: row for row in changed}
+        settled = [row for row in (marked.get(row.version, row) for row in history.rows) if row.state == APPLIED]
         gone += [row for row in settled if row.version not in known]
         edited = [row for row in settled if row.version in known and row.checksum != known[row.version].checksum]
-        changed += [replace(row, checksum=known[row.version].checksum) for row in edited]
+        marked |= {row.version: replace(row, checksum=known[row.version].checksum) for row in edited}
+        changed = list(marked.values())
     return Verdicts(changed=tuple(changed), added=tuple(added), gone=tuple(gone))
 
 

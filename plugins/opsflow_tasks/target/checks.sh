@@ -27,11 +27,11 @@ bound() { # SECONDS: what is asked next gets at most so many, and none after o_u
 greets() {
     bound 5
     can_talk "$o_peer" "$o_port" || die "port $o_port cannot be talked to: $o_nobody"
-    o_first=$(talk "$o_peer" "$o_port" first "$o_most" </dev/null 2>&1 | head -n 1 | tr -d '[:cntrl:]')
-    case $o_first in
+    o_greeting=$(talk "$o_peer" "$o_port" first "$o_most" </dev/null 2>&1 | head -n 1 | tr -d '[:cntrl:]')
+    case $o_greeting in
         *"$o_banner"*) ;;
         "") o_why="port $o_port says nothing, not \"$o_banner\"" ;;
-        *) o_why="port $o_port says \"$o_first\", not \"$o_banner\"" ;;
+        *) o_why="port $o_port says \"$o_greeting\", not \"$o_banner\"" ;;
     esac
     [ -z "$o_why" ]
 }

@@ -2,7 +2,7 @@
 # A log is waited for (no file yet), read on (it grew), truncated (what stood before the mark is not there any more: from its
 # beginning), or rotated (another file has its name: the rest of the old one, which is held open, and then the new one).
 
-o_most=65536 # bytes that are looked through
+o_log_most=65536 # bytes that are looked through
 
 mark_log() { # -> o_marked, and what log_since needs; descriptor 8: the file from here on
     o_marked=yes o_mark_file='' o_mark_size=0
@@ -30,14 +30,14 @@ before_mark() { # -> o_sum of the last bytes before the mark
 
 log_since() { # what was written since mark_log; its end if that was not called
     log_file
-    o_since=$o_most
+    o_since=$o_log_most
     if [ -n "$o_marked" ] && [ -n "$o_mark_file" ]; then
         before_mark
         if [ "$o_file" != "$o_mark_file" ]; then
-            cat <&8 | tail -c "$o_most"
+            cat <&8 | tail -c "$o_log_most"
         elif [ "$o_size" -ge "$o_mark_size" ] && [ "$o_sum" = "$o_mark_sum" ]; then
             o_since=$((o_size - o_mark_size))
-            [ "$o_since" -lt "$o_most" ] || o_since=$o_most
+            [ "$o_since" -lt "$o_log_most" ] || o_since=$o_log_most
         fi
     fi
     [ "$o_since" = 0 ] || tail -c "$o_since" -- "$o_log" 2>/dev/null

@@ -83,6 +83,23 @@ def test_a_failed_start_shows_the_lines_of_this_start_only(drive, home):
     assert "last year" not in failure.value.hint
 
 
+def test_a_failed_start_shows_whole_lines_also_if_it_was_asked_how_it_is(drive, home):
+    task = drive(
+        start_server,
+        service="x",
+        pidfile="pid",
+        log="log",
+        http="http://127.0.0.1:9/",
+        timeout="500ms",
+        command="sh -c 'echo cannot reach the login database; exec sleep 60'",
+    )
+    preview = task.plan()
+    with pytest.raises(TaskFailed, match="does not answer") as failure:
+        task.execute(preview)
+    assert "cannot reach the login database" in failure.value.hint
+    task.revert(preview)
+
+
 def test_a_failed_start_that_rotates_its_log_shows_both_parts(drive, home):
     (home / "log").write_text("a fault of last year\n")
     program = "sh -c 'echo cannot; mv log log.1; echo at all >log; exit 7'"

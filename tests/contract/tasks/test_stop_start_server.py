@@ -256,6 +256,18 @@ class TestStartServer:
             task.execute(preview)
         task.revert(preview)
 
+    def test_a_server_that_greets_stays_up(self, drive, daemon, home, port):
+        (home / "greets.py").write_text(
+            f"import socket\nserver = socket.create_server(('127.0.0.1', {port}))\n"
+            "while True:\n    server.accept()[0].sendall(b'GAME 2.4 ready\\n')\n"
+        )
+        command = f"{sys.executable} greets.py"
+        task = drive(start_server, **{**daemon, "command": command, "banner": "GAME 2.4", "passes": 3, "every": "10ms"})
+        preview = task.plan()
+        assert task.execute(preview)["pid"]
+        task.revert(preview)
+        assert not is_open(port)
+
     @pytest.mark.parametrize("without", [(), ("curl",)], ids=["curl", "wget"])
     def test_http_checks_status_and_body(self, drive, daemon, without, hide):
         hide(*without)

@@ -363,6 +363,30 @@ def test_a_backup_can_be_tried_by_restoring_it(server, node):
     assert backup.plan().outputs == outputs
 
 
+def test_an_account_that_may_not_make_the_scratch_database_is_told_before_the_dump_and_its_revert_needs_nobody(
+    server, node, shim, tmp_path
+):
+    server.execute(DATA[server.engine])
+    if server.engine == "mysql":
+        server.server.execute(
+            "CREATE OR REPLACE USER 'poor'@'127.0.0.1' IDENTIFIED BY 'poor-4711';"
+            f" GRANT SELECT, LOCK TABLES, SHOW VIEW, TRIGGER, EVENT ON {server.quoted}.* TO 'poor'@'127.0.0.1'"
+        )
+    else:
+        server.server.execute("DROP ROLE IF EXISTS poor")
+        server.server.execute("CREATE ROLE poor LOGIN PASSWORD 'poor-4711' IN ROLE pg_read_all_data")
+    server.secrets = {"env:POOR": "poor-4711"}
+    connection = server.params()["connection"] | {"user": "poor", "password": {"$secret": "env:POOR"}}
+    shim(DUMPERS[server.engine], f'case "$*" in *version*) ;; *) touch {tmp_path}/dumped ;; esac; exec "$real" "$@"')
+    backup = node(backup_db, server, server.params(verify="restore", connection=connection))
+    preview = backup.plan()
+    with pytest.raises(TaskFailed, match=r"(denied|permission).*to try the backup in, cannot be made"):
+        backup.execute(preview)
+    assert not (tmp_path / "dumped").exists()
+    backup.revert(preview)
+    assert files(server.home) == []
+
+
 def test_events_are_in_a_backup_but_do_not_go_off_where_it_is_tried(mysql, node, shim):
     mysql.server.create("plain")  # odd names keep mariadb-dump from events
     mysql.execute("CREATE TABLE t (x INT); CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO DELETE FROM t", "plain")
@@ -522,6 +546,15 @@ def test_a_stage_that_is_killed_in_an_sqlite_backup_is_noticed(sqlite, node, tmp
     with pytest.raises(TaskFailed, match=r"writing the backup failed \(exit status 137\)"):
         node(backup_db, sqlite, sqlite.params()).apply()
     assert files(sqlite.home) == []
+
+
+def test_a_directory_that_cannot_be_written_fails_the_preview(sqlite, node, small_disk):
+    (sqlite.home / "file").touch()
+    why = node(backup_db, sqlite, sqlite.params(directory="file/backups")).plan().why
+    assert "/file is not a directory" in why
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    why = node(backup_db, sqlite, sqlite.params(directory=f"{small_disk}/new")).plan().why
+    assert f"may not write in {small_disk}" in why
 
 
 def test_too_little_space_fails_the_preview(database, node, small_disk):

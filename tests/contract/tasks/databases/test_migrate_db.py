@@ -227,7 +227,7 @@ def test_a_script_that_fails_in_the_middle_is_told_and_reverted(migrate, databas
     only(project, BROKEN)
     state = database.dump(), database.tables()
     preview = migrate.plan()
-    with pytest.raises(TaskFailed, match=r"0001_five\.sql, statement 3 of 5: .*nowhere"):
+    with pytest.raises(TaskFailed, match=r"0001_five\.sql, statement 3 of 5: .*nowhere.* exist|no such table: nowhere"):
         migrate.execute(preview)
     migrate.revert(preview)
     assert (database.dump(), database.tables()) == state
@@ -277,6 +277,21 @@ def test_a_half_applied_script_whose_undo_does_not_mirror_it_needs_a_person(half
         migrate.revert(preview)
     assert "1. 0001_five: undo its first 2 of 5 statements by hand, then: DELETE FROM" in caught.value.hint
     assert "2. then: opsflow rollback 20261124T213000Z-aaaa" in caught.value.hint
+    mysql.execute("DROP TABLE a; DELETE FROM opsflow_migrations WHERE version = 1;")
+    migrate.revert(preview)
+    assert mysql.tables() == []
+
+
+def test_an_undo_that_fails_tells_what_is_left_to_do(half, mysql):
+    migrate, preview = half
+    mysql.execute("UPDATE opsflow_migrations SET undo_sql = 'DO 1; DO 2; DO 3; DROP TABLE missing; DROP TABLE a'")
+    for _ in range(2):
+        with pytest.raises(
+            TaskFailed, match=r"the undo of 0001_five .*, statement 4 of 5: ERROR 1051 .*missing'"
+        ) as caught:
+            migrate.revert(preview)
+        assert "0001_five had come to statement 2 of 5" in caught.value.hint
+        assert "do by hand what statements 4 to 5 of that undo were to do, then: DELETE FROM" in caught.value.hint
     mysql.execute("DROP TABLE a; DELETE FROM opsflow_migrations WHERE version = 1;")
     migrate.revert(preview)
     assert mysql.tables() == []
@@ -392,6 +407,11 @@ def test_a_script_edited_after_the_plan_is_not_applied(migrate, project, databas
         ({"0003_x.sql": "SELECT 'open"}, "line 1: ' has no end"),
         ({"0003_x.sql": "SELECT 1;\nCOMMIT;"}, "0003_x.sql: statement 2 is COMMIT"),
         ({"0003_x.sql": "SELECT 1", "0003_x.verify.sql": "DELETE FROM a"}, "0003_x.verify.sql: may only hold SELECT"),
+        (
+            {"0003_x.sql": "", "0004_y.sql": "SELECT 'a"},
+            "0003_x.sql: there is no statement in it; 0004_y.sql: line 1: '",
+        ),
+        ({"three.sql": "", "four.sql": ""}, "numbers are whole, from 1; three.sql: scripts are"),
     ],
 )
 def test_a_script_that_cannot_be_used_is_named(sqlite, node, project, scripts, message):
@@ -401,6 +421,13 @@ def test_a_script_that_cannot_be_used_is_named(sqlite, node, project, scripts, m
     ).plan()
     assert preview.action is Action.FAIL
     assert message in preview.why
+
+
+def test_a_script_that_cannot_be_read_is_named(sqlite, node, project):
+    (project / "scripts" / "0003_x.sql").write_bytes(b"SELECT 1;\nSELECT '\xe4'")
+    (project / "scripts" / "0004_y.sql").mkdir()
+    why = node(migrate_db, sqlite, sqlite.params(scripts="scripts"), project=project).plan().why
+    assert "0003_x.sql: line 2: byte 0xe4 is not UTF-8; 0004_y.sql: Is a directory" in why
 
 
 @pytest.mark.parametrize(
@@ -538,7 +565,10 @@ def test_a_migration_waits_for_one_in_the_middle_of_a_script(mysql, node, projec
 def test_a_lock_that_is_held_too_long_fails_with_nothing_done(migrate, database):
     impatient = migrate.again(params={"lock_timeout": "1s"})
     preview = impatient.plan()
-    with holding(database), pytest.raises(TaskFailed, match=r"another migration held the lock .* for more than 1 s"):
+    with (
+        holding(database),
+        pytest.raises(TaskFailed, match=r"(another migration|somebody else) held the lock .* for more than 1 s"),
+    ):
         impatient.execute(preview)
     assert database.tables() == ["old"]
 

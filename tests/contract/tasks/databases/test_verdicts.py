@@ -93,6 +93,29 @@ def test_what_the_operator_has_finished_is_applied(dirty, mysql):
     assert other.plan().action is Action.UNCHANGED
 
 
+def test_a_half_done_script_that_was_edited_is_told_as_that_and_its_new_text_is_applied_once_it_is_absent(
+    migrate, dirty, mysql
+):
+    mended = FIVE | {"1_five.sql": "CREATE TABLE a (x INT)", "1_five.undo.sql": "DROP TABLE a"}
+    why = migrate(mysql, mended).plan().why
+    assert "1_five was left half done by run 20261124T213000Z-aaaa (applying, 2 of 5 statements)" in why
+    assert "edited since: put the old text back; or finish that run's rollback, or take back by hand" in why
+    mysql.execute("DROP TABLE a")
+    other = migrate(mysql, mended, mark={1: "absent"}).again(run_id="other")
+    preview = other.plan()
+    assert other.execute(preview) == {"version": 1, "applied": [1]}
+    other.revert(preview)  # by the undo of the new text
+    assert mysql.tables() == ["opsflow_migrations"]
+
+
+def test_a_half_done_script_that_was_finished_by_hand_may_be_edited_meanwhile(migrate, dirty, mysql):
+    mysql.execute("CREATE TABLE d (x INT); CREATE TABLE e (x INT)")
+    mended = FIVE | {"1_five.sql": FIVE["1_five.sql"].replace("INSERT INTO nowhere VALUES (1);", "")}
+    other = migrate(mysql, mended, mark={1: "applied"}, repair=True).again(run_id="other")
+    assert other.apply() == {"version": 1, "applied": []}
+    assert migrate(mysql, mended).plan().action is Action.UNCHANGED
+
+
 @pytest.mark.parametrize(
     ("mark", "message"),
     [({1: 6}, "1_five has 5 statements"), ({9: "absent"}, "mark: there is no script of version 9")],
