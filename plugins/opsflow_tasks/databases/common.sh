@@ -64,7 +64,7 @@ tidy() {
     done
 }
 
-# Whether the process $1 is there, and not only its parent's word of it that is not taken.
+# Whether the process $1 runs. One that is dead, and whose parent has not asked for it yet, does not.
 alive() {
     kill -0 "$1" 2>/dev/null || return 1
     { state=$(cat "/proc/$1/stat"); } 2>/dev/null
