@@ -111,9 +111,7 @@ def maintain(directory, mebibytes, *, first_address="127.0.149.1"):
         before = [_content(server, name) for name in _names()]
         secret = {"GAME_PASSWORD": SECRET}
         mark = str(directory).encode()
-        with Watch(
-            SECRET, lambda words: b"mariadbd" not in words and any(one in words for one in (mark, *_PROGRAMS))
-        ) as watch:
+        with Watch(SECRET, (mark, *_PROGRAMS), b"mariadbd") as watch:
             for host in HOSTS:
                 site.on(host, "broken").touch()
             back = _timed(
@@ -131,9 +129,9 @@ def maintain(directory, mebibytes, *, first_address="127.0.149.1"):
             back=back,
             equal=put_back == before,
             copied=all(Path(one["fetched"]).read_bytes() == Path(one["path"]).read_bytes() for one in outputs),
-            peaks=watch.peaks,
-            looks=watch.rate,
-            revealed=sorted(watch.revealed),
+            peaks=watch.seen.peaks,
+            looks=watch.seen.rate,
+            revealed=sorted(watch.seen.revealed),
             found=[str(path) for path in _files(directory) if SECRET.encode() in path.read_bytes()],
         )
 

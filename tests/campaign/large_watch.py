@@ -1,74 +1,101 @@
 """Looks at all processes a thousand times a second: how much memory each had, and whether a secret stood in its words."""
 
 import os
-import threading
 import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+
+_PERIOD = 0.001
+_AGAIN = 0.1
+"""Seconds after which every process is looked at again; a young one, which may be another program by then, much sooner."""
 
 
-class Watch:
-    """Watches every process of the machine while its block lasts.
-
-    Args:
-        secret: What may stand in no command line.
-        ours: Whether a process counts, by its command line.
+@dataclass(kw_only=True)
+class Seen:
+    """What was seen.
 
     Attributes:
-        looks: How often it looked.
+        looks: How often it looked at the list of processes.
+        seconds: For how long.
         revealed: Command lines in which the secret stood.
         peaks: The most memory that a process of a program had, in MiB, by the program's name.
     """
 
-    def __init__(self, secret, ours):
-        self._secret = secret.encode()
-        self._ours = ours
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-        self.looks = 0
-        self.seconds = 0.0
-        self.revealed = set()
-        self.peaks = {}
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._over.set()
-        self._thread.join()
+    looks: int = 0
+    seconds: float = 0.0
+    revealed: set = field(default_factory=set)
+    peaks: dict = field(default_factory=dict)
 
     @property
     def rate(self):
         """Looks per second."""
         return self.looks / self.seconds
 
-    def _watch(self):
-        began = time.monotonic()
-        known = {}  # pid: when it was looked at
-        while not self._over.is_set():
-            now = time.monotonic()
-            there = {int(name) for name in os.listdir("/proc") if name.isdigit()}
-            for pid in known.keys() - there:
-                del known[pid]
-            for pid in there:
-                if now - known.get(pid, 0.0) > 0.01:  # a new one, or one that may be another program by now
-                    known[pid] = now
-                    self._look(pid)
-            self.looks += 1
-            self.seconds = time.monotonic() - began
-            time.sleep(max(0.001 - (time.monotonic() - now), 0))
 
-    def _look(self, pid):
-        words = _read(f"/proc/{pid}/cmdline")
-        if self._secret in words:
-            self.revealed.add(words)
-        if not self._ours(words):
-            return
-        status = _read(f"/proc/{pid}/status")
-        at = status.find(b"VmHWM:")
-        if at >= 0:
-            program = os.path.basename(words.split(b"\0")[0].decode(errors="replace"))
-            peak = int(status[at + 6 : status.find(b"kB", at)]) / 1024
-            self.peaks[program] = max(peak, self.peaks.get(program, 0.0))
+class Watch:
+    """Watches every process of the machine while its block lasts, from a process of its own that comes first.
+
+    Args:
+        secret: What may stand in no command line.
+        counted: A process counts whose command line holds one of these.
+        without: But not if it holds this.
+
+    Attributes:
+        seen: What it saw, once the block has ended.
+    """
+
+    def __init__(self, secret, counted, without):
+        processes = get_context("spawn")
+        self._link, theirs = processes.Pipe()
+        self._watcher = processes.Process(target=_watch, args=(theirs, secret.encode(), tuple(counted), without))
+        self.seen = Seen()
+
+    def __enter__(self):
+        self._watcher.start()
+        self._link.recv()
+        return self
+
+    def __exit__(self, *_):
+        self._link.send("over")
+        self.seen = self._link.recv()
+        self._watcher.join()
+
+
+def _watch(link, secret, counted, without):
+    with suppress(PermissionError):
+        os.nice(-20)
+    seen, began, mine = Seen(), time.monotonic(), os.getpid()
+    known = {mine: (began, float("inf"))}  # pid: when it was there first, and when it is looked at again
+    link.send("begun")
+    while not link.poll():
+        now = time.monotonic()
+        there = {int(name) for name in os.listdir("/proc") if name[0] <= "9"}
+        for pid in known.keys() - there:
+            del known[pid]
+        for pid in there:
+            first, due = known.get(pid, (now, now))
+            if due <= now:
+                known[pid] = first, now + min(_AGAIN, (now - first) / 2)
+                _look(pid, seen, secret, counted, without)
+        seen.looks += 1
+        time.sleep(max(_PERIOD - (time.monotonic() - now), 0))
+    seen.seconds = time.monotonic() - began
+    link.send(seen)
+
+
+def _look(pid, seen, secret, counted, without):
+    words = _read(f"/proc/{pid}/cmdline")
+    if secret in words:
+        seen.revealed.add(words)
+    if without in words or not any(one in words for one in counted):
+        return
+    status = _read(f"/proc/{pid}/status")
+    at = status.find(b"VmHWM:")
+    if at >= 0:
+        program = os.path.basename(words.split(b"\0")[0].decode(errors="replace"))
+        peak = int(status[at + 6 : status.find(b"kB", at)]) / 1024
+        seen.peaks[program] = max(peak, seen.peaks.get(program, 0.0))
 
 
 def _read(path):
