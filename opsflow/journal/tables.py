@@ -1,6 +1,7 @@
-"""The tables. Inside, a run is a number, and a node is its place in the plan: long names are stored once."""
+"""The tables, which the files in `migrations` make.
 
-from typing import Any
+Inside, a run is a number, and a node is its place in the plan: long names are stored once.
+"""
 
 from sqlalchemy import (
     BigInteger,
@@ -9,16 +10,14 @@ from sqlalchemy import (
     ForeignKey,
     ForeignKeyConstraint,
     Integer,
-    LargeBinary,
     MetaData,
     String,
     Table,
     Text,
     UniqueConstraint,
 )
-from sqlalchemy.dialects.mysql import LONGBLOB
 
-from opsflow.journal.columns import Instant, Json, Word
+from opsflow.journal.columns import Instant, Json, Packed, Word
 from opsflow.model import Asked, AttemptState, NodeState, Phase, RunState
 
 HEAD = "0006"
@@ -27,9 +26,6 @@ HEAD = "0006"
 VERSION_TABLE = "journal_version"
 
 _KEY = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers only INTEGER keys by itself
-_BLOB = LargeBinary().with_variant(LONGBLOB(), "mysql", "mariadb")
-# Binary collation: `Web-1` and `web-1` are two hosts.
-_MYSQL: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 
 metadata = MetaData()
 
@@ -47,8 +43,7 @@ runs = Table(
     Column("started", Instant, nullable=False),
     Column("finished", Instant),
     Column("exit_code", Integer),
-    Column("hosts", _BLOB, nullable=False),  # packed list: what the run holds while it is open
-    **_MYSQL,
+    Column("hosts", Packed, nullable=False),  # packed list: what the run holds while it is open
 )
 
 owners = Table(
@@ -64,7 +59,6 @@ owners = Table(
     Column("pid", Integer, nullable=False),
     Column("pid_started", String(32), nullable=False),
     Column("beat", BigInteger, nullable=False),  # by the database's clock
-    **_MYSQL,
 )
 
 leases = Table(
@@ -72,7 +66,6 @@ leases = Table(
     metadata,
     Column("host", String(255), primary_key=True),
     Column("run", _KEY, ForeignKey("runs.key"), nullable=False),
-    **_MYSQL,
 )
 
 plans = Table(
@@ -80,8 +73,7 @@ plans = Table(
     metadata,
     Column("run", _KEY, ForeignKey("runs.key"), primary_key=True, autoincrement=False),
     Column("part", Integer, primary_key=True, autoincrement=False),
-    Column("data", _BLOB, nullable=False),
-    **_MYSQL,
+    Column("data", Packed, nullable=False),
 )
 
 later_plans = Table(
@@ -92,8 +84,7 @@ later_plans = Table(
     Column("part", Integer, primary_key=True, autoincrement=False),
     Column("at", Instant, nullable=False),
     Column("operator", String(255), nullable=False),
-    Column("data", _BLOB, nullable=False),
-    **_MYSQL,
+    Column("data", Packed, nullable=False),
 )
 
 nodes = Table(
@@ -108,7 +99,6 @@ nodes = Table(
     Column("state", Word(NodeState), nullable=False),
     Column("outputs", Json),
     Column("error", Json),
-    **_MYSQL,
 )
 
 attempts = Table(
@@ -134,7 +124,6 @@ attempts = Table(
     Column("on_host", String(255), nullable=False, server_default=""),  # where it was done, if not on the node's host
     UniqueConstraint("run", "node", "phase", "n", name="attempts_of_node"),
     ForeignKeyConstraint(["run", "node"], ["nodes.run", "nodes.n"]),
-    **_MYSQL,
 )
 
 printed = Table(
@@ -147,10 +136,9 @@ printed = Table(
     Column("attempt", Integer, nullable=False),
     Column("stream", String(20), nullable=False),
     Column("at", Instant, nullable=False),
-    Column("text", _BLOB, nullable=False),
+    Column("text", Packed, nullable=False),
     Column("cut", BigInteger, nullable=False, server_default="0"),  # bytes that were left out just before the text
     UniqueConstraint("run", "node", "n", name="printed_by_node"),
-    **_MYSQL,
 )
 
 rollbacks = Table(
@@ -160,12 +148,11 @@ rollbacks = Table(
     Column("run", _KEY, ForeignKey("runs.key"), nullable=False),
     Column("id", String(512), nullable=False),
     Column("scope", Text, nullable=False),
-    Column("nodes", _BLOB, nullable=False),  # packed list of ids
+    Column("nodes", Packed, nullable=False),  # packed list of ids
     Column("started", Instant, nullable=False),
     Column("finished", Instant),
     Column("complete", Boolean(create_constraint=False)),
     UniqueConstraint("run", "id", name="rollbacks_of_run"),
-    **_MYSQL,
 )
 
 requests = Table(
@@ -181,5 +168,4 @@ requests = Table(
     Column("data", Json, nullable=False),
     Column("answer", Json),
     UniqueConstraint("run", "key", name="requests_of_run"),
-    **_MYSQL,
 )
