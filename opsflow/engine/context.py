@@ -4,6 +4,7 @@ import hashlib
 import io
 import random
 import shlex
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,13 +17,14 @@ from opsflow.engine.fetching import has, received
 from opsflow.engine.lent import Earlier, RenderedVars, Tee
 from opsflow.engine.link import Link
 from opsflow.engine.trail import Trail, any_operation, booted_since, must_end, packed, result_data, unpacked
-from opsflow.engine.veiled import failed, fingerprint, masked, reveals, shown
+from opsflow.engine.veiled import failed, fingerprint, masked, shown
 from opsflow.errors import TaskFailed, TransferFailed
 from opsflow.model import CommandResult, Job, JobKind, Log, Message, Phase, Progress
 from opsflow.ports import Renderer, Transport
 from opsflow.report.masking import Masker
 
-_SECRET_INPUT = 4096
+_SHOWN = 120
+"""Characters of a refused command that are told."""
 _LOOKING = frozenset({JobKind.PREPARE, JobKind.SETTLE})
 
 
@@ -146,8 +148,6 @@ class HookContext:
         self._begin(f"run {command!r}")
         self._refuse_secret(command)
         given = input.encode() if isinstance(input, str) else input
-        if self._job.record and given and len(given) > _SECRET_INPUT and reveals(given, self.masker):
-            raise TaskFailed(f"input with a secret in it may be {_SECRET_INPUT} bytes long, this is {len(given)}")
         limit = self._limit(timeout)
         what = ("run", command, cwd, shown(env, self.masker), fingerprint(given, self.masker))
         with Tee(self._job, self.masker, self._earlier, self._emit) as sink, self.link.used(acts=True):
@@ -344,8 +344,9 @@ class HookContext:
 
     def _refuse_secret(self, command: str) -> None:
         if self.masker.reveals(command):
+            line = next(filter(self.masker.reveals, command.splitlines()), command)
             raise TaskFailed(
-                f"a secret stands in a command: {self.masker.text(command)}",
+                f"a secret stands in a command: {textwrap.shorten(self.masker.text(line), _SHOWN)}",
                 hint="pass it with input= or env=; command lines are visible to everybody on the target",
             )
 

@@ -8,6 +8,8 @@ from opsflow.model import CommandResult
 from opsflow.report.masking import Masker
 
 _STDERR_LINES = 20
+_SHORT = 4096
+"""Characters of an input that is known by its text."""
 
 
 def masked(result: CommandResult, masker: Masker) -> CommandResult:
@@ -28,20 +30,18 @@ def failed(command: str, result: CommandResult, limit: float | None, masker: Mas
     return CommandFailed(masker.text(command), result.exit_status, last, hint=hint)
 
 
-def reveals(given: bytes, masker: Masker) -> bool:
-    """Whether a secret stands in an input."""
-    return masker.reveals(given.decode("utf-8", "replace"))
-
-
 def shown(env: Mapping[str, str] | None, masker: Masker) -> dict[str, str]:
     """What an environment is known by: its secrets masked."""
     return {name: masker.text(value) for name, value in sorted((env or {}).items())}
 
 
 def fingerprint(given: bytes | None, masker: Masker) -> str | None:
-    """What an input is known by: its hash; of one with a secret in it, its text without."""
+    """What an input is known by: its hash; of one with a secret in it, its text without, or the hash of that."""
     if given is None:
         return None
-    return (
-        masker.text(given.decode("utf-8", "replace")) if reveals(given, masker) else hashlib.sha256(given).hexdigest()
-    )
+    if masker.reveals(text := given.decode("utf-8", "replace")):
+        text = masker.text(text)
+        if len(text) <= _SHORT:
+            return text
+        given = text.encode()
+    return hashlib.sha256(given).hexdigest()

@@ -69,7 +69,7 @@ class Measured:
                         lines.append(b"%s %04o %s\n" % (content.encode(), m.mode, os.fsencode(m.name)))
             sha256 = whole.hexdigest() if path.is_dir() else _digest(path.open("rb"))
         except BROKEN as error:
-            raise BadArtifact(f"{path}: {error}") from error
+            raise BadArtifact(f"{path}: {getattr(error, 'strerror', None) or error}") from error
         return cls(sha256=sha256, count=count, size=size, files=tuple(files), manifest=b"".join(lines))
 
     def at(self, lines: str) -> frozenset[str]:
@@ -109,7 +109,7 @@ def pack(path: Path, target: Path, limit: int, *, manifest: bytes | None, withou
                 opener = partial(io.BytesIO, manifest)
                 _add(tar, Member(name=MANIFEST, mode=0o600, size=len(manifest), open=opener))
     except BROKEN as error:
-        raise BadArtifact(f"{path}: {error}") from error
+        raise BadArtifact(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _add(tar: tarfile.TarFile, member: Member) -> None:

@@ -57,6 +57,8 @@ def plan(ctx: Context, params: Params) -> Preview:
     if live or (params.phase == "stage" and found["staged"] == "good"):
         outputs = _outputs(params, found["root"], release, sha256, found["previous"])
         return Preview.unchanged(f"{release} is {'live' if live else 'staged'}", outputs=outputs)
+    if found["closed"]:
+        return Preview.fail(found["closed"])
     return _change(params, found, release, sha256)
 
 

@@ -38,7 +38,7 @@ nearest() {
 may_write() {
     there=$(nearest "$1")
     [ -d "$there" ] || fail "$there is not a directory"
-    [ -w "$there" ] && [ -x "$there" ] || fail "$(id -un) may not write in $there"
+    [ -w "$there" ] && [ -x "$there" ] || fail "$(id -un) may not write in $there (see \`become\`)"
 }
 
 # Whether the stage $1 of a pipe, described by $2, ended well: plain sh knows the status of the last stage only.

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from opsflow import CommandFailed, CommandResult, Context, TaskFailed
+from opsflow_tasks._target import unlike
 from opsflow_tasks.databases.connecting import connected, environment
 from opsflow_tasks.databases.params import Database
 
@@ -70,7 +71,8 @@ def written(stdout: str) -> str:
 def _script(ctx: Context, database: Database, action: str, values: Values) -> str:
     given = {"database": database.database, "tag": tag(ctx), "lock_ms": 15_000, **values}
     assigned = (f"{name}={ctx.quote(value)}" for name, value in given.items())
-    return "\n".join((*assigned, connected(ctx, database), *map(_text, ("common", database.engine, action))))
+    text = unlike("\n".join(map(_text, ("common", database.engine, action))), environment(ctx, database).values())
+    return "\n".join((*assigned, connected(ctx, database), text))
 
 
 def _text(name: str) -> str:

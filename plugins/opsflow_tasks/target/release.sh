@@ -10,7 +10,7 @@ look() {
         say current "$(readlink "$o_at")"
         [ ! -f "$o_at/.opsflow-release.files" ] || say manifest yes
     elif [ -e "$o_at" ]; then
-        die "$o_at is not a symbolic link"
+        die "$o_at is not a symbolic link: what is there has to be moved away first"
     fi
     if [ ! -e "$o_dir" ]; then
         say staged no
@@ -27,6 +27,15 @@ look() {
         o_up=${o_up%/*} o_up=${o_up:-/}
     done
     say free "$(df -Pk "$o_up" 2>/dev/null | awk 'NR == 2 { print $4 }')"
+    for o_each in "$o_up" "$o_root/releases"; do
+        if [ ! -e "$o_each" ]; then
+            :
+        elif [ ! -d "$o_each" ]; then
+            say closed "$o_each is not a directory"
+        elif [ ! -w "$o_each" ] || [ ! -x "$o_each" ]; then
+            say closed "$(id -un) may not write in $o_each (see \`become\`)"
+        fi
+    done
     for o_name in $o_shared; do
         case $o_name in */) continue ;; esac
         [ -e "$o_root/shared/$o_name" ] || die "$o_root/shared/$o_name has to be put there first"
@@ -161,7 +170,10 @@ undo() { # only if the link is what this attempt made it
     [ -z "$o_fresh" ] || rmdir -- "$o_root/releases" "$o_root/shared" "$o_root" 2>/dev/null
     # Also when the link was put back by an undo before this one, which may have been cut short; not if it never moved.
     if [ -n "$o_switched" ] && [ -n "$o_before" ] && [ "$(readlink "$o_at")" = "$o_before" ]; then
-        ! read_marker "$o_dir" || [ "$o_previous" != "$o_before" ] || hook after_switch "$o_after_switch" "$o_old"
+        if read_marker "$o_dir" && [ "$o_previous" = "$o_before" ]; then
+            [ -z "$o_after_switch" ] || say note "$o_at points to $o_before again"
+            hook after_switch "$o_after_switch" "$o_old"
+        fi
     fi
 }
 

@@ -112,7 +112,7 @@ daemonize() { # the program becomes the leader of its own session; its number is
         mkdir -p -- "$(dirname -- "$o_pidfile")" || exit
         rm -f -- "$o_pidfile" "$o_pidfile.id" || exit # stale, and half of it would be another process's for a moment
         [ -z "$o_log" ] || { mkdir -p -- "$(dirname -- "$o_log")" && : >>"$o_log"; }
-    ) || die "the pidfile, or the directory of it or of the log, cannot be written"
+    ) || die "$o_pidfile${o_log:+ or $o_log} cannot be written, or the directory of it not made"
     (apart sh -c "$o_launcher" sh "$o_pidfile" "$o_command") </dev/null >>"${o_log:-/dev/null}" 2>&1 &
     o_child=$!
 }

@@ -307,6 +307,17 @@ def test_a_secret_is_masked_wherever_it_shows(ctx, said, host):
     assert host.operations[0].input.decode() == SECRET, "the host gets it as it is"
 
 
+def test_a_long_input_with_a_secret_is_known_by_a_hash_of_the_rest(ctx, host):
+    value = ctx.secret("env:X")
+    ctx.run("echo", input="x" * 5000 + value)
+    assert host.operations[0].input.decode().endswith(value)
+
+
+def test_of_a_refused_command_the_line_with_the_secret_is_told(ctx):
+    with pytest.raises(TaskFailed, match=r"^a secret stands in a command: echo \*\*\*$"):
+        ctx.run(f"one\necho {ctx.secret('env:X')}\n" + "three\n" * 100)
+
+
 @pytest.mark.parametrize("use", [lambda c, v: c.run(f"echo {v}"), lambda c, v: c.probe(f"echo {v}")])
 def test_a_secret_in_a_command_is_refused(ctx, host, use):
     value = ctx.secret("env:X")

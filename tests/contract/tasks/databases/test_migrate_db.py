@@ -617,6 +617,40 @@ def test_the_password_is_on_no_command_line(mysql, node, project, watch):
     assert not any(mysql.secrets["env:DATABASE_PASSWORD"] in line for line in seen)
 
 
+@pytest.mark.parametrize("password", ["status", "CREATE"])
+def test_a_password_that_is_a_word_of_the_scripts_is_no_secret_in_a_command(server_with, node, project, password):
+    """Test sites have them; only where it is the user's name as well would it be seen."""
+    database, connection = server_with(password)
+    text = f"CREATE TABLE a (x INT);\n-- {'and so on ' * 500}\n"
+    only(project, {"1_a.sql": text, "1_a.undo.sql": "DROP TABLE a"})
+    migrate = node(migrate_db, database, database.params(scripts="scripts", connection=connection), project=project)
+    preview = migrate.plan()
+    assert migrate.execute(preview)["version"] == 1
+    migrate.revert(preview)
+    backup = node(backup_db, database, database.params(connection=connection))
+    assert backup.apply()["bytes"]
+
+
+@pytest.fixture(params=["mysql", "postgresql"])
+def server_with(request):
+    """`server_with(PASSWORD)`: a database, and the connection of an account with that password."""
+    database = request.getfixturevalue(request.param)
+
+    def made(password):
+        if database.engine == "mysql":
+            database.server.execute(
+                f"CREATE OR REPLACE USER 'weak'@'127.0.0.1' IDENTIFIED BY '{password}';"
+                " GRANT ALL PRIVILEGES ON *.* TO 'weak'@'127.0.0.1'"
+            )
+        else:
+            database.server.execute("DROP ROLE IF EXISTS weak")
+            database.server.execute(f"CREATE ROLE weak SUPERUSER LOGIN PASSWORD '{password}'")
+        database.secrets = {"env:WEAK": password}
+        return database, database.params()["connection"] | {"user": "weak", "password": {"$secret": "env:WEAK"}}
+
+    return made
+
+
 def test_without_undo_a_migration_says_that_it_is_irreversible_and_why(migrate, project):
     (project / "scripts" / "0002_rows.undo.sql").unlink()
     preview = migrate.plan()
