@@ -47,7 +47,8 @@ class Case:
 def check_conformance(case: Case) -> None:
     """Put a task through everything that may befall it.
 
-    - `plan` changes nothing; all that hooks give back is JSON, and outputs are what the task declares.
+    - `plan` changes nothing; all that hooks give back is JSON, and outputs are what the task declares. A gate does no
+      more than that: what comes then is somebody's word, and the engine's.
     - After `execute`, `plan` says that there is nothing to do, with the same outputs.
     - `revert` brings back what was there; once more, and without outputs, too.
     - The link is lost around each operation of `execute`: called again, it comes to the same end; and `revert`, if
@@ -62,6 +63,8 @@ def check_conformance(case: Case) -> None:
     for _ in range(2):
         attempt.plan()
         _same(before, case.look(), "plan changes something")
+    if getattr(case.task, "gate", False):
+        return
     outputs = attempt.execute()
     after = case.look()
     if case.settles:

@@ -14,6 +14,8 @@ ID_LENGTH = 12
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _OPTIONS = {"gz": "z", "bz2": "j", "xz": "J"}
 _HOOKS = ("after_stage", "before_switch", "after_switch")
+_STALL = 60
+"""Seconds after which a download that does not go on is given up."""
 _SECONDS = 3600.0
 """How long fetching, unpacking and switching may take when the step has no `timeout`."""
 
@@ -128,7 +130,7 @@ class Params(BaseModel):
         }
         if not isinstance(self.artifact, LocalPath):
             name = _file_name(self.artifact)
-            given |= {"url": self.artifact, "max_size": self.max_size, "gzip": _compression(name)}
+            given |= {"url": self.artifact, "max_size": self.max_size, "stall": _STALL, "gzip": _compression(name)}
         more = [name for name in ("fetch", "reuse") if name in call or values.get(name)]
         return Script(
             files=("base", "place", "release", *more),

@@ -3,9 +3,12 @@
 fetch() {
     umask 077
     if command -v curl >/dev/null; then
-        o_said=$(curl -fsSL --proto '=http,https' -o "$o_archive" "$o_url" 2>&1) || die "cannot fetch $o_url: $o_said"
+        o_said=$(curl -fsSL --proto '=http,https' --connect-timeout "$o_stall" --speed-limit 1 --speed-time "$o_stall" \
+            -o "$o_archive" "$o_url" 2>&1) || die "cannot fetch $o_url: $o_said"
     elif command -v wget >/dev/null; then
-        o_said=$(wget -q -O "$o_archive" "$o_url" 2>&1) || die "cannot fetch $o_url: $o_said"
+        o_tries=
+        ! wget --version >/dev/null 2>&1 || o_tries=--tries=2 # GNU's, which would try twenty times
+        o_said=$(wget -q -T "$o_stall" $o_tries -O "$o_archive" "$o_url" 2>&1) || die "cannot fetch $o_url: $o_said"
     else
         die "$o_url cannot be fetched: neither curl nor wget is there"
     fi

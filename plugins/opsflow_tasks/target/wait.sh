@@ -8,17 +8,25 @@ met() { # -> o_why if not
     [ -z "$o_why" ]
 }
 
-port_met() { open || o_why="port $o_port ${o_host:+of $o_host }is not open"; }
+port_met() { open || o_why="port $o_port ${o_host:+of $o_host }is not open${o_refused:+: $o_refused}"; }
 
 port_not_met() { ! open || o_why="port $o_port ${o_host:+of $o_host }is open"; }
 
 open() {
+    o_refused=
     if [ -z "$o_host" ]; then
         listening
     else
         can_talk "$o_host" "$o_port" || die "port $o_port of $o_host cannot be tried: $o_nobody"
         bound 5
-        talk "$o_host" "$o_port" none "$o_most" </dev/null >/dev/null 2>&1
+        o_refused=$(talk "$o_host" "$o_port" none "$o_most" </dev/null 2>&1)
+        case $? in
+            0) ;;
+            *)
+                o_refused=$(printf '%s\n' "$o_refused" | sed -n '$s/^.* socat\[[0-9]*\] [A-Z] //; $p')
+                return 1
+                ;;
+        esac
     fi
 }
 

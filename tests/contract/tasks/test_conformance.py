@@ -15,6 +15,7 @@ from opsflow import Interrupted, Preview
 from opsflow.testing import Case, check_conformance
 from opsflow.transport.local import LocalTransport
 from opsflow_tasks import (
+    approve,
     backup_db,
     command,
     copy,
@@ -148,6 +149,9 @@ class TestBuiltIn:
 
     def test_wait_for(self, check, home):
         check(without_plan(wait_for), files(home), check="true", settles=False)
+
+    def test_approve(self, check, home):
+        check(approve, files(home), message="the maps are there?")
 
     def test_notify(self, check, home):
         check(notify, files(home), message="x", reverted="y", command="cat >/dev/null", settles=False)

@@ -3,6 +3,7 @@ import gzip
 import hashlib
 import io
 import os
+import socket
 import tarfile
 import threading
 import zipfile
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 
 from opsflow import TaskFailed
 from opsflow.model import Action
-from opsflow_tasks import _archive, deploy_app
+from opsflow_tasks import _archive, _release, deploy_app
 
 
 def entry(name, content=b"", *, mode=0o644, **more):
@@ -657,6 +658,16 @@ class TestUrls:
         make_tar(project / "a.tar.gz", entry("x", b""))
         with pytest.raises(TaskFailed, match=rf"cannot fetch {site}/none\.tar"):
             fetch(artifact=f"{site}/none.tar").apply()
+
+    @pytest.mark.parametrize("without", [(), ("curl",)], ids=["curl", "wget"])
+    def test_a_site_that_does_not_go_on_answering_is_given_up(self, fetch, project, without, hide, monkeypatch):
+        monkeypatch.setattr(_release, "_STALL", 1)
+        make_tar(project / "a.tar.gz", entry("x", b""))
+        hide(*without)
+        with socket.create_server(("127.0.0.1", 0)) as mute:
+            url = f"http://127.0.0.1:{mute.getsockname()[1]}/a.tar.gz"
+            with pytest.raises(TaskFailed, match=f"cannot fetch {url}"):
+                fetch(artifact=url).apply()
 
     @pytest.mark.parametrize("name", MALICIOUS)
     @pytest.mark.parametrize("awk", ["gawk", "mawk"])

@@ -67,7 +67,9 @@ def test_a_port_of_another_machine_is_connected_to(drive, hide, tools, only):
     with listening() as port:
         assert drive(wait_for, host="localhost", port=port).plan().action is Action.UNCHANGED
     preview = drive(wait_for, host="localhost", port=port).plan()
-    assert preview.summary.endswith(f"port {port} of localhost is not open")
+    assert f"port {port} of localhost is not open: " in preview.summary
+    assert preview.summary.endswith("refused")
+    assert drive(wait_for, host="localhost", port=port).plan().summary == preview.summary
     assert drive(wait_for, host="localhost", port=port, absent=True).plan().action is Action.UNCHANGED
 
 
