@@ -43,9 +43,9 @@ may_write() {
 
 # Whether the stage $1 of a pipe, described by $2, ended well: plain sh knows the status of the last stage only.
 ended() {
-    status=
-    read -r status 2>/dev/null <"$work/$1.status"
-    [ "$status" = 0 ] || fail "$2 failed (exit status ${status:-not recorded})"
+    stage_status=
+    read -r stage_status 2>/dev/null <"$work/$1.status"
+    [ "$stage_status" = 0 ] || fail "$2 failed (exit status ${stage_status:-not recorded})"
 }
 
 # Makes the directory `work` in the directory $1, for what is not to stay.

@@ -21,7 +21,7 @@ grep '^opsflow-at ' "$work/out" | tail -n 1
 if [ -n "$written" ]; then
     printf '%s\n' "$written" | sed 's/^/opsflow-written /'
 elif [ -f "${backup:+$backup.contents}" ]; then
-    remember "$backup.contents" || rm -f -- "$backup.contents"
+    (remember "$backup.contents") || rm -f -- "$backup.contents"
 fi
 tail -n 12 "$work/err" >&2
 exit "$status"

@@ -17,5 +17,5 @@ if [ -z "$begun" ] && [ "$(cat -- "$backup.restore" 2>/dev/null)" != "$run" ]; t
     fi
 fi
 restore
-remember "$backup.contents" || rm -f -- "$backup.contents"
+(remember "$backup.contents") || rm -f -- "$backup.contents"
 rm -f -- "$backup.restore"

@@ -705,6 +705,20 @@ def test_without_undo_a_revert_restores_the_backup_if_that_is_allowed(restorable
     assert (database.dump(), database.tables()) == state
 
 
+def test_a_script_that_fails_is_not_taken_for_applied_where_a_backup_may_be_restored(restorable, database, project):
+    state = database.dump(), database.tables()
+    only(
+        project,
+        {"0001_a.sql": "CREATE TABLE a (x INT)", "0002_b.sql": "CREATE TABLE b (x INT); UPDATE nowhere SET x = 1"},
+    )
+    preview = restorable.plan()
+    with pytest.raises(TaskFailed, match=r"0002_b\.sql, statement 2 of 2: .*nowhere"):
+        restorable.execute(preview)
+    assert restorable.again(run_id="another").plan().action is not Action.UNCHANGED
+    restorable.revert(preview)
+    assert (database.dump(), database.tables()) == state
+
+
 def test_what_a_killed_script_left_is_removed_by_the_next_look_and_what_another_one_uses_is_not(
     restorable, tmp_path, monkeypatch
 ):
