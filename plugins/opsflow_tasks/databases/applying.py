@@ -22,6 +22,8 @@ def left(ctx: Context, history: History) -> str:
     # What an earlier attempt of this node left between two statements can be gone on with.
     if row is None or (row.state == APPLYING and not row.pending and row.by(ctx)):
         return ""
+    if row.run_id == ctx.run_id:
+        return f"{row.name} was left half done by {row.node} of this run ({row.progress}): its revert undoes that"
     return (
         f"{row.name} was left half done by run {row.run_id} ({row.progress}): finish that run's"
         f' rollback, or look what of it is there and say so: mark = {{ {row.version} = "applied" }}, "absent", or the'
@@ -82,5 +84,7 @@ def _told(script: Script, failed: Failed, *, atomic: bool) -> str:
         total = len(script.statements)
         where = f"{script.file}, statement {failed.place} of {total}" if failed.place else script.file
     why = "the value is NULL, 0 or empty" if failed.refused else failed.why
+    if not atomic and failed.place == "1":
+        return f"{where}: {why}"
     kept = "nothing of the script was applied" if atomic else "what was before it is applied"
     return f"{where}: {why} ({kept})"

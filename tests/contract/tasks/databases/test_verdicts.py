@@ -231,6 +231,19 @@ def test_hosts_that_name_one_database_migrate_it_once_and_revert_it_whole_in_any
     assert database.tables() == []
 
 
+def test_a_host_is_told_which_other_one_of_its_run_failed_at_the_database_they_share(migrate, mysql):
+    node = migrate(mysql, FIVE | {"1_five.sql": "INSERT INTO nowhere VALUES (1); DO 1; DO 1; DO 1; DO 1"})
+    here, there = node.again(host="here"), node.again(host="there")
+    first, second = here.plan(), there.plan()
+    with pytest.raises(TaskFailed, match=r"statement 1 of 5: ERROR 1146 [^()]*\([^()]*\)[^()]*doesn't exist$"):
+        here.execute(first)
+    with pytest.raises(TaskFailed, match=r"left half done by \S*here of this run \(applying, 0 of 5 statements\)"):
+        there.execute(second)
+    there.revert(second)
+    here.revert(first)
+    assert mysql.tables() == []
+
+
 SLOW = {"sqlite": "SELECT 1", "mysql": "DO SLEEP(0.2)", "postgresql": "SELECT pg_sleep(0.2)"}
 
 
