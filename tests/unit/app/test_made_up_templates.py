@@ -6,6 +6,7 @@ How many is set as for the mutated playbooks of `test_wrong_playbooks.py`.
 import json
 import os
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,7 @@ PATTERNS = (
     *("web", "all", "web[0]", "web[9999999999999999999]", "web[a:b]", "@~nobody-has-it/x", "@play.toml", "@."),
     *("&", "!", "!all", "w[", "*", "", "\0"),
 )
-TRIES = int(os.environ.get("OPSFLOW_FUZZ", "20000" if os.environ.get("CI") else "3000"))
+TRIES = int(os.environ.get("OPSFLOW_FUZZ", "40000" if os.environ.get("CI") else "3000"))
 INVENTORY = """
 groups.web = { hosts = ["web-1", "web-2"], vars = { shard = "a", broken = "{{ zz }}" } }
 """
@@ -170,7 +171,7 @@ def test_whatever_a_template_a_path_or_an_id_is_what_is_wrong_is_told(part, tmp_
         text = playbook(dice)
         given = (f"{dice.choice(('x', 'one', '', 'x.y', 'é'))}={dice.choice((template(dice), dice.choice(LITERALS)))}",)
         Path("play.toml").write_text(text)
-        said = "it is right"
+        said, start = "it is right", time.process_time()
         try:
             compiling.compiled(
                 Path("play.toml"),
@@ -186,4 +187,5 @@ def test_whatever_a_template_a_path_or_an_id_is_what_is_wrong_is_told(part, tmp_
         except Exception as error:
             pytest.fail(f"number {number}: {type(error).__name__}: {error}\n{text}{given}")
         assert said, f"number {number}: {text}"
+        assert time.process_time() - start < 1, f"number {number}: {text}"
     assert 0 < right < TRIES / 20
