@@ -1,8 +1,11 @@
 import textwrap
+import time
 
 import pytest
 
 from opsflow import app
+from opsflow.app import compiling
+from opsflow.errors import InputError
 
 PLUGIN = '''
 """Keep a line in a file of the control machine."""
@@ -119,3 +122,31 @@ class Project:
 @pytest.fixture
 def project(tmp_path):
     return Project(tmp_path)
+
+
+@pytest.fixture
+def judge(tmp_path, monkeypatch):
+    """`judge(INVENTORY)(TEXT, GIVEN)`: whether a playbook is right. What is wrong is told, and at once; else the test fails."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "opsflow.toml").touch()
+    settings = app.settings(tmp_path)
+    tasks, playbook = compiling.registry(settings), tmp_path / "play.toml"
+
+    def judged(text, given=()):
+        playbook.write_bytes(text.encode("utf-8", "surrogatepass"))
+        said, start = None, time.process_time()
+        try:
+            compiling.compiled(playbook, "prod.toml", given, tasks, settings=settings, run=False)
+        except InputError as error:
+            said = str(error).strip()
+        except Exception as error:
+            pytest.fail(f"{type(error).__name__}: {error}\n{text}{given}")
+        assert said != "", (text, given)
+        assert time.process_time() - start < 1, (text, given)
+        return said is None
+
+    def make(inventory):
+        (tmp_path / "prod.toml").write_text(inventory)
+        return judged
+
+    return make
