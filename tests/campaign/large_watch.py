@@ -67,6 +67,7 @@ def _watch(link, secret, counted, without):
         os.nice(-20)
     seen, began, mine = Seen(), time.monotonic(), os.getpid()
     known = {mine: (began, float("inf"))}  # pid: when it was there first, and when it is looked at again
+    due = began
     link.send("begun")
     while not link.poll():
         now = time.monotonic()
@@ -74,12 +75,13 @@ def _watch(link, secret, counted, without):
         for pid in known.keys() - there:
             del known[pid]
         for pid in there:
-            first, due = known.get(pid, (now, now))
-            if due <= now:
+            first, again = known.get(pid, (now, now))
+            if again <= now:
                 known[pid] = first, now + min(_AGAIN, (now - first) / 2)
                 _look(pid, seen, secret, counted, without)
         seen.looks += 1
-        time.sleep(max(_PERIOD - (time.monotonic() - now), 0))
+        due = max(due + _PERIOD, now - _AGAIN)  # a look that came late makes the next ones come sooner
+        time.sleep(max(due - time.monotonic(), 0))
     seen.seconds = time.monotonic() - began
     link.send(seen)
 
