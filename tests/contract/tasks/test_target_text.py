@@ -1,11 +1,16 @@
 """What every shell that may be a target's `sh` says of the scripts of the server tasks."""
 
 import os
+import re
 import shutil
 import subprocess
+from collections import defaultdict
+from itertools import product
+from pathlib import Path
 
 import pytest
 
+import opsflow_tasks
 from opsflow_tasks import start_server, wait_for
 from opsflow_tasks._target import unlike
 
@@ -13,6 +18,46 @@ SCRIPTS = {
     **{call: start_server.Params(service="x").script(call).text for call in ("start", "stop")},
     "wait": wait_for.Params(check="true").script("look").text,
 }
+
+TEXTS = Path(opsflow_tasks.__file__).parent
+TOGETHER = {
+    **{end: ("base", "log", "ports", "talk", "checks", "balancer", "service", end) for end in ("start", "stop")},
+    "wait": ("base", "ports", "talk", "checks", "wait"),
+    "release": ("base", "place", "release", "fetch", "reuse"),
+    **{
+        f"{engine} {action}": ("common", engine, action)
+        for engine, action in product(
+            ("mysql", "postgresql", "sqlite"), ("look", "list", "backup", "forget", "history", "program", "restore")
+        )
+    },
+}
+"""Files that are one script, which has one set of variables."""
+SHARED = {
+    # What one file's function finds for the others.
+    *("o_born", "o_group", "o_limit", "o_sum", "o_until", "o_why", "written", "work"),
+    # Used up before another's function is called, which was looked at each time.
+    *("data", "found", "o_each", "o_file", "o_found", "o_late", "o_pause", "o_rest", "o_said", "o_up"),
+}
+
+
+def assigned(name):
+    """The variables that a file of a script sets."""
+    (path,) = (path for path in (TEXTS / "target" / f"{name}.sh", TEXTS / "databases" / f"{name}.sh") if path.exists())
+    text = re.sub(r"(?m)(^|\s)#.*", "", path.read_text())
+    text = re.sub(r"'[^']*'", "''", text)
+    found = set(re.findall(r"(?m)(?:^|[\s;(&|{])([a-z_][a-z0-9_]*)=", text))
+    found |= set(re.findall(r"\bfor ([a-z_][a-z0-9_]*) in", text))
+    return found.union(*(names.split() for names in re.findall(r"\bread (?:-r )?([a-z_0-9 ]+)", text)))
+
+
+@pytest.mark.parametrize("files", TOGETHER.values(), ids=list(TOGETHER))
+def test_a_variable_belongs_to_one_file_of_a_script_unless_it_is_meant_for_others(files):
+    owners = defaultdict(list)
+    for file in files:
+        for name in assigned(file):
+            owners[name].append(file)
+    assert len(owners) > 5
+    assert {name: of for name, of in owners.items() if len(of) > 1 and name not in SHARED} == {}
 
 
 @pytest.mark.parametrize("shell", ["dash", "bash --posix", "busybox sh", "mksh", "ksh93"])
