@@ -7,10 +7,25 @@ content() { # -> o_why if not
     elif [ -n "$o_http" ] && ! answers; then
         :
     elif [ -n "$o_check" ]; then
-        bound 30
-        look_up "$o_check" || o_why="the check ends with $?: $o_check"
+        passes
     fi
     [ -z "$o_why" ]
+}
+
+passes() {
+    room
+    bound 30
+    look_up "$o_check" 2>"$o_got/said" || o_why="the check ends with $?: $o_check"
+    cat "$o_got/said" >&2
+    [ -n "$o_why" ] || return 0
+    o_said=$(tail -n 1 "$o_got/said" | tr -d '[:cntrl:]' | cut -c 1-200)
+    [ -z "$o_said" ] || o_why="$o_why (\"$o_said\")"
+}
+
+room() { # -> o_got: a directory for what was got
+    [ -z "$o_got" ] || return 0
+    o_got=$(mktemp -d) || die "no temporary directory can be made"
+    trap 'rm -rf "$o_got"' EXIT
 }
 
 bound() { # SECONDS: what is asked next gets at most so many, and none after o_until -> o_most, o_limit
@@ -37,10 +52,7 @@ greets() {
 }
 
 answers() {
-    if [ -z "$o_got" ]; then
-        o_got=$(mktemp -d) || die "no temporary directory can be made"
-        trap 'rm -rf "$o_got"' EXIT
-    fi
+    room
     bound 10
     : >"$o_got/head" && : >"$o_got/body" && : >"$o_got/said"
     if command -v curl >/dev/null; then

@@ -4,10 +4,15 @@
 #    o_id (becomes another one when the service is restarted)
 state() {
     [ "$o_manager" != auto ] || find_manager
-    o_state=stopped o_pid=0 o_id= o_born=0 o_group=0 o_result=
-    "state_$o_manager"
+    ask_state
+    [ "$o_pid" = 0 ] || process "$o_pid" || ask_state # it may have ended since that was asked
     [ "$o_pid" != 0 ] && process "$o_pid" || o_pid=0
     o_id=$o_pid.$o_born.$o_id
+}
+
+ask_state() {
+    o_state=stopped o_pid=0 o_id= o_born=0 o_group=0 o_result=
+    "state_$o_manager"
 }
 
 find_manager() { # -> o_manager, o_control: the first that knows the service

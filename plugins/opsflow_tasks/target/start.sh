@@ -119,14 +119,15 @@ daemonize() { # the program becomes the leader of its own session; its number is
 
 wait_healthy() { # before the deadline; then the same process for the whole window, and so often as it has to be
     now
-    o_began=$o_now o_until=$o_deadline o_first= o_good= o_passed=0 o_pause=0
+    o_began=$o_now o_until=$o_deadline o_first= o_good= o_passed=0 o_pause=0 o_as=
     while :; do
         state
         now
         if gone; then
             gone_early
         elif [ -n "$o_first" ] && [ "$o_id" != "$o_first" ]; then
-            die "it does not stay up: it was restarted as pid $o_pid" log
+            [ "$o_pid" = 0 ] || o_as=" as pid $o_pid"
+            die "it does not stay up: it was restarted$o_as" log
         elif [ "$o_state" = running ]; then
             o_first=$o_id
         fi

@@ -187,6 +187,15 @@ def test_it_is_healthy_only_after_so_many_passes_in_a_row(drive, home):
     assert len((home / "times").read_text()) // 2 == 6
 
 
+def test_what_a_check_says_last_is_told(drive):
+    task = drive(
+        start_server, service="x", start="touch up", status="test -e up",
+        check="echo looking; echo 'no such realm' >&2; exit 3", timeout="300ms",
+    )  # fmt: skip
+    with pytest.raises(Exception, match=r"the check ends with 3: echo .* exit 3 \(\"no such realm\"\)"):
+        task.apply()
+
+
 def test_a_check_that_hangs_ends_with_the_deadline(drive):
     task = drive(start_server, service="x", start="touch up", status="test -e up", check="sleep 600", timeout="1s")
     with pytest.raises(Exception, match="not healthy after 1 s: the check ends with 124: sleep 600"):

@@ -1,6 +1,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -243,6 +244,21 @@ class TestStartServer:
     def test_a_server_that_does_not_stay_up_fails(self, drive, daemon, server):
         task = drive(start_server, **{**daemon, "command": server("short"), "stay_up": "5s"})
         with pytest.raises(TaskFailed, match="status 3"):
+            task.apply()
+
+    def test_one_that_ends_while_it_is_looked_at_is_not_taken_for_restarted(self, drive, home, tools):
+        (tools / "cat").write_text(
+            f"""#!{shutil.which("sh")}
+{shutil.which("cat")} "$@"; status=$?
+cd '{home}' && read -r pid <game.pid && [ "$1" = "/proc/$pid/stat" ] || exit $status
+echo >>looks
+[ "$(wc -l <looks)" != 7 ] || kill -s KILL "$pid"
+exit $status
+"""
+        )
+        (tools / "cat").chmod(0o755)
+        task = drive(start_server, service="game", pidfile="game.pid", command="sleep 600", stay_up="5s")
+        with pytest.raises(TaskFailed, match="it ended with status 137"):
             task.apply()
 
     def test_it_waits_for_a_port_that_opens_late(self, drive, daemon, server, port):
