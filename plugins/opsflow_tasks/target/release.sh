@@ -73,7 +73,7 @@ stage() { # the archive is there; the release appears whole or not at all
     [ -z "$o_after_stage" ] || o_first=raw
     write_marker "$o_tmp" "$o_sha256" $o_first ""
     flush
-    rm -f -- "$o_archive"                   # once the release is there, nobody looks for what is left of its coming
+    rm -f -- "$o_archive" # once the release is there, nobody looks for what is left of its coming
     [ ! -e "$o_dir" ] || trash "$o_dir" # a bad one
     mv -- "$o_tmp" "$o_dir" || die "cannot rename $o_tmp"
     if [ -n "$o_after_stage" ]; then
