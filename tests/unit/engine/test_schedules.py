@@ -6,6 +6,7 @@ OPSFLOW_SEEDS=N plays N of them; a failure names its seed.
 import os
 import random
 import shutil
+import time
 from collections import Counter, defaultdict
 
 import pytest
@@ -49,6 +50,8 @@ class Watch(World):
     What it finds is kept: raised in a hook it would only be one more task that failed.
     """
 
+    pause = staticmethod(lambda: None)
+
     def watch(self, stage, strict):
         self.stage, self.strict = stage, strict
         self.plan_, self.spread = stage.plan, Spread(stage.plan)
@@ -56,6 +59,7 @@ class Watch(World):
         return self
 
     def execute(self, ctx):
+        self.pause()
         known = self.records()
         last = known[ctx.node].attempts[-1]
         if (last.phase, last.state) != (Phase.EXECUTE, AttemptState.RUNNING):
@@ -69,6 +73,7 @@ class Watch(World):
         return super().execute(ctx)
 
     def revert(self, ctx):
+        self.pause()
         known = self.records()
         running = [a for a in known[ctx.node].attempts if a.state is AttemptState.RUNNING]
         if [a.phase for a in running] != [Phase.REVERT]:
@@ -159,7 +164,7 @@ class Play:
     """One random run with all that befalls it."""
 
     def __init__(self, seed, directory, *, threads=False):
-        self.seed, self.threads = seed, threads
+        self.threads = threads
         self.dice = dice = random.Random(seed)
         hosts = [host(f"h{i}", shard=dice.choice(["a", "b", ["a", "b"]])) for i in range(dice.randint(1, 4))]
         steps = random_steps(dice, [h.name for h in hosts])
@@ -172,6 +177,9 @@ class Play:
         if dice.random() < 0.3:
             world.fail_revert = Counter(dict.fromkeys(self.some(0.1), dice.choice([1, 9])))
         self.injected, self.lost = Counter(world.fail), set(world.lose)
+        if threads:
+            slow = random.Random(seed)
+            world.pause = lambda: time.sleep(slow.choice([0, 0, 0.01, 0.1]))
         self.stage = Stage(directory, plan, world)
         self.stage.reader = SqlJournal.open(self.stage.url)
         world.watch(self.stage, strict=not world.fail_revert and not any(s.task == "firm" for s in steps))
@@ -221,8 +229,7 @@ class Play:
             code = None
         if code is None or stage.stop.detach:
             self.deaths += 1
-            if not self.threads:
-                stage.executor.abandon()
+            stage.executor.abandon()
         return code
 
     def what_next(self, code):

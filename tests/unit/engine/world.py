@@ -185,6 +185,25 @@ class ShuffledExecutor:
         self.jobs.clear()
 
 
+class MortalThreads(ThreadExecutor):
+    """Threads whose process may die; threads of a test do not die with it."""
+
+    def __init__(self, perform, *, forks):
+        super().__init__(perform, forks=forks)
+        self.dead = False
+
+    def _work(self):
+        while (job := self._jobs.get()) is not None and not self.dead:
+            self._perform(job, self._messages.put)
+
+    def abandon(self):
+        """The process is gone: what it had begun comes to pass before the next one looks, and nothing else of it."""
+        self.dead = True
+        self.close()
+        for thread in self._threads:
+            thread.join()
+
+
 class FakePool:
     def __init__(self):
         self.made = {}
@@ -247,7 +266,7 @@ class Stage:
                 renderer=self.renderer,
                 secret=lambda n: n,
             )
-            executor = ThreadExecutor(worker, forks=4) if threads else ShuffledExecutor(worker, seed=seed)
+            executor = MortalThreads(worker, forks=4) if threads else ShuffledExecutor(worker, seed=seed)
             self.executor = executor
             more = {"stop": self.stop, "approver": self.approver}
             engine = Engine(run, executor=executor, journal=journal, renderer=self.renderer, **more)
