@@ -12,15 +12,13 @@ from opsflow.engine.conclude import put_back_by_hand
 from opsflow.engine.run import Run
 from opsflow.errors import InputError, JournalConflict
 from opsflow.journal import SqlJournal
-from opsflow.model import Asked, NodeState, RequestRecord, RunRecord, RunState
+from opsflow.model import EXIT_ROLLED_BACK, OVER, Asked, NodeState, RequestRecord, RunRecord, RunState
 
 PATIENCE = 10.0
 """Seconds for which an answer is waited for; a process that drives a run listens once a second."""
 
 _POLL = 0.1
 _UNANSWERED = 1
-_ROLLED_BACK = 3
-OVER = frozenset({RunState.SUCCEEDED, RunState.ROLLED_BACK})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +72,7 @@ def loaded_run(record: RunRecord, journal: SqlJournal) -> Run:
 
 def refuse_over(record: RunRecord) -> None:
     """Refuse to ask anything of a run that is over. Raises `InputError`."""
-    if record.state in OVER or (record.state is RunState.FAILED and record.exit_code == _ROLLED_BACK):
+    if record.state in OVER or (record.state is RunState.FAILED and record.exit_code == EXIT_ROLLED_BACK):
         raise InputError(f"run {record.id} is over: it is {record.state}", hint=show_command(record.id))
 
 

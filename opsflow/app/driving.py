@@ -12,7 +12,7 @@ from opsflow.engine.stop import Stop
 from opsflow.errors import JournalUnavailable
 from opsflow.events import Listener, NodePlanned, RolloutPlanned
 from opsflow.journal import SqlJournal
-from opsflow.model import NodeState, RunRecord, RunState
+from opsflow.model import OVER, NodeState, RunRecord, RunState
 from opsflow.ports import Approver, Executor, Transports
 
 NOT_CONFIRMED = 1
@@ -65,6 +65,6 @@ def drive(
         again = "rollback" if command == "rollback" else "resume"
         hint = f"once the journal can be used again: opsflow {again} {run.id}"
         raise JournalUnavailable(error.message, hint=hint) from error
-    if run.state in {RunState.SUCCEEDED, RunState.ROLLED_BACK}:
+    if run.state in OVER:
         transports.release()
     return RunSummary(run_id=run.id, state=run.state, exit_code=code, counts=run.counts(), hint=next_command(run, code))

@@ -6,15 +6,12 @@ from opsflow.app.changes import Changes, other_plugins
 from opsflow.engine.replan import kept
 from opsflow.errors import HostsHeld, InputError, PlanDrift
 from opsflow.journal import SqlJournal
-from opsflow.model import LOCALHOST, NodeRecord, RunRecord, RunState
+from opsflow.model import EXIT_ROLLED_BACK, LOCALHOST, NodeRecord, RunRecord, RunState
 from opsflow.plan import NodeChanges, Plan, node_changes
 from opsflow.plugins.registry import TaskRegistry
 
 _LEFT_AT_END = 1
 """That of a run that is rolled back, but did not get through with what runs at the end."""
-
-_ROLLED_BACK = 3
-"""The exit code of a run of which everything that failed was put back."""
 
 
 def refuse_later_changes(record: RunRecord, plan: Plan, journal: SqlJournal, command: str, *, force: bool) -> None:
@@ -82,7 +79,7 @@ def refuse_ended(record: RunRecord) -> None:
         refuse_rolled_back(record)
     if record.state is RunState.SUCCEEDED:
         raise InputError(f"run {record.id} has succeeded: there is nothing to go on with")
-    if record.state is RunState.FAILED and record.exit_code == _ROLLED_BACK:
+    if record.state is RunState.FAILED and record.exit_code == EXIT_ROLLED_BACK:
         raise InputError(f"what failed in run {record.id} was rolled back: there is nothing to go on with")
     if record.state is RunState.ROLLBACK_INCOMPLETE:
         raise InputError(

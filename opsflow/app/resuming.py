@@ -25,11 +25,9 @@ from opsflow.engine.stop import Stop
 from opsflow.errors import Difference, InputError
 from opsflow.events import Listener, NodePlanned
 from opsflow.journal import SqlJournal
-from opsflow.model import SCOPE_RUN, Action, RunRecord, RunState
+from opsflow.model import OVER, SCOPE_RUN, Action, RunRecord
 from opsflow.plan import Plan, merged, node_changes
 from opsflow.ports import Approver, Confirm
-
-_OVER = frozenset({RunState.SUCCEEDED, RunState.ROLLED_BACK})
 
 
 def resume(
@@ -123,7 +121,7 @@ def rollback(
             for listener in listeners:
                 listener(node)
         # An open run of which nothing is left to revert is brought to its end: it holds its hosts.
-        if dry_run or (not planned and record.state in _OVER):
+        if dry_run or (not planned and record.state in OVER):
             hint = "" if planned else f"run {record.id} has left nothing to revert"
             return RunSummary(run_id=record.id, state=record.state, hint=hint, planned=planned)
         refuse_later_changes(record, plan, journal, "rollback", force=force)
@@ -194,6 +192,6 @@ def _taken(record: RunRecord, journal: SqlJournal, refuse: Callable[[RunRecord],
         refuse_other_plan(taken, record)
         refuse(taken)
     except InputError:
-        journal.leave(record.id, release_hosts=taken.state in _OVER)
+        journal.leave(record.id, release_hosts=taken.state in OVER)
         raise
     return taken

@@ -5,7 +5,6 @@ from typing import Any
 
 from opsflow.app import wiring
 from opsflow.app.asking import (
-    OVER,
     Answer,
     answer_to,
     loaded_run,
@@ -23,7 +22,7 @@ from opsflow.engine.loop import Engine
 from opsflow.engine.stop import Stop
 from opsflow.errors import InputError
 from opsflow.journal import SqlJournal
-from opsflow.model import Asked, NodeState, RunRecord, RunState
+from opsflow.model import OVER, Asked, NodeState, RunRecord, RunState
 
 _UNCERTAIN = 4
 _ENDED = frozenset({RunState.FAILED, RunState.ROLLBACK_INCOMPLETE})

@@ -2,10 +2,9 @@
 
 from opsflow.engine.last import with_last
 from opsflow.engine.run import Run
-from opsflow.model import SCOPE_RUN, NodeState, OnFailure, RunState, question_of
+from opsflow.model import DONE, EXIT_ROLLED_BACK, SCOPE_RUN, NodeState, OnFailure, RunState, question_of
 
 _IN_DOUBT = (NodeState.UNKNOWN, NodeState.REVERT_FAILED)
-_GOOD = frozenset({NodeState.SUCCEEDED, NodeState.UNCHANGED, NodeState.SKIPPED})
 
 
 def conclude(run: Run, *, interrupted: bool, waiting: bool = False, wanted_back: bool = False) -> int:
@@ -79,7 +78,7 @@ def _verdict(run: Run, *, wanted_back: bool) -> tuple[str, int]:
     states = {n.state for n in nodes}
     unknown = NodeState.UNKNOWN in states
     if run.state is not RunState.ROLLING_BACK:
-        if states <= _GOOD:
+        if states <= DONE:
             return "succeed", 0
         return "fail", 4 if unknown else 1
     back = not any(n.to_revert() for n in nodes)
@@ -88,7 +87,7 @@ def _verdict(run: Run, *, wanted_back: bool) -> tuple[str, int]:
         return "fail" if complete else "stick", 4
     if not wanted_back and (NodeState.PENDING in states or _failed_outside(run)):
         return "fail", 1
-    return "finish" if back else "fail", 0 if wanted_back else 3
+    return "finish" if back else "fail", 0 if wanted_back else EXIT_ROLLED_BACK
 
 
 def _failed_outside(run: Run) -> bool:

@@ -14,6 +14,7 @@ from opsflow.engine.reverting import say_finished
 from opsflow.engine.run import INTERRUPTED, Run, outcome_state
 from opsflow.engine.unsettled import Unsettled, end_unseen, may_repeat
 from opsflow.model import (
+    DONE,
     AttemptState,
     Failure,
     Job,
@@ -27,6 +28,7 @@ from opsflow.model import (
 )
 
 _OPEN = frozenset({NodeState.PENDING, NodeState.RUNNING})
+_CLOSED = "its scope is being rolled back"
 
 
 class Forward:
@@ -66,6 +68,7 @@ class Forward:
         self._prepared: deque[Outcome] = deque()
         self._lanes = lanes
         open_ = [n for n in run.in_state(NodeState.RUNNING, NodeState.UNKNOWN) if n in mine and not closed(n)]
+        self._begun_before = frozenset(open_)
         # Attempts whose end nobody saw: a session before this one ended first.
         lost = [n for n in open_ if run.nodes[n].in_doubt]
         self._unsettled = Unsettled(run, jobs, lost)
@@ -88,7 +91,7 @@ class Forward:
             if node not in self._mine or not self._pending(node):
                 continue
             if self._closed(node):
-                self._give_up(node)
+                self._give_up(node, _CLOSED)
             else:
                 self._enqueue(node)
 
@@ -143,7 +146,7 @@ class Forward:
 
     def _go_on(self, found: list[Job], free: int) -> None:
         for due in self._again.due():
-            self._enqueue(due)
+            self._once_more(due)
         while self._prepared and len(found) < free:
             outcome = self._prepared.popleft()
             if self._pending(outcome.job.node):
@@ -173,9 +176,9 @@ class Forward:
         self._unsettled.settle(node)
         self._run.move(node, "retry")
         if self._closed(node):
-            self._give_up(node)
-        elif self._frontier.reached(node):
-            self._enqueue(node)
+            self._give_up(node, _CLOSED)
+        else:
+            self._once_more(node)
 
     def block(self, nodes: Iterable[str], why: str) -> list[str]:
         """Block those of `nodes` that are pending, and what needs these; the ones it did."""
@@ -204,8 +207,28 @@ class Forward:
         return self._run.plan.steps[self._run.nodes[node].step]
 
     def _enqueue(self, node: str) -> None:
-        if self._admits(node):
+        if missing := self._missing(node):
+            self._give_up(node, missing)
+        elif self._admits(node) and not self._again.waiting(node):
             self._ready.add(node)
+
+    def _once_more(self, node: str) -> None:
+        """A node that had begun may have another attempt; what it needs may be before it again."""
+        if self._frontier.reached(node):  # else it is reached later
+            self._enqueue(node)
+
+    def _missing(self, node: str) -> str:
+        """What a node cannot begin without; only of one that began in an earlier session this is not known.
+
+        What it needed then was done. By another plan, or at another end of the run, that need not be so now.
+        """
+        if node not in self._begun_before:
+            return ""
+        for need in self._run.plan.needs_of(node):
+            state = self._run.nodes[need].state
+            if state not in DONE and node in self._spread.dependants([need]):
+                return f"it needs {need}, whose state is {state}"
+        return ""
 
     def _pass(self, node: str) -> None:
         """A node is through."""
@@ -216,7 +239,7 @@ class Forward:
         node = outcome.job.node
         if self._closed(node):
             self._lanes.give(outcome.job.step)
-            self._give_up(node)
+            self._give_up(node, _CLOSED)
             return
         waits = outcome.verdict is Verdict.PREPARED and not self.halted and self._gates.stop(outcome)
         if outcome.verdict is Verdict.PREPARED and not self.halted and not waits:
@@ -283,8 +306,7 @@ class Forward:
         elif asked and rule is OnUnknown.RERUN and may_repeat(self._run, attempt):
             end_unseen(self._run, attempt, AttemptState.FAILED)
             self._run.move(node, "retry")
-            if self._frontier.reached(node):
-                self._enqueue(node)
+            self._once_more(node)
         elif asked and rule is OnUnknown.REVERT:
             end_unseen(self._run, attempt, AttemptState.UNKNOWN)
             self._fail(node, INTERRUPTED)
@@ -315,9 +337,9 @@ class Forward:
         self.block(self._spread.dependants([node]), f"it needs {node}, whose fate is unknown")
         self._pass(node)
 
-    def _give_up(self, node: str) -> None:
-        """A node's scope was closed before it began."""
-        for blocked in self.block([node], "its scope is being rolled back"):
+    def _give_up(self, node: str, why: str) -> None:
+        """A node may not begin."""
+        for blocked in self.block([node], why):
             self._failed(blocked, [])
 
     def _done(self, node: str, summary: str) -> None:

@@ -85,6 +85,10 @@ class Timers:
         self._heap: list[tuple[float, str]] = []
         self._waiting: set[str] = set()
 
+    def __contains__(self, node: str) -> bool:
+        """Whether a node waits."""
+        return node in self._waiting
+
     def add(self, node: str, delay: float) -> None:
         """Let a node wait `delay` seconds."""
         self._waiting.add(node)

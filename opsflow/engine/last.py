@@ -8,10 +8,9 @@ from collections.abc import Callable
 
 from opsflow.engine.graph import Spread
 from opsflow.engine.run import Run
-from opsflow.model import NodeState, RunState
+from opsflow.model import DONE, NodeState, RunState
 
-_GOOD = frozenset({NodeState.SUCCEEDED, NodeState.UNCHANGED, NodeState.SKIPPED})
-_AGAIN = _GOOD | {NodeState.FAILED, NodeState.BLOCKED}
+_AGAIN = DONE | {NodeState.FAILED, NodeState.BLOCKED}
 _ENDED = frozenset({RunState.FAILED, RunState.ROLLED_BACK})
 
 
@@ -27,7 +26,7 @@ def renew(run: Run, spread: Spread, closed: Callable[[str], bool] = lambda _: Fa
     operator has put back stays so, and blocks what needs it.
     """
     goes_on = any(not closed(n) for n in run.in_state(NodeState.PENDING, NodeState.UNKNOWN) if n not in run.plan.at_end)
-    again = _AGAIN if whole or goes_on else _AGAIN - _GOOD
+    again = _AGAIN if whole or goes_on else _AGAIN - DONE
     put_back = [node for node in run.plan.at_end if run.nodes[node].state is NodeState.REVERTED]
     for node in run.plan.at_end - run.plan.gone - set(spread.dependants(put_back)):
         if run.nodes[node].state in again:
@@ -41,7 +40,7 @@ def with_last(run: Run, event: str, code: int) -> tuple[str, int]:
     it should have: 1, or 4 where nobody knows.
     """
     states = {run.nodes[node].state for node in run.plan.at_end}
-    if states <= _GOOD:
+    if states <= DONE:
         return event, code
     unknown = NodeState.UNKNOWN in states
     failed = event == "succeed" or (unknown and event == "finish")  # a rolled back run frees its hosts

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from automaton import exceptions, machines
 
 from opsflow.errors import IllegalTransition
-from opsflow.model import Mark, NodeState, RunState
+from opsflow.model import DONE, Mark, NodeState, RunState
 
 MARK_TABLE: tuple[tuple[NodeState, Mark, NodeState], ...] = (
     (NodeState.UNKNOWN, Mark.SUCCEEDED, NodeState.SUCCEEDED),
@@ -47,7 +47,7 @@ NODE_TABLE: tuple[tuple[NodeState, str, NodeState], ...] = (
     (NodeState.REVERT_FAILED, "revert", NodeState.REVERTING),
     (NodeState.SKIPPED, "revert", NodeState.REVERTING),  # marked so after an attempt
     # What runs at the end, when the run goes on to another one.
-    *((state, "renew", NodeState.PENDING) for state in (NodeState.SUCCEEDED, NodeState.UNCHANGED, NodeState.SKIPPED)),
+    *((state, "renew", NodeState.PENDING) for state in sorted(DONE)),
     *((state, "renew", NodeState.PENDING) for state in (NodeState.FAILED, NodeState.BLOCKED)),
     # When another plan has them no more, or again.
     *((state, "retire", NodeState.SKIPPED) for state in (NodeState.PENDING, NodeState.BLOCKED, NodeState.FAILED)),

@@ -7,12 +7,11 @@ from opsflow.engine.run import Run
 from opsflow.engine.scopes import Scopes
 from opsflow.errors import Difference, InputError
 from opsflow.events import PlanChanged
-from opsflow.model import SCOPE_RUN, Failure, LaterPlan, NodeRecord, NodeState, PlanReplaced, RollbackRecord
+from opsflow.model import DONE, SCOPE_RUN, Failure, LaterPlan, NodeRecord, NodeState, PlanReplaced, RollbackRecord
 from opsflow.plan import NodeChanges, Plan
 from opsflow.ports import Renderer
 
 _WAITING = frozenset({NodeState.PENDING, NodeState.BLOCKED})
-_DONE = frozenset({NodeState.SUCCEEDED, NodeState.UNCHANGED, NodeState.SKIPPED})
 
 
 def settled(nodes: Sequence[NodeRecord]) -> frozenset[str]:
@@ -22,7 +21,7 @@ def settled(nodes: Sequence[NodeRecord]) -> frozenset[str]:
 
 def kept(nodes: Sequence[NodeRecord], changes: NodeChanges) -> tuple[str, ...]:
     """Nodes that are done and would be done otherwise now."""
-    done = {node.id for node in nodes if node.state in _DONE}
+    done = {node.id for node in nodes if node.state in DONE}
     return tuple(node for node in changes.differing if node in done)
 
 

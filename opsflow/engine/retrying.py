@@ -54,6 +54,10 @@ class Retrying:
         """Seconds until a node may try again, or a revert; None: none waits."""
         return [self._timers.remaining(), self.between.wait]
 
+    def waiting(self, node: str) -> bool:
+        """Whether the moment of a node has not come."""
+        return node in self._timers
+
     def due(self) -> Iterator[str]:
         """Nodes whose moment has come; they wait no more."""
         return self._timers.due()

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from opsflow.errors import HostsHeld
 from opsflow.journal.columns import DatabaseTime
 from opsflow.journal.tables import leases, owners, runs
-from opsflow.model import LOCALHOST, RunState
+from opsflow.model import EXIT_ROLLED_BACK, LOCALHOST, OVER, RunState
 
 STALE_SECONDS = 60
 """A writer on another machine that was silent for longer counts as dead."""
@@ -147,6 +147,23 @@ def refuse_held(connection: Connection, run_id: str, hosts: Sequence[str]) -> No
         holders={host: _describe(row) for host, row in sorted(rows.items())},
         hint="\n".join(f"opsflow {command} {run}, or give it up with --abandon {run}" for run, command in ids.items()),
     )
+
+
+def free_ended(connection: Connection, hosts: Sequence[str]) -> bool:
+    """Free what runs hold that are over; whether any of the hosts was among it.
+
+    A writer that takes such a run up again, to roll it back or to make its end once more, holds its hosts before it
+    writes anything, and may die in between: nothing is at work then.
+    """
+    over = runs.c.state.in_(OVER)
+    only_back = (runs.c.state == RunState.FAILED) & (runs.c.exit_code == EXIT_ROLLED_BACK)
+    query = with_age().add_columns(runs.c.key, leases.c.host).join(leases, leases.c.run == runs.c.key)
+    rows = connection.execute(query.where(over | only_back)).all()
+    wanted = set(hosts)
+    ended = {row.key for row in rows if row.host in wanted and not alive(row)}
+    for run in sorted(ended):
+        abandon(connection, run)
+    return bool(ended)
 
 
 def _mark(token: str, operator: str) -> dict[str, Any]:

@@ -212,11 +212,16 @@ class SqlJournal:
         run_id: str,
         hosts: Callable[[Connection], Sequence[str]],
     ) -> writer.Held:
-        try:
-            held = self._database.write(work)
-        except JournalConflict:
-            # The hosts' names are a unique key: somebody was there first. Who, a new transaction tells.
-            self._database.read(lambda c: lease.refuse_held(c, run_id, hosts(c)))
-            raise
+        # The hosts' names are a unique key: on a conflict somebody was there first. Who, a new transaction tells.
+        once_more = True
+        while True:
+            try:
+                held = self._database.write(work)
+                break
+            except JournalConflict:
+                once_more = once_more and self._database.write(lambda c: lease.free_ended(c, hosts(c)))
+                if not once_more:
+                    self._database.read(lambda c: lease.refuse_held(c, run_id, hosts(c)))
+                    raise
         held.beat = held.heard = time.monotonic()
         return held

@@ -54,6 +54,9 @@ from opsflow.model.records import (
 )
 from opsflow.model.states import (
     AT_WORK,
+    DONE,
+    EXIT_ROLLED_BACK,
+    OVER,
     UNTOUCHED,
     WELL,
     Action,
@@ -87,7 +90,10 @@ from opsflow.model.work import (
 
 __all__ = [
     "AT_WORK",
+    "DONE",
+    "EXIT_ROLLED_BACK",
     "LOCALHOST",
+    "OVER",
     "PART",
     "PER_ALL",
     "PER_HOST",

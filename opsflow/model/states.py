@@ -16,6 +16,13 @@ class RunState(StrEnum):
     ROLLBACK_INCOMPLETE = "rollback_incomplete"
 
 
+OVER = frozenset({RunState.SUCCEEDED, RunState.ROLLED_BACK})
+"""States of a run that has come to a good end, or is as if it had not been."""
+
+EXIT_ROLLED_BACK = 3
+"""Exit code of a run of which everything that failed was put back."""
+
+
 class NodeState(StrEnum):
     """Where a node stands."""
 
@@ -32,7 +39,10 @@ class NodeState(StrEnum):
     REVERT_FAILED = "revert_failed"
 
 
-WELL = frozenset({NodeState.PENDING, NodeState.RUNNING, NodeState.SUCCEEDED, NodeState.UNCHANGED, NodeState.SKIPPED})
+DONE = frozenset({NodeState.SUCCEEDED, NodeState.UNCHANGED, NodeState.SKIPPED})
+"""States of a node that lets go on what needs it."""
+
+WELL = DONE | {NodeState.PENDING, NodeState.RUNNING}
 """States of a node with which nothing has gone wrong."""
 
 AT_WORK = frozenset({NodeState.PENDING, NodeState.RUNNING, NodeState.REVERTING})

@@ -6,6 +6,7 @@ from shlex import quote
 
 from opsflow.events import NodeFinished
 from opsflow.model import (
+    EXIT_ROLLED_BACK,
     Asked,
     AttemptRecord,
     BatchRecord,
@@ -283,7 +284,7 @@ def _next(
         RunState.ROLLING_BACK: "resume",
         RunState.ROLLBACK_INCOMPLETE: "rollback",
     }
-    command = None if run.exit_code == 3 else commands.get(run.state)
+    command = None if run.exit_code == EXIT_ROLLED_BACK else commands.get(run.state)
     rolled_back = {node for rollback in rollbacks for node in rollback.nodes}
     by_hand = any(node.state is NodeState.REVERTED and node.id not in rolled_back for node in nodes)
     if command == "rollback" and _nothing_left_to_revert(nodes, rollbacks, requests):

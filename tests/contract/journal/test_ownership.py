@@ -100,6 +100,32 @@ def test_the_commit_that_ends_a_run_frees_its_hosts(journal, samples):
     samples.begin(journal, samples.run("second"))
 
 
+@pytest.mark.parametrize("death", [_no_such_pid, lambda journal: _elsewhere(journal, silent=61)])
+@pytest.mark.parametrize(("last", "code"), [(RunState.SUCCEEDED, 0), (RunState.ROLLED_BACK, 1), (RunState.FAILED, 3)])
+def test_a_writer_that_died_as_it_took_up_a_run_that_is_over_holds_nothing(open_journal, samples, last, code, death):
+    # Nothing can be at work, nothing was begun; and there may be no way on to tell the next one.
+    first, second = open_journal(), open_journal()
+    run = samples.begin(first)
+    first.commit(run.id, [RunChanged(before=RunState.RUNNING, after=last, exit_code=code, frees=True)])
+    first.leave(run.id, release_hosts=False)
+    first.resume(run.id, BOB)
+    with pytest.raises(HostsHeld):
+        samples.begin(second, samples.run("while it lives"))
+    death(first)
+    samples.begin(second, samples.run("second"))
+    with pytest.raises(JournalConflict):
+        first.commit(run.id, [RunChanged(before=last, after=RunState.ROLLING_BACK)])
+
+
+def test_nor_may_one_that_died_in_the_middle_be_passed_over(open_journal, samples):
+    first = open_journal()
+    run = samples.begin(first)
+    first.commit(run.id, [RunChanged(before=RunState.RUNNING, after=RunState.FAILED, exit_code=1)])
+    _no_such_pid(first)
+    with pytest.raises(HostsHeld):
+        samples.begin(open_journal(), samples.run("second"))
+
+
 def test_a_run_is_resumed_at_once_when_its_writer_left(open_journal, samples):
     first, second = open_journal(), open_journal()
     run = samples.begin(first)

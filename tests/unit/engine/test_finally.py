@@ -9,6 +9,7 @@ from opsflow.engine.executors import SerialExecutor
 from opsflow.engine.preview import DryRun
 from opsflow.engine.stop import Stop
 from opsflow.engine.work import Worker
+from opsflow.errors import Interrupted
 from opsflow.model import Action, Asked, NodeState, OnFailure, Phase, Retry, RunState
 
 HOSTS = [host("a1"), host("a2")]
@@ -154,6 +155,51 @@ def test_a_controller_that_dies_anywhere_is_followed_by_one_that_gets_to_the_end
     assert world.log.index(("execute", "y@a1")) > max(
         (i for i, (_, node) in enumerate(world.log) if node in {"one@a1", "two@a1"}), default=0
     )
+
+
+def left_between_two_attempts(tmp_path, world):
+    """A run whose controller is gone since it put back the first attempt of z, which needs y, at its end."""
+    world.fail["z@a1"] = 1
+    steps = [step("one", "a1"), last("y"), last("z", retry=Retry(attempts=2, revert_between=True))]
+    s = stage(tmp_path, world, steps)
+
+    def detach(ctx):
+        if (ctx.node, ctx.phase) == ("z@a1", Phase.REVERT):
+            s.stop.request()
+            s.stop.request()
+            raise Interrupted("nobody saw how it ended")
+
+    world.during = detach
+    assert s.apply() == 130
+    assert s.states()["z@a1"] is NodeState.RUNNING
+    s.stop = Stop()
+    world.log.clear()
+    return s
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_was_between_two_attempts_waits_at_the_next_end_for_what_it_needs(tmp_path, world, seed):
+    s = left_between_two_attempts(tmp_path, world)
+    world.applied.discard("y@a1")
+    seen = []
+    world.during = lambda ctx: seen.append((ctx.node, ctx.phase, s.states()["y@a1"]))
+    assert s.rollback(seed=seed) == 0
+    assert ("z@a1", Phase.EXECUTE, NodeState.SUCCEEDED) in seen
+    assert ran(world) == ["y@a1", "z@a1"]
+    assert set(s.states().values()) == {NodeState.SUCCEEDED, NodeState.REVERTED}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_and_does_not_begin_if_that_fails(tmp_path, world, seed):
+    s = left_between_two_attempts(tmp_path, world)
+    world.fail_plan.add("y@a1")
+    world.during = lambda ctx: None
+    assert s.rollback(seed=seed) == 1
+    assert ran(world) == []
+    assert "needs y@a1" in s.node("z@a1").error.message
+    assert s.states() == {
+        "one@a1": NodeState.REVERTED, "y@a1": NodeState.FAILED, "z@a1": NodeState.BLOCKED,
+    }  # fmt: skip
 
 
 # What becomes of the run

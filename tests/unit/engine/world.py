@@ -6,11 +6,9 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-
-from sqlalchemy import select
 
 from opsflow.engine.executors import ThreadExecutor
 from opsflow.engine.loop import Engine
@@ -18,10 +16,9 @@ from opsflow.engine.mark import mark_as_asked
 from opsflow.engine.run import Run
 from opsflow.engine.stop import Stop
 from opsflow.engine.work import Worker
-from opsflow.errors import Interrupted, TaskFailed, Unreachable
+from opsflow.errors import HostsHeld, Interrupted, TaskFailed, Unreachable
 from opsflow.inventory.static import StaticInventory
 from opsflow.journal import SqlJournal, new_run_id
-from opsflow.journal.tables import leases
 from opsflow.model import (
     Asked,
     Connection,
@@ -297,12 +294,14 @@ class Stage:
 
     def holds(self):
         """Hosts that the journal keeps other runs from."""
-        journal = SqlJournal.open(self.url)
-        try:
-            with journal.engine.connect() as connection:
-                return set(connection.scalars(select(leases.c.host)))
-        finally:
-            journal.close()
+        with closing(SqlJournal.open(self.url)) as journal:
+            record = replace(journal.find(self.run_id), id=new_run_id(datetime.now(UTC)), state=RunState.PLANNED)
+            try:
+                journal.begin(record, self.plan.to_json(), [], list(self.plan.hosts))
+            except HostsHeld as held:
+                return set(held.holders)
+            journal.leave(record.id, release_hosts=True)
+            return set()
 
     def run_state(self):
         return self.record().state
