@@ -159,5 +159,7 @@ def _alone(connection: Connection) -> Iterator[None]:
         raise JournalUnavailable("another process has been changing the journal's schema for a minute")
     try:
         yield
+        # What was written after the last DDL, so that the next in line reads it.
+        connection.execute(text("COMMIT"))
     finally:
         connection.execute(text("SELECT RELEASE_LOCK(:name)"), name)

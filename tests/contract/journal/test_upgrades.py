@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import MetaData, insert, inspect, make_url, text
+from sqlalchemy import Engine, MetaData, event, insert, inspect, make_url, text
 
 from opsflow.errors import JournalTooNew, JournalUnavailable
 from opsflow.journal import SqlJournal, upgrade
@@ -163,6 +163,22 @@ def test_many_that_upgrade_at_once_upgrade_once(url, samples):
     assert sorted(done.before for done in found) == ["0001", HEAD, HEAD, HEAD]
     assert len({done.copy for done in found} - {None}) == (make_url(url).drivername == "sqlite")
     check(url, samples)
+
+
+def test_who_is_next_in_line_sees_what_was_done(url):
+    at_version(url, "0001")
+    seen = []
+
+    def released(_connection, _cursor, statement, *_):
+        if "RELEASE_LOCK" in statement:
+            seen.append(version(url))
+
+    event.listen(Engine, "after_cursor_execute", released)
+    try:
+        upgrade.upgraded(url)
+    finally:
+        event.remove(Engine, "after_cursor_execute", released)
+    assert seen == ([HEAD] if make_url(url).get_backend_name() in {"mysql", "mariadb"} else [])
 
 
 def test_a_file_is_upgraded_when_it_is_opened_and_a_private_copy_stays(tmp_path, samples):
