@@ -10,6 +10,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from opsflow.app import resuming
+from opsflow.app.driving import load
+from opsflow.app.stored import StoredPlan
 from opsflow.engine.executors import ThreadExecutor
 from opsflow.engine.loop import Engine
 from opsflow.engine.mark import mark_as_asked
@@ -251,12 +254,14 @@ class Stage:
         self.approver = None
         self.pool = None  # hosts that outlast a session, and what is recorded on them
 
-    def session(self, what, *, seed=0, crash_at=None, threads=False):
+    def session(self, what, *, seed=0, crash_at=None, threads=False, new=None):
+        """`new`: the plan that a resumed run goes on with."""
         journal = SqlJournal.open(self.url)
         if crash_at is not None:
             journal = CrashingJournal(journal, crash_at)
         try:
-            run = self._begin(journal) if what == "apply" else self._load(journal)
+            run = self._begin(journal) if what == "apply" else self._load(journal, new)
+            self.plan = run.plan
             worker = Worker(
                 tasks=PlayTasks(self.world),
                 transports=self.pool or FakePool(),
@@ -376,14 +381,19 @@ class Stage:
         journal.begin(record, self.plan.to_json(), nodes, list(self.plan.hosts))
         return Run(record, self.plan, journal, self.listeners)
 
-    def _load(self, journal):
-        record = journal.find(self.run_id)
+    def _load(self, journal, new=None):
+        stored = StoredPlan.of(self.run_id, journal)
+        follows = resuming._following(stored, new) if new else stored
         journal.resume(self.run_id, "test")
-        plan = Plan.from_json(journal.plan(self.run_id))
-        return Run(
-            record, plan, journal, self.listeners,
-            nodes=journal.nodes(self.run_id), rollbacks=journal.rollbacks(self.run_id),
-        )  # fmt: skip
+        run = load(journal.find(self.run_id), follows, self.listeners)
+        if new:
+            resuming._replan(run, stored, new, [])
+        return run
+
+    def stored_plan(self):
+        """The plan that the journal says the run follows."""
+        with closing(SqlJournal.open(self.url)) as journal:
+            return StoredPlan.of(self.run_id, journal).plan
 
 
 class CrashingJournal:
