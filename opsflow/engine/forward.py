@@ -209,7 +209,7 @@ class Forward:
     def _enqueue(self, node: str) -> None:
         if missing := self._missing(node):
             self._give_up(node, missing)
-        elif self._admits(node) and not self._again.waiting(node):
+        elif not self._again.waiting(node) and self._admits(node):
             self._ready.add(node)
 
     def _once_more(self, node: str) -> None:

@@ -33,6 +33,7 @@ from opsflow.model import (
     OnUnknown,
     Phase,
     Retry,
+    Rollout,
     RunState,
 )
 
@@ -77,10 +78,18 @@ class Watch(World):
         for need in self.plan_.needs_of(ctx.node):
             if ctx.node in self.spread.dependants([need]) and known[need].state not in GOOD:
                 self.wrong.append(f"{ctx.node} began while {need} was {known[need].state}")
+        if ctx.node in self.plan_.batch_of:
+            self.in_turn(ctx.node, known)
         busy = [n for n in known if n not in self.plan_.at_end and known[n].state in BUSY]
         if ctx.node in self.plan_.at_end and busy:
             self.wrong.append(f"{ctx.node} began before the end: {busy}")
         return super().execute(ctx)
+
+    def in_turn(self, node, known):
+        before = [n for batch in self.plan_.by_batch[: self.plan_.batch_of[node] - 1] for n in batch]
+        early = [n for n in before if known[n].state in {NodeState.PENDING, NodeState.RUNNING}]
+        if early:
+            self.wrong.append(f"{node} began before earlier batches were over: {early}")
 
     def revert(self, ctx):
         self.pause()
@@ -198,13 +207,21 @@ class Files:
         self.dice, self.made = dice, 0
         self.hosts = [host(f"h{i}", shard=dice.choice(["a", "b", ["a", "b"]])) for i in range(dice.randint(1, 4))]
         self.steps = random_steps(dice, self.names)
+        self.rollout = None
 
     @property
     def names(self):
         return [h.name for h in self.hosts]
 
     def plan(self, world, earlier=None):
-        return make_plan(self.steps, self.hosts, world, flow="graph", earlier=earlier)
+        more = {"flow": "graph", "earlier": earlier}
+        try:
+            return make_plan(self.steps, self.hosts, world, rollout=self.rollout, **more)
+        except InputError:
+            if earlier:
+                raise
+            self.rollout = None  # something that is not rolled would be in between, or a need would lead back
+            return make_plan(self.steps, self.hosts, world, **more)
 
     def change(self):
         for _ in range(self.dice.choice([1, 1, 2, 3])):
@@ -212,6 +229,16 @@ class Files:
                 [self.insert, self.insert, self.remove, self.alter, self.alter, self.alter, self.move]
             )
             change(self.dice.randrange(len(self.steps)))
+
+    def roll(self):
+        dice = self.dice
+        by = dice.choice(["shard", "host"])
+        self.rollout = Rollout(
+            by=by,
+            hosts="all" if by == "host" else "",
+            batches=dice.choice([(1,), (1,), (1, "50%"), ("30%",)]),
+            max_failures=dice.choice([0, 0, 1, "50%"]),
+        )
 
     def insert(self, at):
         self.made += 1
@@ -259,6 +286,8 @@ class Play:
         self.changed = 0
         self.dice = dice = random.Random(seed)
         self.files = Files(dice)
+        if changes and dice.random() < 0.4:
+            self.files.roll()
         steps = self.files.steps
         self.world = world = Watch()
         plan = self.files.plan(world)
