@@ -32,8 +32,6 @@ class LocalPath(str):
     @classmethod
     def _resolve(cls, value: str, info: "ValidationInfo") -> "LocalPath":
         # The registry validates with {"directory": ...}; without it (a schema check) the text stays as written.
-        if "\0" in value:
-            raise ValueError("no path holds a NUL character")
         directory = (info.context or {}).get("directory")
         try:
             path = Path(value).expanduser()

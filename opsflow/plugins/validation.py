@@ -1,14 +1,17 @@
 """Parameters of a task against its model, in the operator's words."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 Path = tuple[str | int, ...]
+
+_BINARY = "application/octet-stream"
+_NUL = PydanticCustomError("nul", "must be text without NUL characters: no command, path or statement can hold one")
 
 _SAID = {
     "bool_type": "must be true or false",
@@ -30,24 +33,27 @@ def validate(model: type[BaseModel], params: Mapping[str, Any], directory: str |
 
     Args:
         model: The task's model. Unknown keys are refused whatever its configuration says: they are typing mistakes.
+            So are NUL characters, but for fields whose JSON Schema says `contentMediaType: application/octet-stream`.
         params: What stands under `with`, rendered.
         directory: Where relative local paths begin; None leaves them as written.
 
     Raises:
         ValidationError: they don't fit.
     """
-    return model.model_validate(dict(params), extra="forbid", context={"directory": directory} if directory else None)
+    _refuse_nuls(model, params)
+    return _fitting(model, params, directory)
 
 
 def faults(model: type[BaseModel], params: Mapping[str, Any], *, ignore: Iterable[str] = ()) -> list[tuple[Path, str]]:
     """(path, message) of what is wrong with `params`; the values of top-level keys in `ignore` are not known yet."""
     open_keys = frozenset(ignore)
-    try:
-        validate(model, {key: value for key, value in params.items() if key not in open_keys})
-    except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False)
-    else:
-        details = []
+    settled = {key: value for key, value in params.items() if key not in open_keys}
+    details: list[ErrorDetails] = []
+    for look in (_refuse_nuls, _fitting):
+        try:
+            look(model, settled)
+        except ValidationError as error:
+            details += error.errors(include_url=False, include_input=False)
     if open_keys:  # what is said of the whole, or of a key that is open, cannot be judged yet
         details = [detail for detail in details if detail["loc"] and detail["loc"][0] not in open_keys]
     known = _keys(model)
@@ -85,6 +91,39 @@ def misfits(model: type[BaseModel], outputs: Mapping[str, Any]) -> str:
         details = error.errors(include_url=False, include_input=False)
         return "; ".join(f"`{dotted(d['loc'])}` {said.get(d['type']) or d['msg'].lower()}" for d in details)
     return ""
+
+
+def _fitting(model: type[BaseModel], params: Mapping[str, Any], directory: str | None = None) -> BaseModel:
+    return model.model_validate(dict(params), extra="forbid", context={"directory": directory} if directory else None)
+
+
+def _refuse_nuls(model: type[BaseModel], params: Mapping[str, Any]) -> None:
+    looked_at = [key for key in _keys(model) if key in params and not _is_binary(model, key)]
+    found = [path for key in looked_at for path in _nuls(params[key], (key,))]
+    if found:
+        details = [InitErrorDetails(type=_NUL, loc=path, input=None) for path in found]
+        raise ValidationError.from_exception_data(model.__name__, details)
+
+
+def _nuls(value: Any, path: Path) -> Iterator[Path]:
+    """Where a value, or a key in it, holds a NUL character."""
+    if isinstance(value, str):
+        if "\0" in value:
+            yield path
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            if isinstance(key, str) and "\0" in key:
+                yield path
+            yield from _nuls(inner, (*path, key))
+    elif isinstance(value, list | tuple):
+        for place, inner in enumerate(value):
+            yield from _nuls(inner, (*path, place))
+
+
+def _is_binary(model: type[BaseModel], key: str) -> bool:
+    field = model.model_fields.get(key)
+    extra = field.json_schema_extra if field else None
+    return isinstance(extra, dict) and extra.get("contentMediaType") == _BINARY
 
 
 def _keys(model: type[BaseModel]) -> list[str]:

@@ -39,7 +39,11 @@ class Params(BaseModel):
     env: dict[str, str | Secret] = Field(
         default_factory=dict, description="Environment of the commands; the place for secrets."
     )
-    input: str | Secret | None = Field(None, description="Standard input of `run`; by default empty.")
+    input: str | Secret | None = Field(
+        None,
+        description="Standard input of `run`; by default empty.",
+        json_schema_extra={"contentMediaType": "application/octet-stream"},
+    )
     changes: bool = Field(
         default=True, description="`false`: the command only checks something, and a rollback has nothing to undo."
     )

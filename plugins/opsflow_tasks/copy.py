@@ -18,7 +18,9 @@ class Params(FileParams):
 
     src: LocalPath | None = Field(None, description="A file of the control machine.")
     content: str | Secret | None = Field(
-        None, description="Instead of `src`: the text that the file is to hold, or a secret as a whole."
+        None,
+        description="Instead of `src`: the text that the file is to hold, or a secret as a whole.",
+        json_schema_extra={"contentMediaType": "application/octet-stream"},
     )
 
     @model_validator(mode="after")

@@ -1,7 +1,7 @@
 from typing import Literal
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from opsflow import LocalPath, Secret
 from opsflow.plugins.validation import NoParams, dotted, faults, validate
@@ -18,6 +18,8 @@ class Params(BaseModel):
     health: Health = Health()
     checks: list[Health] = []
     limit: int | list[int] = 1
+    words: list[str] = []
+    sizes: dict[str, int] = {}
     password: Secret | None = None
     source: LocalPath = LocalPath("x")
     from_: str = Field("", alias="from")
@@ -54,7 +56,9 @@ class Params(BaseModel):
             ("source",),
             "`source`: there is no user `nobody-has-this-name`",
         ),
-        ({"service": "a", "source": "a\0b"}, ("source",), "`source`: no path holds a NUL character"),
+        ({"service": "a", "source": "a\0b"}, ("source",), "`source` must be text without NUL characters"),
+        ({"service": "a", "words": ["a", "b\0"]}, ("words", 1), "`words[1]` must be text without NUL characters"),
+        ({"service": "a", "sizes": {"a\0": 1}}, ("sizes",), "`sizes` must be text without NUL characters"),
         ({"service": "a", "password": "hunter2"}, ("password",), "`password` must be a reference: "),
     ],
 )
@@ -63,6 +67,18 @@ def test_what_is_wrong_is_said_at_its_path(params, path, message):
     assert found == path
     assert said.startswith(message)
     assert "hunter2" not in said
+
+
+def test_nul_characters_hide_nothing_else_and_are_content_where_a_field_says_so():
+    class Task(BaseModel):
+        run: str
+        input: str | None = Field(None, json_schema_extra={"contentMediaType": "application/octet-stream"})
+
+    assert faults(Task, {"run": "true", "input": "a\0b"}) == []
+    assert [path for path, _ in faults(Task, {"run": "a\0", "nui": "a\0"})] == [("run",), ("nui",)]
+    assert "NUL" not in faults(Task, {"run": "a", "nui": "a\0"})[0][1]
+    with pytest.raises(ValidationError):
+        validate(Task, {"run": "a\0"})
 
 
 def test_both_sides_of_a_union_are_told_of_one_value():
