@@ -133,7 +133,7 @@ class Params(BaseModel):
             given |= {"url": self.artifact, "max_size": self.max_size, "stall": _STALL, "gzip": _compression(name)}
         more = [name for name in ("fetch", "reuse") if name in call or values.get(name)]
         return Script(
-            files=("base", "place", "release", *more),
+            files=("base", "place", "writable", "release", *more),
             call=call,
             values={**given, **values},
             env=self.env if call != "look" else {},

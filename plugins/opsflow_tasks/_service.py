@@ -156,7 +156,7 @@ class Service(Checks):
             "stay_up": hundredths(self.stay_up),
         }
         return Script(
-            files=(*_FILES, "stop" if call == "stop" else "start"),
+            files=(*_FILES, *(("stop",) if call == "stop" else ("writable", "start"))),
             call=call,
             values={**given, **values},
             env=self.env,

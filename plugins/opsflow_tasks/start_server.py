@@ -64,8 +64,9 @@ def plan(ctx: Context, params: Params) -> Preview:
         return Preview.change(f"undrain {name}{describe(found, params.port)}", before=before)
     if running:
         return Preview.unchanged(f"{name} is healthy{describe(found, params.port)}", outputs=_outputs(params, found))
-    if found["state"] in GONE and found["listener"] and not found["lent"]:
-        return Preview.fail(f"port {params.port} is taken: {found['listener']} listens")
+    taken = found["state"] in GONE and found["listener"] and not found["lent"]
+    if taken or found["closed"]:
+        return Preview.fail(f"port {params.port} is taken: {found['listener']} listens" if taken else found["closed"])
     return Preview.change(
         f"start {name}{describe(found, params.port)}",
         before=before,

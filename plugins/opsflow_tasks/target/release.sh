@@ -27,15 +27,8 @@ look() {
         o_up=${o_up%/*} o_up=${o_up:-/}
     done
     say free "$(df -Pk "$o_up" 2>/dev/null | awk 'NR == 2 { print $4 }')"
-    for o_each in "$o_up" "$o_root/releases"; do
-        if [ ! -e "$o_each" ]; then
-            :
-        elif [ ! -d "$o_each" ]; then
-            say closed "$o_each is not a directory"
-        elif [ ! -w "$o_each" ] || [ ! -x "$o_each" ]; then
-            say closed "$(id -un) may not write in $o_each (see \`become\`)"
-        fi
-    done
+    writable "$o_root"
+    writable "$o_root/releases"
     for o_name in $o_shared; do
         case $o_name in */) continue ;; esac
         [ -e "$o_root/shared/$o_name" ] || die "$o_root/shared/$o_name has to be put there first"

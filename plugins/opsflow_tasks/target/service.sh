@@ -5,8 +5,10 @@
 state() {
     [ "$o_manager" != auto ] || find_manager
     ask_state
-    [ "$o_pid" = 0 ] || process "$o_pid" || ask_state # it may have ended since that was asked
-    [ "$o_pid" != 0 ] && process "$o_pid" || o_pid=0
+    if [ "$o_pid" != 0 ] && ! process "$o_pid"; then # it has ended since that was asked
+        ask_state
+        [ "$o_pid" = 0 ] || process "$o_pid" || o_pid=0
+    fi
     o_id=$o_pid.$o_born.$o_id
 }
 

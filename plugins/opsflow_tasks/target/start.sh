@@ -58,9 +58,23 @@ look() { # for the plan hooks: changes nothing
     if [ -n "$o_drained" ] && look_up "$o_drained"; then say drained yes; fi
 }
 
-examine() { # look, and ask it how it is
+examine() { # look, and ask it how it is; and whether it can be started
     look
     healthy || say unhealthy "$o_why"
+    [ -z "$o_command" ] || ! gone || startable
+}
+
+startable() { # says why what `daemonize` makes cannot be made
+    if [ -z "$o_log" ]; then
+        :
+    elif [ -d "$o_log" ]; then
+        say closed "$o_log is a directory"
+    elif [ ! -e "$o_log" ]; then
+        writable "$(dirname -- "$o_log")"
+    elif [ ! -w "$o_log" ]; then
+        say closed "$(id -un) may not write to $o_log (see \`become\`)"
+    fi
+    writable "$(dirname -- "$o_pidfile")"
 }
 
 start() {

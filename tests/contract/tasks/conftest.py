@@ -129,6 +129,23 @@ def drive(home: Path, tmp_path: Path) -> Callable[..., TaskDriver]:
 
 
 @pytest.fixture
+def read_only() -> Iterator[Callable[[Path], None]]:
+    """`read_only(directory)`: nobody may write in it any more, root neither."""
+    if os.geteuid():
+        pytest.skip("a file system that is read-only takes root")
+    mounted: list[Path] = []
+
+    def mount(directory: Path) -> None:
+        subprocess.run(["mount", "--bind", directory, directory], check=True)
+        mounted.append(directory)
+        subprocess.run(["mount", "-o", "remount,bind,ro", directory], check=True)
+
+    yield mount
+    for directory in reversed(mounted):
+        subprocess.run(["umount", directory], check=True)
+
+
+@pytest.fixture
 def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory of programs on the target, first in its PATH."""
     path = tmp_path / "tools"

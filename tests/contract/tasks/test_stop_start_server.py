@@ -1,6 +1,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -246,13 +247,14 @@ class TestStartServer:
         with pytest.raises(TaskFailed, match="status 3"):
             task.apply()
 
-    def test_one_that_ends_while_it_is_looked_at_is_not_taken_for_restarted(self, drive, home, tools):
+    @pytest.mark.parametrize("look", range(5, 10))
+    def test_one_that_ends_while_it_is_looked_at_is_not_taken_for_restarted(self, drive, home, tools, look):
         (tools / "cat").write_text(
             f"""#!{shutil.which("sh")}
 {shutil.which("cat")} "$@"; status=$?
 cd '{home}' && read -r pid <game.pid && [ "$1" = "/proc/$pid/stat" ] || exit $status
 echo >>looks
-[ "$(wc -l <looks)" != 7 ] || kill -s KILL "$pid"
+[ "$(wc -l <looks)" != {look} ] || kill -s KILL "$pid"
 exit $status
 """
         )
@@ -716,3 +718,27 @@ class TestKilled:
         for _ in range(2):
             task.revert(preview)
             assert not is_open(port)
+
+
+@pytest.mark.parametrize("log", ["logs/game", "logs/new/game", "logs"])
+def test_a_log_that_cannot_be_written_fails_in_the_plan(drive, home, read_only, log):
+    (home / "logs").mkdir()
+    (home / "logs/game").touch()
+    read_only(home / "logs")
+    preview = drive(start_server, service="x", pidfile="pid", log=log, command="sleep 60").plan()
+    assert preview.action is Action.FAIL
+    assert re.search(rf"may not write (in|to) {home}/logs|{home}/logs is a directory", preview.why)
+
+
+def test_so_does_a_pidfile_unless_it_runs_already(drive, home, read_only):
+    (home / "run").mkdir()
+    task = drive(start_server, service="x", pidfile="run/new/pid", command="sleep 60")
+    read_only(home / "run")
+    assert f"may not write in {home}/run (see `become`)" in task.plan().why
+    runs = drive(start_server, service="x", pidfile="pid", command="sleep 60", log="/dev/null")
+    done = runs.plan()
+    assert done.action is Action.CHANGE
+    runs.execute(done)
+    read_only(home)
+    assert runs.plan().action is Action.UNCHANGED
+    runs.revert(done)

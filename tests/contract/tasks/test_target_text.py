@@ -21,9 +21,12 @@ SCRIPTS = {
 
 TEXTS = Path(opsflow_tasks.__file__).parent
 TOGETHER = {
-    **{end: ("base", "log", "ports", "talk", "checks", "balancer", "service", end) for end in ("start", "stop")},
+    **{
+        end: ("base", "log", "ports", "talk", "checks", "balancer", "service", "writable", end)
+        for end in ("start", "stop")
+    },
     "wait": ("base", "ports", "talk", "checks", "wait"),
-    "release": ("base", "place", "release", "fetch", "reuse"),
+    "release": ("base", "place", "writable", "release", "fetch", "reuse"),
     **{
         f"{engine} {action}": ("common", engine, action)
         for engine, action in product(
