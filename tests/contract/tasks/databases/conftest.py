@@ -1,5 +1,6 @@
 """Databases for tests of tasks, the same handful of acts on each: real sqlite3, a real MariaDB server."""
 
+import contextlib
 import json
 import os
 import shlex
@@ -348,14 +349,21 @@ def watch(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def find_process():
-    """`find_process(NAME, TEXT)`: the id of a process of that program with the text among its arguments; waits."""
+def find_process(tmp_path):
+    """`find_process(NAME, TEXT)`: the id of a process of that program with the text among its arguments; waits.
+
+    Only of this test's own: others run beside it, with the same programs.
+    """
+
+    def works_here(pid):
+        with contextlib.suppress(OSError):
+            return Path("/proc", str(pid), "cwd").readlink().is_relative_to(tmp_path)
 
     def find(name, text):
         end = time.monotonic() + 60
         while time.monotonic() < end:
             for pid, line in command_lines():
-                if os.path.basename(line[0]) == name and any(text in word for word in line):
+                if os.path.basename(line[0]) == name and any(text in word for word in line) and works_here(pid):
                     return pid
             time.sleep(0.01)
         raise AssertionError(f"no process {name} appeared")

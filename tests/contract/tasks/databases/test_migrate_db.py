@@ -324,12 +324,11 @@ def test_a_client_killed_in_a_statement_leaves_its_fate_unknown(mysql, node, pro
 
 
 def _client_in_sleep(mysql, find_process):
-    pid = find_process("mariadb", "--binary-mode")
     end = time.monotonic() + 60
     while "SLEEP" not in mysql.server.execute("SHOW PROCESSLIST"):
         assert time.monotonic() < end
         time.sleep(0.02)
-    return pid
+    return find_process("mariadb", "--binary-mode")
 
 
 def _server_in_sleep(postgresql):
