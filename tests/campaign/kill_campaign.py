@@ -43,7 +43,7 @@ def campaign(one, usual, chosen, *, until=None, say=print):
                 return told
             told.append(play(one, usual, played))
             say("\n".join((told[-1].line(), *(f"  WRONG {what}" for what in told[-1].wrong))))
-            if told[-1].hit:
+            if told[-1].hit or told[-1].wrong:
                 break
             usual.came_too_late(played)
     return told

@@ -146,7 +146,8 @@ def play(one, usual, played):
     if back:
         _ended(one, told, "apply", f"{played.play}.toml", "--yes")
         told.wrong += one.changed(played)
-    _kill(one, told, usual[played])
+    if not told.wrong:
+        _kill(one, told, usual[played])
     through = played.way == "resume" and _resumed(one, told)
     if through:
         told.wrong += one.changed(played)
