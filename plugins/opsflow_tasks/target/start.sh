@@ -109,7 +109,11 @@ lent() { # whether systemd itself listens, for a unit that it starts when somebo
 
 launch() {
     case $o_manager in
-        systemd) $o_control start --no-block "$o_service" >&2 || die "systemd does not start $o_service" log ;;
+        systemd)
+            # Else systemd refuses a unit that has failed too often within a while.
+            [ "$o_state" != failed ] || $o_control reset-failed "$o_service" >&2
+            $o_control start --no-block "$o_service" >&2 || die "systemd does not start $o_service" log
+            ;;
         supervisor) must start "$(left_over)" "$o_control start '$o_service'" ;;
         *) if [ -n "$o_command" ]; then daemonize; else must start "$(left_over)" "$o_start"; fi ;;
     esac

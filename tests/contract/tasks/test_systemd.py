@@ -16,6 +16,7 @@ UNITS = {
     "game@.service": f"[Service]\nExecStart={HTTPD}%i -h /srv\n",
     "crash.service": "[Service]\nExecStart=/bin/sh -c 'echo cannot read the map; exit 7'\n",
     "looping.service": "[Service]\nExecStart=/bin/sh -c 'sleep 0.3; exit 7'\nRestart=always\nRestartSec=100ms\n",
+    "broken.service": "[Service]\nExecStart=/bin/sh -c '[ ! -e /srv/broken ] || exit 7; exec sleep 600'\nRestart=always\n",
     "grumpy.service": "[Service]\nExecStart=/bin/sh -c 'trap \"exit 143\" TERM; while :; do sleep 0.1; done'\n",
     "stubborn.service": "[Service]\nExecStart=/bin/sh -c 'trap \"\" TERM; while :; do sleep 0.1; done'\nTimeoutStopSec=1\n",
     "parent.service": "[Service]\nKillMode=process\nExecStart=/bin/sh -c 'sleep 600 & exec sleep 601'\n",
@@ -176,3 +177,14 @@ def test_an_answer_that_is_not_the_wanted_one_fails_the_start_and_its_revert_sto
     for _ in range(2):
         start.revert(preview)
         assert said(machine, "systemctl is-active game@7200") == "inactive"
+
+
+def test_a_unit_that_failed_so_often_that_systemd_refuses_it_can_be_started_once_it_is_mended(on_machine, machine):
+    machine.run("touch /srv/broken; systemctl start broken; until systemctl is-failed -q broken; do sleep 0.1; done")
+    assert "too quickly" in said(machine, "journalctl -u broken -n 5 -o cat")
+    machine.run("rm /srv/broken")
+    start = on_machine(start_server, service="broken", **QUICK)
+    preview = start.plan()
+    start.execute(preview)
+    assert start.plan().action is Action.UNCHANGED
+    start.revert(preview)
