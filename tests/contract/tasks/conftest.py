@@ -142,7 +142,7 @@ def read_only() -> Iterator[Callable[[Path], None]]:
 
     yield mount
     for directory in reversed(mounted):
-        subprocess.run(["umount", directory], check=True)
+        subprocess.run(["umount", "--lazy", directory], check=True)  # what was ended there may not be quite gone
 
 
 @pytest.fixture
